@@ -1,0 +1,146 @@
+package topology
+
+import "net/netip"
+
+// Lab is a topology file with every default filled in and every address decided:
+// what the file means. It is plain data without positions, marshals to JSON, and is
+// deterministic: the same file gives the same Lab on every machine.
+//
+// Nodes, Bridges and Links are in file order; that order decides pool addresses.
+type Lab struct {
+	Name    string   `json:"name"`
+	Dir     string   `json:"dir"` // absolute directory of the file; relative paths were resolved against it
+	Nodes   []Node   `json:"nodes"`
+	Bridges []Bridge `json:"bridges"`
+	Links   []Link   `json:"links"`
+}
+
+// Node is one full container.
+type Node struct {
+	Name       string            `json:"name"`
+	Image      Image             `json:"image"`
+	Hostname   string            `json:"hostname"`
+	Command    []string          `json:"command,omitempty"` // empty: an idle node
+	Env        []string          `json:"env,omitempty"`     // "K=V", sorted by key
+	Workdir    string            `json:"workdir,omitempty"` // absolute; empty is "/"
+	User       string            `json:"user,omitempty"`    // "user[:group]" by name or number, looked up in the node's own files; empty is root
+	Binds      []Bind            `json:"binds,omitempty"`
+	Tmpfs      []Tmpfs           `json:"tmpfs,omitempty"`
+	Sysctls    map[string]string `json:"sysctls,omitempty"` // "net.ipv4.ip_forward": "1"
+	Caps       Caps              `json:"caps"`
+	Privileged bool              `json:"privileged,omitempty"`
+	Seccomp    string            `json:"seccomp"`         // "default" or "unconfined"
+	NoNewPrivs bool              `json:"no_new_privs"`    // file key nnp, default true
+	Tun        bool              `json:"tun,omitempty"`   // /dev/net/tun is present
+	DNS        *DNS              `json:"dns,omitempty"`   // nil: the image's own resolv.conf stays
+	Hosts      []string          `json:"hosts,omitempty"` // extra "ADDRESS NAME..." lines for /etc/hosts
+	Routes     []Route           `json:"routes,omitempty"`
+	Limits     Limits            `json:"limits"`
+	Ports      []Port            `json:"ports,omitempty"`
+}
+
+// ImageKind says where a node's root filesystem comes from.
+type ImageKind string
+
+const (
+	ImageHost ImageKind = "host" // the host's own root, copy-on-write
+	ImageDir  ImageKind = "dir"  // a directory, copy-on-write
+)
+
+// Image is a node's root filesystem.
+type Image struct {
+	Kind ImageKind `json:"kind"`
+	Path string    `json:"path,omitempty"` // absolute, for ImageDir
+}
+
+// Bind is a file or directory of the host shown inside a node.
+type Bind struct {
+	Source   string `json:"source"` // absolute
+	Target   string `json:"target"` // absolute, inside the node
+	ReadOnly bool   `json:"read_only"`
+	IDMap    bool   `json:"idmap"` // the host's ids appear as the node's own: always so when ReadOnly, by flag "idmap" otherwise
+}
+
+// Tmpfs is an empty in-memory directory inside a node.
+type Tmpfs struct {
+	Target string `json:"target"`
+	Size   int64  `json:"size,omitempty"` // bytes; 0: the kernel's default
+	Mode   uint32 `json:"mode"`           // permission bits, default 01777
+}
+
+// Caps are changes to the default capability set, as names without CAP_, upper case, sorted.
+type Caps struct {
+	Add  []string `json:"add,omitempty"`
+	Drop []string `json:"drop,omitempty"`
+}
+
+// DNS is a node's resolv.conf.
+type DNS struct {
+	Nameservers []string `json:"nameservers,omitempty"`
+	Search      []string `json:"search,omitempty"`
+	Options     []string `json:"options,omitempty"`
+}
+
+// Route is a static route of a node. Via and Dev: at least one is set.
+type Route struct {
+	To     netip.Prefix `json:"to"` // "default" became 0.0.0.0/0 or ::/0
+	Via    netip.Addr   `json:"via,omitzero"`
+	Dev    string       `json:"dev,omitempty"`
+	Metric int          `json:"metric,omitempty"`
+}
+
+// Limits are a node's cgroup limits; zero means no limit.
+type Limits struct {
+	CPU       float64   `json:"cpu,omitempty"`        // cores
+	CPUWeight uint64    `json:"cpu_weight,omitempty"` // 1..10000, 100 is usual
+	Memory    int64     `json:"memory,omitempty"`     // bytes
+	Pids      int64     `json:"pids,omitempty"`
+	IO        []IOLimit `json:"io,omitempty"`
+}
+
+// IOLimit bounds a node's traffic to one block device, in bytes or operations a second.
+type IOLimit struct {
+	Device    string `json:"device"` // path, or major:minor
+	ReadBPS   int64  `json:"read_bps,omitempty"`
+	WriteBPS  int64  `json:"write_bps,omitempty"`
+	ReadIOPS  int64  `json:"read_iops,omitempty"`
+	WriteIOPS int64  `json:"write_iops,omitempty"`
+}
+
+// Port publishes a node's port on the host: "[HOSTADDR:]HOSTPORT:PORT[/tcp|udp]".
+type Port struct {
+	HostAddr netip.Addr `json:"host_addr"` // default 127.0.0.1
+	HostPort uint16     `json:"host_port"`
+	Port     uint16     `json:"port"`
+	Protocol string     `json:"protocol"` // "tcp" or "udp"
+}
+
+// Bridge is a switch of the lab, or a bridge of the host when External.
+type Bridge struct {
+	Name      string         `json:"name"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"` // the host's addresses on it: the nodes' gateways. Empty: no leg to the host
+	Subnets   []netip.Prefix `json:"subnets,omitempty"`   // pools, masked; one v4 and one v6 at most
+	NAT       bool           `json:"nat,omitempty"`
+	STP       bool           `json:"stp,omitempty"`
+	MTU       int            `json:"mtu"`                // default 1500
+	MAC       string         `json:"mac,omitempty"`      // of the bridge in the fabric; empty when External
+	HostMAC   string         `json:"host_mac,omitempty"` // of the host's end of the leg, when there are Addresses
+	External  bool           `json:"external,omitempty"`
+}
+
+// Link is a cable. A is always a node's end; B is a node's end (point to point) or a bridge port.
+type Link struct {
+	A Endpoint `json:"a"`
+	B Endpoint `json:"b"`
+}
+
+// Endpoint is one end of a link: an interface of Node, or a port of Bridge (then only Bridge is set).
+type Endpoint struct {
+	Node      string         `json:"node,omitempty"`
+	Bridge    string         `json:"bridge,omitempty"`
+	Interface string         `json:"interface,omitempty"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"`
+	Peers     []netip.Prefix `json:"peers,omitempty"` // /32 and /128 routes through this interface to the other end of a point-to-point link
+	MAC       string         `json:"mac,omitempty"`
+	MTU       int            `json:"mtu,omitempty"` // default: the bridge's, or 1500
+}
