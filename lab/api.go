@@ -1,0 +1,185 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Kinds of failure that a caller may tell apart with errors.Is. The command line turns
+// each into an exit code of its own.
+var (
+	ErrNotFound    = errors.New("not found")                     // no such lab or node
+	ErrConflict    = errors.New("already up with other content") // the lab runs with another file, or a name on the host is taken
+	ErrPermission  = errors.New("needs root")                    // the caller may not do this
+	ErrUnsupported = errors.New("not supported by this kernel")  // a kernel feature is missing
+	ErrBusy        = errors.New("locked by another nsnet")       // NoWait was given and the lab's lock is held
+	ErrNotRunning  = errors.New("not running")                   // the lab's record is there, its processes are gone
+)
+
+// Error is what every function of this package returns: what was being done, to what,
+// why it failed, and what the user can do. Empty fields are left out of the text.
+type Error struct {
+	Op     string // lower-case verb phrase: "create link"
+	Lab    string
+	Node   string
+	Object string // link, bridge, file, sysctl ...
+	Err    error
+	Remedy string // one sentence, without a full stop
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Lab != "" {
+		fmt.Fprintf(&b, "lab %s: ", e.Lab)
+	}
+	if e.Node != "" {
+		fmt.Fprintf(&b, "node %s: ", e.Node)
+	}
+	if e.Op != "" {
+		b.WriteString(e.Op)
+		if e.Object != "" {
+			b.WriteString(" " + e.Object)
+		}
+		b.WriteString(": ")
+	} else if e.Object != "" {
+		b.WriteString(e.Object + ": ")
+	}
+	if e.Err != nil {
+		b.WriteString(e.Err.Error())
+	}
+	if e.Remedy != "" {
+		b.WriteString("; " + e.Remedy)
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Step is one report of progress: "create nodes" 12 of 100.
+type Step struct {
+	Name        string
+	Done, Total int
+}
+
+// UpOptions are what Up needs to know.
+type UpOptions struct {
+	Lab      *topology.Lab
+	File     string     // the topology file's absolute path, kept in the record
+	NoWait   bool       // fail with ErrBusy instead of waiting for the lab's lock
+	Progress func(Step) // may be nil; called from one goroutine
+}
+
+// UpResult tells what Up did.
+type UpResult struct {
+	Name    string        `json:"name"`
+	Changed bool          `json:"changed"` // false: the lab was up already with the same content
+	Nodes   int           `json:"nodes"`
+	Bridges int           `json:"bridges"`
+	Links   int           `json:"links"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+	Notes   []string      `json:"notes,omitempty"` // what the user should know: "limits are not enforced ..."
+}
+
+// Action is one line of a plan.
+type Action struct {
+	Op     string `json:"op"`     // "+", "~" or "-"
+	Kind   string `json:"kind"`   // "node", "bridge", "link", "leg", "nat"
+	Name   string `json:"name"`   // "web", "web:eth0 -- lan0"
+	Detail string `json:"detail"` // "image host, 192.168.10.11/24"
+}
+
+// DownOptions are what Down needs to know.
+type DownOptions struct {
+	Name     string
+	NoWait   bool
+	Progress func(Step)
+}
+
+// DownResult tells what Down did.
+type DownResult struct {
+	Name    string        `json:"name"`
+	Found   bool          `json:"found"` // false: there was nothing to remove, which is no error
+	Elapsed time.Duration `json:"elapsed_ns"`
+}
+
+// States of a lab and of a node.
+const (
+	StateRunning = "running" // a lab; or a node whose command runs
+	StateIdle    = "idle"    // a node without a command
+	StateExited  = "exited"  // a node whose command has ended; its namespaces and links stay
+	StateDead    = "dead"    // processes gone; the next up or down cleans up
+)
+
+// Status is what ps and inspect show of a lab.
+type Status struct {
+	Name    string          `json:"name"`
+	State   string          `json:"state"`
+	File    string          `json:"file"`
+	Created time.Time       `json:"created"`
+	InitPID int             `json:"init_pid,omitempty"` // of the lab init, as the host sees it
+	Nodes   []NodeStatus    `json:"nodes"`
+	Bridges []BridgeStatus  `json:"bridges"`
+	Links   []topology.Link `json:"links"`
+	Reason  string          `json:"reason,omitempty"` // why it is dead
+}
+
+// NodeStatus is what ps and inspect show of a node.
+type NodeStatus struct {
+	Name       string            `json:"name"`
+	State      string            `json:"state"`
+	PID        int               `json:"pid,omitempty"`         // of the node init, as the host sees it
+	CommandPID int               `json:"command_pid,omitempty"` // as the node sees it
+	Hostname   string            `json:"hostname"`
+	Image      string            `json:"image"`
+	Command    []string          `json:"command,omitempty"`
+	ExitCode   *int              `json:"exit_code,omitempty"` // 128+signal when killed
+	Signal     string            `json:"signal,omitempty"`
+	OOMKilled  bool              `json:"oom_killed,omitempty"`
+	Reason     string            `json:"reason,omitempty"` // "out of memory: limit 10 MiB", "command not found"
+	UIDBase    uint32            `json:"uid_base"`         // host id of the node's root; 0 when privileged
+	Netns      string            `json:"netns"`
+	Limits     topology.Limits   `json:"limits"`
+	Interfaces []InterfaceStatus `json:"interfaces"`
+}
+
+// InterfaceStatus is an interface of a node, as the file wants it.
+type InterfaceStatus struct {
+	Name      string   `json:"name"`
+	MAC       string   `json:"mac"`
+	MTU       int      `json:"mtu"`
+	Addresses []string `json:"addresses"`
+	Peer      string   `json:"peer"` // "lan0", or "b:ptp0"
+}
+
+// BridgeStatus is a bridge of a lab.
+type BridgeStatus struct {
+	topology.Bridge
+	Leg string `json:"leg,omitempty"` // the interface in the host's network namespace
+}
+
+// ExecOptions say what to run in a node. The command gets Stdin, Stdout and Stderr as they
+// are; with TTY it gets a new pseudo-terminal of the node, relayed to Stdin and Stdout.
+type ExecOptions struct {
+	Lab, Node string
+	Argv      []string
+	Env       []string // added to the node's
+	Workdir   string   // empty: the node's
+	User      string   // empty: the node's
+	TTY       bool
+	Stdin     *os.File // nil: /dev/null
+	Stdout    *os.File
+	Stderr    *os.File
+}
+
+// LogsOptions say what Logs prints. Follow goes on until the context or the command ends.
+type LogsOptions struct {
+	Lab, Node string
+	Follow    bool
+	Out       io.Writer
+}
