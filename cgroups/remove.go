@@ -1,0 +1,273 @@
+package cgroups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Removal is tried again after 10 ms, then after twice as long each time up to 1 s, for 10 s
+// in all.
+const (
+	firstWait = 10 * time.Millisecond
+	longWait  = time.Second
+	allWaits  = 10 * time.Second
+)
+
+// Busy says that a cgroup could not be removed.
+type Busy struct {
+	Dir  string
+	PIDs []int // who is in it, as the caller's pid namespace sees them; 0 is a process outside it
+	Err  error
+}
+
+func (e *Busy) Error() string {
+	s := "remove cgroup " + e.Dir
+	if len(e.PIDs) > 0 {
+		s += fmt.Sprintf(": held by processes %v", e.PIDs)
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *Busy) Unwrap() error { return e.Err }
+
+// Labs names the labs that have groups, sorted, from the directories alone.
+func (h *Host) Labs() ([]string, error) {
+	var labs []string
+	for _, hy := range h.hierarchies {
+		names, err := children(filepath.Join(hy.root, base))
+		if err != nil {
+			return nil, fmt.Errorf("list cgroups of labs: %w", err)
+		}
+		labs = append(labs, names...)
+	}
+	slices.Sort(labs)
+	return slices.Compact(labs), nil
+}
+
+// RemoveLab removes all groups of a lab, and the parent they share with other labs when it is
+// empty. Processes that are still in one get SIGKILL, frozen or not. It is no error when there
+// is nothing to remove. A group that stays is reported as a [*Busy] after 10 seconds, or when
+// ctx ends.
+func (h *Host) RemoveLab(ctx context.Context, lab string) error {
+	if err := checkName(lab); err != nil {
+		return fmt.Errorf("remove cgroups: %w", err)
+	}
+	ctx, stop := context.WithTimeout(ctx, allWaits)
+	defer stop()
+	left := slices.Clone(h.hierarchies)
+	for wait := firstWait; ; wait = min(2*wait, longWait) {
+		var last *Busy
+		left = slices.DeleteFunc(left, func(hy hierarchy) bool {
+			busy := removeTree(hy.labDir(lab))
+			if busy != nil {
+				last = busy
+				return false
+			}
+			_ = unix.Rmdir(filepath.Join(hy.root, base)) // stays while another lab is in it
+			return true
+		})
+		if last == nil {
+			return nil
+		}
+		if !errors.Is(last.Err, unix.EBUSY) {
+			return last
+		}
+		if err := h.kill(lab, left); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			last.PIDs, _ = pidsBelow(last.Dir)
+			return last
+		case <-time.After(wait):
+		}
+	}
+}
+
+// removeTree removes a group with all below it. It goes on after a failure and returns the last.
+func removeTree(dir string) *Busy {
+	err := unix.Rmdir(dir)
+	switch {
+	case err == nil || errors.Is(err, unix.ENOENT):
+		return nil
+	case !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY):
+		return &Busy{Dir: dir, Err: err}
+	}
+	names, err := children(dir)
+	if err != nil {
+		return &Busy{Dir: dir, Err: err}
+	}
+	var last *Busy
+	for _, n := range names {
+		if busy := removeTree(filepath.Join(dir, n)); busy != nil {
+			last = busy
+		}
+	}
+	if last != nil {
+		return last
+	}
+	if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOENT) {
+		return &Busy{Dir: dir, Err: err}
+	}
+	return nil
+}
+
+// children names the groups directly below dir. One that is gone has none.
+func children(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
+// walk calls f on dir and all groups below it.
+func walk(dir string, f func(dir string) error) error {
+	if err := f(dir); err != nil {
+		return err
+	}
+	names, err := children(dir)
+	for _, n := range names {
+		if err := walk(filepath.Join(dir, n), f); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// pidsBelow lists the processes in dir and all groups below it.
+func pidsBelow(dir string) ([]int, error) {
+	var pids []int
+	err := walk(dir, func(d string) error {
+		p, err := pidsIn(d)
+		pids = append(pids, p...)
+		return err
+	})
+	slices.Sort(pids)
+	return slices.Compact(pids), err
+}
+
+// pidsIn lists the processes in one group.
+func pidsIn(dir string) ([]int, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+		return nil, nil // removed meanwhile
+	}
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, f := range strings.Fields(string(b)) {
+		pid, err := strconv.Atoi(f)
+		if err != nil {
+			return nil, fmt.Errorf("read %s/cgroup.procs: %w", dir, err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids, nil
+}
+
+// kill sends SIGKILL to all processes in a lab's groups of some hierarchies.
+func (h *Host) kill(lab string, in []hierarchy) error {
+	h.thaw(lab)
+	for _, hy := range in {
+		dir := hy.labDir(lab)
+		pids, err := pidsBelow(dir)
+		if err != nil {
+			return fmt.Errorf("kill processes of cgroup %s: %w", dir, err)
+		}
+		if slices.Contains(pids, os.Getpid()) {
+			return &Busy{Dir: dir, PIDs: []int{os.Getpid()}, Err: errors.New("this process is in it itself")}
+		}
+		if len(pids) == 0 {
+			continue
+		}
+		if hy.unified && os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0) == nil {
+			continue // Linux 5.14; it catches what forks meanwhile, too
+		}
+		if err := walk(dir, killIn); err != nil {
+			return fmt.Errorf("kill processes of cgroup %s: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// thaw lets frozen processes run into their SIGKILL. A group that is not frozen, or cannot
+// be, is none of its business.
+func (h *Host) thaw(lab string) {
+	for _, hy := range h.hierarchies {
+		file, word := "freezer.state", "THAWED"
+		if hy.unified {
+			file, word = "cgroup.freeze", "0"
+		} else if !slices.Contains(hy.controllers, "freezer") {
+			continue
+		}
+		_ = walk(hy.labDir(lab), func(d string) error {
+			if f, err := os.OpenFile(filepath.Join(d, file), os.O_WRONLY, 0); err == nil {
+				_, _ = f.WriteString(word)
+				_ = f.Close()
+			}
+			return nil
+		})
+	}
+}
+
+// killIn kills the processes in one group. A pid may have passed to a stranger since it was
+// read: a pidfd pins the process, and only what is still listed after that is killed.
+func killIn(dir string) error {
+	before, err := pidsIn(dir)
+	if err != nil {
+		return err
+	}
+	fds := map[int]int{}
+	defer func() {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}()
+	for _, pid := range before {
+		if pid <= 0 { // of a pid namespace that cannot be seen from here
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		if errors.Is(err, unix.EMFILE) && len(fds) > 0 {
+			break // the caller comes again for the rest
+		}
+		if err != nil {
+			return fmt.Errorf("open process %d: %w", pid, err)
+		}
+		fds[pid] = fd
+	}
+	after, err := pidsIn(dir)
+	if err != nil {
+		return err
+	}
+	for _, pid := range after {
+		fd, ok := fds[pid]
+		if !ok {
+			continue
+		}
+		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("kill process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
