@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nsnet/nsnet/lab"
+)
+
+type execOptions struct {
+	Interactive bool
+	TTY         bool
+	Env         []string
+	Workdir     string
+	User        string
+}
+
+// AddFlags adds the options to f.
+func (o *execOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVarP(&o.Interactive, "interactive", "i", false, "give the command nsnet's standard input instead of an empty one")
+	f.BoolVarP(&o.TTY, "tty", "t", false, "give the command a terminal of its own")
+	// Not a StringSlice: a value may hold commas.
+	f.StringArrayVarP(&o.Env, "env", "e", nil, "set the variable `K=V`; K alone takes the value it has here (repeatable)")
+	f.StringVarP(&o.Workdir, "workdir", "w", "", "run the command in `DIR` of the node")
+	f.StringVarP(&o.User, "user", "u", "", "run the command as `USER[:GROUP]` of the node, names or numbers")
+	// What follows the node is the command's, flags and all.
+	f.SetInterspersed(false)
+}
+
+func newExec(std stdio) *cobra.Command {
+	var o execOptions
+	cmd := &cobra.Command{
+		Use:     "exec [flags] NODE [--] CMD [ARG...]",
+		GroupID: groupNode,
+		Short:   "Run a command in a node",
+		Long: `Run a command in a node and exit with its exit code. Flags come before the node's name.
+
+The command gets nsnet's own standard output and error, and an empty standard input
+unless -i is given. For a shell, give -it.
+
+EXIT STATUS
+  The command's own, 128+n when signal n killed it, or else
+  125    nsnet itself failed, be it for wrong flags, an unknown node or a lab that is down
+  126    the command cannot be executed
+  127    the command was not found`,
+		Example: `  nsnet exec web -- ping -c 1 192.168.10.1
+  nsnet exec -it demo/web -- bash
+  nsnet exec -i -e LANG=C -w /tmp web -- tar x <files.tar`,
+		DisableFlagsInUseLine: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			node, argv := execArgs(args)
+			switch {
+			case node == "":
+				return usagef(cmd, "NODE and CMD are missing")
+			case len(argv) == 0:
+				return usagef(cmd, "CMD is missing")
+			case argv[0] == "":
+				return usagef(cmd, "CMD is empty")
+			case o.Workdir != "" && !strings.HasPrefix(o.Workdir, "/"):
+				return usagef(cmd, "--workdir %q is not an absolute path", o.Workdir)
+			}
+			for _, e := range o.Env {
+				if key, _, _ := strings.Cut(e, "="); key == "" {
+					return usagef(cmd, "--env %q has no name", e)
+				}
+			}
+			return nil
+		},
+		ValidArgsFunction: completeExec,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runExec(cmd.Context(), o, args, std)
+		},
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+// execArgs splits NODE [--] CMD [ARG...].
+func execArgs(args []string) (node string, argv []string) {
+	if len(args) == 0 {
+		return "", nil
+	}
+	node, argv = args[0], args[1:]
+	if len(argv) > 0 && argv[0] == "--" {
+		argv = argv[1:]
+	}
+	return node, argv
+}
+
+// execEnv completes the environment for the command: "K" alone takes the caller's value,
+// and a terminal is of no use to a command that does not know which kind it is.
+func execEnv(o execOptions, lookup func(string) (string, bool)) []string {
+	var env []string
+	if term, ok := lookup("TERM"); ok && o.TTY {
+		env = append(env, "TERM="+term)
+	}
+	for _, e := range o.Env {
+		if !strings.Contains(e, "=") {
+			value, ok := lookup(e)
+			if !ok {
+				continue
+			}
+			e += "=" + value
+		}
+		env = append(env, e)
+	}
+	return env
+}
+
+// No signal is caught here: lab.Exec passes them on to the command.
+func runExec(ctx context.Context, o execOptions, args []string, std stdio) error {
+	if o.TTY && !isTerminal(std.in) {
+		return &exitError{exitExec, errors.New("-t needs a terminal on standard input; leave it out in scripts and pipes")}
+	}
+	ref, argv := execArgs(args)
+	labName, node, err := lab.Find(ctx, ref)
+	if err != nil {
+		return err
+	}
+	e := lab.ExecOptions{
+		Lab: labName, Node: node, Argv: argv,
+		Env: execEnv(o, os.LookupEnv), Workdir: o.Workdir, User: o.User,
+		TTY: o.TTY, Stdout: std.out, Stderr: std.err,
+	}
+	if o.Interactive {
+		e.Stdin = std.in
+	}
+	return execResult(lab.Exec(ctx, e))
+}
+
+// execResult turns what lab.Exec returns into nsnet's own end.
+func execResult(code int, err error) error {
+	switch {
+	case err == nil && code == 0:
+		return nil
+	case err == nil:
+		return &exitError{code: code}
+	case code == exitNotExecutable || code == exitNoCommand:
+		return &exitError{code, err}
+	}
+	return &exitError{exitExec, err}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nsnet/nsnet/lab"
+	"github.com/nsnet/nsnet/topology"
+)
+
+type planOptions struct {
+	fileOptions
+	JSON bool
+}
+
+// AddFlags adds the options to f.
+func (o *planOptions) AddFlags(f *pflag.FlagSet) {
+	o.fileOptions.AddFlags(f)
+	f.BoolVar(&o.JSON, "json", false, "print the plan as JSON")
+}
+
+func newPlan(std stdio) *cobra.Command {
+	var o planOptions
+	cmd := &cobra.Command{
+		Use:     "plan FILE",
+		GroupID: groupLab,
+		Short:   "Print what up would do",
+		Long: `Print what "nsnet up FILE" would do, one line each: + makes, ~ changes, - removes.
+Nothing is changed. The exit code tells whether there is something to do.
+
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitChanges),
+		Example: `  nsnet plan demo.yaml
+  nsnet plan demo.yaml --json`,
+		Args:              exactArgs("FILE"),
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runPlan(cmd.Context(), o, args[0], std)
+		},
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runPlan(ctx context.Context, o planOptions, file string, std stdio) error {
+	l, err := o.load(file)
+	if err != nil {
+		return err
+	}
+	changes, err := printPlan(ctx, l, o.JSON, std)
+	if err != nil {
+		return err
+	}
+	if changes {
+		return &exitError{code: exitChanges}
+	}
+	return nil
+}
+
+// printPlan prints what up would do for l and tells whether that is anything.
+func printPlan(ctx context.Context, l *topology.Lab, asJSON bool, std stdio) (changes bool, err error) {
+	actions, err := lab.Plan(ctx, l)
+	if err != nil {
+		return false, err
+	}
+	if asJSON {
+		if actions == nil {
+			actions = []lab.Action{}
+		}
+		return len(actions) > 0, printJSON(std.out, actions)
+	}
+	return len(actions) > 0, printText(std.out, planText(l.Name, actions))
+}
+
+// planText is a plan, one action a line.
+func planText(name string, actions []lab.Action) string {
+	if len(actions) == 0 {
+		return plain(name) + " is up already, nothing to do\n"
+	}
+	rows := make([][]string, len(actions))
+	for i, a := range actions {
+		rows[i] = []string{plain(a.Op) + " " + plain(a.Kind), plain(a.Name)}
+		if a.Detail != "" {
+			rows[i] = append(rows[i], plain(a.Detail))
+		}
+	}
+	return table(rows, nil)
+}

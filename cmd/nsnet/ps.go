@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nsnet/nsnet/lab"
+)
+
+// commandWidth is how much of a command ps shows; inspect shows all of it.
+const commandWidth = 60
+
+type psOptions struct {
+	Quiet bool
+	JSON  bool
+}
+
+// AddFlags adds the options to f.
+func (o *psOptions) AddFlags(f *pflag.FlagSet) {
+	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print only the nodes' names, as LAB/NODE")
+	f.BoolVar(&o.JSON, "json", false, "print all that is known as JSON, a list of labs")
+}
+
+func newPS(std stdio) *cobra.Command {
+	var o psOptions
+	cmd := &cobra.Command{
+		Use:     "ps [LAB]",
+		GroupID: groupLab,
+		Short:   "List labs and their nodes",
+		Long: `List the nodes of all labs, or of one. A node is
+
+  running    its command runs
+  idle       it has no command
+  exited(N)  its command has ended with code N; the node's links and addresses stay
+  dead       its processes are gone; the next up or down of its lab cleans up
+
+` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission),
+		Example: `  nsnet ps
+  nsnet ps demo --json
+  nsnet ps -q demo`,
+		Args:              maxArgs(1),
+		ValidArgsFunction: completeLab,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Quiet && o.JSON {
+				return usagef(cmd, "--quiet and --json exclude each other")
+			}
+			return runPS(cmd.Context(), o, args, std)
+		},
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runPS(ctx context.Context, o psOptions, args []string, std stdio) error {
+	var labs []lab.Status
+	var err error
+	if len(args) == 1 {
+		s, inspectErr := lab.Inspect(ctx, args[0])
+		if inspectErr != nil {
+			return inspectErr
+		}
+		labs = []lab.Status{*s}
+	} else {
+		names, namesErr := lab.Names()
+		if namesErr != nil {
+			return namesErr
+		}
+		labs, err = inspectAll(ctx, names, lab.Inspect)
+	}
+	switch {
+	case o.JSON:
+		return errors.Join(err, printJSON(std.out, labs))
+	case o.Quiet:
+		return errors.Join(err, printText(std.out, psNames(labs)))
+	}
+	color := canColor(std.out, os.Getenv("TERM"), os.Getenv("NO_COLOR"))
+	return errors.Join(err, printText(std.out, psTable(labs, color)))
+}
+
+// inspectAll inspects the named labs. A lab that is gone by now is left out; one that
+// cannot be inspected does not hide the others.
+func inspectAll(ctx context.Context, names []string, inspect func(context.Context, string) (*lab.Status, error)) ([]lab.Status, error) {
+	labs, failures := []lab.Status{}, []error{}
+	for _, name := range names {
+		s, err := inspect(ctx, name)
+		switch {
+		case err == nil:
+			labs = append(labs, *s)
+		case !errors.Is(err, lab.ErrNotFound):
+			failures = append(failures, err)
+		}
+	}
+	return labs, errors.Join(failures...)
+}
+
+// psTable is the table of ps: a row for each node, and one for a lab without nodes.
+func psTable(labs []lab.Status, color bool) string {
+	rows := [][]string{{"LAB", "NODE", "STATE", "PID", "IMAGE", "ADDRESSES", "COMMAND"}}
+	for _, l := range labs {
+		if len(l.Nodes) == 0 {
+			rows = append(rows, []string{plain(l.Name), "-", plain(l.State), "-", "-", "-", "-"})
+		}
+		for _, n := range l.Nodes {
+			rows = append(rows, []string{
+				plain(l.Name), plain(n.Name), stateText(n), pidText(n.PID), orDash(plain(n.Image)),
+				orDash(addressesText(n.Interfaces)), orDash(shorten(commandText(n.Command), commandWidth)),
+			})
+		}
+	}
+	return table(rows, func(column int, text string) string {
+		if column == 2 && color {
+			return colorState(text)
+		}
+		return text
+	})
+}
+
+// psNames is the nodes' names, one a line.
+func psNames(labs []lab.Status) string {
+	var b strings.Builder
+	for _, l := range labs {
+		for _, n := range l.Nodes {
+			fmt.Fprintf(&b, "%s/%s\n", plain(l.Name), plain(n.Name))
+		}
+	}
+	return b.String()
+}
+
+// stateText is a node's state without spaces: "running", "exited(1)", "exited(137,oom)".
+func stateText(n lab.NodeStatus) string {
+	if n.State != lab.StateExited || n.ExitCode == nil {
+		return plain(n.State)
+	}
+	if n.OOMKilled {
+		return fmt.Sprintf("%s(%d,oom)", n.State, *n.ExitCode)
+	}
+	return fmt.Sprintf("%s(%d)", n.State, *n.ExitCode)
+}
+
+// colorState gives a state the colour of how much it deserves attention.
+func colorState(state string) string {
+	code := ""
+	switch {
+	case state == lab.StateRunning:
+		code = "32"
+	case state == lab.StateDead:
+		code = "31"
+	case strings.HasPrefix(state, lab.StateExited):
+		code = "33"
+	default:
+		return state
+	}
+	return "\x1b[" + code + "m" + state + "\x1b[0m"
+}
+
+func pidText(pid int) string {
+	if pid == 0 {
+		return "-"
+	}
+	return strconv.Itoa(pid)
+}
+
+// addressesText is the addresses of all interfaces, without spaces.
+func addressesText(interfaces []lab.InterfaceStatus) string {
+	var all []string
+	for _, i := range interfaces {
+		all = append(all, i.Addresses...)
+	}
+	return plain(strings.Join(all, ","))
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsnet/nsnet/lab"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// go test ./cmd/nsnet -update writes what is printed now into testdata.
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, name, got, string(want))
+}
+
+func demoStatus() lab.Status {
+	code, killed := 1, 137
+	return lab.Status{
+		Name: "demo", State: lab.StateRunning, File: "/home/me/demo.yaml", InitPID: 4000,
+		Created: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Nodes: []lab.NodeStatus{
+			{
+				Name: "web", State: lab.StateRunning, PID: 4001, CommandPID: 2, Hostname: "web", Image: "host",
+				Command: []string{"nginx", "-g", "daemon off;"}, UIDBase: 2000000, Netns: "/run/netns/demo.web",
+				Limits: topology.Limits{CPU: 0.2, CPUWeight: 100, Memory: 64 << 20, Pids: 256, IO: []topology.IOLimit{
+					{Device: "/dev/sda", ReadBPS: 1 << 20, WriteIOPS: 100},
+				}},
+				Interfaces: []lab.InterfaceStatus{
+					{Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Addresses: []string{"192.168.10.2/24", "fd00::2/64"}, Peer: "lan0"},
+					{Name: "eth1", MAC: "02:00:00:00:00:02", MTU: 9000, Peer: "a:eth1"},
+				},
+			},
+			{Name: "a", State: lab.StateIdle, PID: 4002, Hostname: "a", Image: "host", UIDBase: 2065536},
+			{
+				Name: "evil", State: lab.StateExited, PID: 4003, ExitCode: &code, Image: "dir:/srv/\x1b[2J",
+				Command: []string{"sh", "-c", "printf '\x1b]0;x\a'\n" + strings.Repeat("y", 80)}, Reason: "it \x1b[31mfailed",
+			},
+			{
+				Name: "hungry", State: lab.StateExited, PID: 4004, ExitCode: &killed, Signal: "killed", OOMKilled: true, Image: "host",
+				Command: []string{"stress"}, Reason: "out of memory: limit 10 MiB", Limits: topology.Limits{Memory: 10 << 20},
+			},
+		},
+		Bridges: []lab.BridgeStatus{
+			{
+				Bridge: topology.Bridge{
+					Name: "lan0", MTU: 1500, NAT: true, STP: true,
+					Addresses: []netip.Prefix{netip.MustParsePrefix("192.168.10.1/24"), netip.MustParsePrefix("fd00::1/64")},
+					Subnets:   []netip.Prefix{netip.MustParsePrefix("192.168.10.0/24"), netip.MustParsePrefix("fd00::/64")},
+				},
+				Leg: "ns0123456789",
+			},
+			{Bridge: topology.Bridge{Name: "docker0", MTU: 1500, External: true}},
+			{Bridge: topology.Bridge{Name: "lan1", MTU: 9000}},
+		},
+		Links: []topology.Link{
+			{A: topology.Endpoint{Node: "web", Interface: "eth0"}, B: topology.Endpoint{Bridge: "lan0"}},
+			{A: topology.Endpoint{Node: "web", Interface: "eth1"}, B: topology.Endpoint{Node: "a", Interface: "eth1"}},
+		},
+	}
+}
+
+func deadStatus() lab.Status {
+	return lab.Status{Name: "old", State: lab.StateDead, File: "/old.yaml", Reason: "its init was killed by signal 9"}
+}
+
+func TestPS(t *testing.T) {
+	labs := []lab.Status{demoStatus(), deadStatus()}
+	golden(t, "ps.txt", psTable(labs, false))
+	golden(t, "ps-color.txt", psTable(labs, true))
+	golden(t, "ps-quiet.txt", psNames(labs))
+	equal(t, "no labs", psTable(nil, false), "LAB  NODE  STATE  PID  IMAGE  ADDRESSES  COMMAND\n")
+}
+
+func TestPSColumnsCanBeCounted(t *testing.T) {
+	for line := range strings.Lines(psTable([]lab.Status{demoStatus(), deadStatus()}, false)) {
+		if fields := strings.Fields(line); len(fields) < 7 {
+			t.Errorf("a column is empty: %q", line)
+		}
+	}
+}
+
+func TestInspect(t *testing.T) {
+	s := demoStatus()
+	golden(t, "inspect-lab.txt", inspectLab(s, false))
+	golden(t, "inspect-dead.txt", inspectLab(deadStatus(), false))
+	golden(t, "inspect-node.txt", inspectNode(s.Name, s.Nodes[0], false))
+	golden(t, "inspect-evil.txt", inspectNode(s.Name, s.Nodes[2], false))
+	golden(t, "inspect-oom.txt", inspectNode(s.Name, s.Nodes[3], true))
+}
+
+func TestNothingRawIsPrinted(t *testing.T) {
+	s := demoStatus()
+	texts := []string{psTable([]lab.Status{s}, false), inspectLab(s, false)}
+	for _, n := range s.Nodes {
+		texts = append(texts, inspectNode(s.Name, n, false))
+	}
+	for _, text := range texts {
+		if strings.ContainsAny(text, "\x1b\a\r") {
+			t.Errorf("control characters in %q", text)
+		}
+	}
+}
+
+func TestFindNode(t *testing.T) {
+	n, err := findNode(demoStatus(), "a")
+	if err != nil || n.Name != "a" {
+		t.Errorf("found %v, %v", n.Name, err)
+	}
+	_, err = findNode(demoStatus(), "wbe")
+	equal(t, "exit code", exitCode(err), exitNotFound)
+	equal(t, "text", err.Error(), "lab demo: node wbe: not found; did you mean demo/web?")
+}
+
+func TestUpText(t *testing.T) {
+	r := lab.UpResult{Name: "demo", Changed: true, Nodes: 3, Bridges: 1, Links: 2, Elapsed: 45 * time.Millisecond}
+	equal(t, "up", upText(r), "demo is up: 3 nodes, 1 bridge, 2 links in 45 ms\n")
+	r.Changed = false
+	equal(t, "up again", upText(r), "demo is up already, nothing to do\n")
+	equal(t, "down", downText(lab.DownResult{Name: "demo", Found: true, Elapsed: 12 * time.Millisecond}), "demo is down: removed in 12 ms\n")
+}
+
+func TestPlanText(t *testing.T) {
+	equal(t, "nothing", planText("demo", nil), "demo is up already, nothing to do\n")
+	equal(t, "plan", planText("demo", []lab.Action{
+		{Op: "+", Kind: "bridge", Name: "lan0", Detail: "192.168.10.1/24, nat"},
+		{Op: "~", Kind: "node", Name: "web", Detail: "memory 64 MiB \x1b[2J"},
+		{Op: "-", Kind: "link", Name: "web:eth0 -- lan0"},
+	}), `+ bridge  lan0              192.168.10.1/24, nat
+~ node    web               memory 64 MiB \x1b[2J
+- link    web:eth0 -- lan0
+`)
+}

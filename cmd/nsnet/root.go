@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// stdio is a command's three standard streams. They are files because exec hands them
+// to the command as they are, and because only a file can be asked whether it is a terminal.
+type stdio struct {
+	in, out, err *os.File
+}
+
+// Groups of commands in the root command's help.
+const (
+	groupLab  = "lab"
+	groupNode = "node"
+	groupFile = "file"
+	groupTool = "tool"
+)
+
+// run executes one command line and returns the process's exit code.
+func run(ctx context.Context, args []string, std stdio) int {
+	root := newRoot(std)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	reportError(std.err, err)
+	return commandExitCode(cmd.Name(), err)
+}
+
+func newRoot(std stdio) *cobra.Command {
+	var showVersion bool
+	root := &cobra.Command{
+		Use:   "nsnet",
+		Short: "Network labs from a topology file",
+		Long: `nsnet turns a topology file into a running network lab: full containers wired by
+bridges and point-to-point links, with addresses, routes, NAT and resolv.conf.
+
+A node is named LAB/NODE, or NODE where only one running lab has it.
+
+` + exitStatus(exitCodes()...),
+		Example: `  nsnet up demo.yaml
+  nsnet exec web -- ping -c 1 a
+  nsnet down demo`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				return runVersion(versionOptions{}, std)
+			}
+			return cmd.Help()
+		},
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	root.SetFlagErrorFunc(flagError)
+	root.AddGroup(
+		&cobra.Group{ID: groupLab, Title: "Labs:"},
+		&cobra.Group{ID: groupNode, Title: "Nodes:"},
+		&cobra.Group{ID: groupFile, Title: "Topology files:"},
+		&cobra.Group{ID: groupTool, Title: "nsnet itself:"},
+	)
+	root.AddCommand(
+		newUp(std), newDown(std), newPlan(std), newPS(std), newInspect(std),
+		newExec(std), newLogs(std),
+		newValidate(std), newSchema(std),
+		newVersion(std), newCompletion(std),
+	)
+	root.SetHelpCommand(newHelp())
+	return root
+}
+
+// flagError turns what pflag says about a wrong flag into a usage error with a suggestion.
+func flagError(cmd *cobra.Command, err error) error {
+	if !cmd.HasParent() && cmd.Flags().NArg() > 0 {
+		// `nsnet pus --json`: the command is what is wrong, its flags cannot be known.
+		return unknownCommand(cmd, cmd.Flags().Arg(0))
+	}
+	var missing *pflag.NotExistError
+	if asError(err, &missing) {
+		name := missing.GetSpecifiedName()
+		var known []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { known = append(known, f.Name) })
+		if s := nearest(name, known); len(name) > 1 && s != "" {
+			return usagef(cmd, "%v (did you mean --%s?)", err, s)
+		}
+	}
+	return usagef(cmd, "%v", err)
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	var known []string
+	for _, c := range root.Commands() {
+		if c.IsAvailableCommand() {
+			known = append(known, c.Name())
+		}
+	}
+	if s := nearest(name, known); s != "" {
+		return usagef(root, "unknown command %q (did you mean %s?)", name, s)
+	}
+	return usagef(root, "unknown command %q", name)
+}
+
+// exactArgs refuses any other arguments than the named ones, in words.
+func exactArgs(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usagef(cmd, "%s is missing", strings.Join(names[len(args):], " "))
+		case len(args) > len(names):
+			return usagef(cmd, "unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
+}
+
+// maxArgs refuses more than n arguments.
+func maxArgs(n int) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > n {
+			return usagef(cmd, "unexpected argument %q", args[n])
+		}
+		return nil
+	}
+}
+
+// usagef makes a usage error that points to the command's help.
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{msg: fmt.Sprintf(format, args...), command: cmd.CommandPath()}
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/nsnet/nsnet/topology"
+)
+
+// plain returns s with everything that a terminal might obey or hide (control characters,
+// bidirectional marks, invalid UTF-8) written as an escape.
+func plain(s string) string {
+	if isPlain(s) {
+		return s
+	}
+	var b strings.Builder
+	for len(s) > 0 {
+		_, n := utf8.DecodeRuneInString(s)
+		if isPlain(s[:n]) {
+			b.WriteString(s[:n])
+		} else {
+			q := strconv.Quote(s[:n])
+			b.WriteString(q[1 : len(q)-1])
+		}
+		s = s[n:]
+	}
+	return b.String()
+}
+
+func isPlain(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// commandText is argv as one would type it, each argument quoted where it needs to be.
+func commandText(argv []string) string {
+	quoted := make([]string, len(argv))
+	for i, a := range argv {
+		switch {
+		case !isPlain(a):
+			quoted[i] = strconv.Quote(a)
+		case a == "" || strings.ContainsAny(a, " \"'`$&|;<>()*?[]#~\\"):
+			quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		default:
+			quoted[i] = a
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+// shorten cuts s to at most n characters, the last one an ellipsis.
+func shorten(s string, n int) string {
+	if utf8.RuneCountInString(s) <= n {
+		return s
+	}
+	return string([]rune(s)[:n-1]) + "…"
+}
+
+// orDash makes an empty column visible, so that columns can be counted.
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// count is "1 node", "3 nodes".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// sizeText is a size of a lab: "3 nodes, 1 bridge, 2 links".
+func sizeText(nodes, bridges, links int) string {
+	return count(nodes, "node") + ", " + count(bridges, "bridge") + ", " + count(links, "link")
+}
+
+func labSize(l *topology.Lab) string { return sizeText(len(l.Nodes), len(l.Bridges), len(l.Links)) }
+
+// elapsedText is a duration with a unit and no more digits than anyone reads.
+func elapsedText(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return "less than 1 ms"
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	default:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+}
+
+// bytesText is a number of bytes in the largest binary unit that is not below 1.
+func bytesText(n int64) string {
+	units := []string{"KiB", "MiB", "GiB", "TiB"}
+	f, unit := float64(n), "bytes"
+	for _, u := range units {
+		if f < 1024 {
+			break
+		}
+		f, unit = f/1024, u
+	}
+	if f == math.Trunc(f) {
+		return fmt.Sprintf("%.0f %s", f, unit)
+	}
+	return fmt.Sprintf("%.1f %s", f, unit)
+}
+
+// say writes to standard error. When that fails there is nobody left to tell.
+func say(w io.Writer, format string, args ...any) {
+	_, _ = fmt.Fprintf(w, format, args...)
+}
+
+// printText writes a result and reports a failure to: a full disk must not look like success.
+func printText(w io.Writer, s string) error {
+	if _, err := io.WriteString(w, s); err != nil {
+		return fmt.Errorf("write result: %w", err)
+	}
+	return nil
+}
+
+// printJSON writes v as indented JSON.
+func printJSON(w io.Writer, v any) error {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("encode result: %w", err)
+	}
+	return printText(w, b.String())
+}

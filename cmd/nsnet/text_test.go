@@ -1,0 +1,89 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func TestPlain(t *testing.T) {
+	for in, want := range map[string]string{
+		"":             "",
+		"web":          "web",
+		"naïve 名":      "naïve 名",
+		"a\nb":         `a\nb`,
+		"\x1b[31mred":  `\x1b[31mred`,
+		"\xff\xfe":     `\xff\xfe`,
+		"a\u202eb":     `a\u202eb`,
+		"tab\tand\x00": `tab\tand\x00`,
+	} {
+		equal(t, in, plain(in), want)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := plain(string(rapid.SliceOf(rapid.Byte()).Draw(t, "s")))
+		if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Fatalf("not plain: %q", s)
+		}
+	})
+}
+
+func TestCommandText(t *testing.T) {
+	for _, tt := range []struct {
+		argv []string
+		want string
+	}{
+		{nil, ""},
+		{[]string{"nginx", "-g", "daemon off;"}, `nginx -g 'daemon off;'`},
+		{[]string{"sh", "-c", "echo 'x'"}, `sh -c 'echo '\''x'\'''`},
+		{[]string{"echo", "", "a\nb\x1b"}, `echo '' "a\nb\x1b"`},
+		{[]string{"ip", "addr=1", "/a-b.c:d"}, `ip addr=1 /a-b.c:d`},
+	} {
+		equal(t, "command", commandText(tt.argv), tt.want)
+	}
+}
+
+func TestSmallTexts(t *testing.T) {
+	equal(t, "shorten", shorten("naïve", 4), "naï…")
+	equal(t, "shorten nothing", shorten("naïve", 5), "naïve")
+	equal(t, "size", sizeText(3, 1, 0), "3 nodes, 1 bridge, 0 links")
+	equal(t, "elapsed", elapsedText(45*time.Millisecond+600*time.Microsecond), "45 ms")
+	equal(t, "elapsed seconds", elapsedText(1440*time.Millisecond), "1.4 s")
+	equal(t, "elapsed nothing", elapsedText(0), "less than 1 ms")
+	equal(t, "bytes", bytesText(10<<20), "10 MiB")
+	equal(t, "bytes fraction", bytesText(3<<29), "1.5 GiB")
+	equal(t, "few bytes", bytesText(1023), "1023 bytes")
+}
+
+func TestTable(t *testing.T) {
+	rows := [][]string{{"A", "LONG", "C"}, {"näme", "x", "last"}, {"b", "y"}}
+	equal(t, "table", table(rows, nil), "A     LONG  C\nnäme  x     last\nb     y\n")
+	painted := table(rows, func(column int, s string) string {
+		if column == 1 {
+			return "<" + s + ">"
+		}
+		return s
+	})
+	equal(t, "painted", painted, "A     <LONG>  C\nnäme  <x>     last\nb     <y>\n")
+	equal(t, "indent", indent("a\nb\n"), "  a\n  b\n")
+	equal(t, "indent nothing", indent(""), "")
+}
+
+func TestNearest(t *testing.T) {
+	commands := []string{"completion", "down", "exec", "inspect", "logs", "plan", "ps", "up", "validate"}
+	for in, want := range map[string]string{
+		"valdate": "validate", "inpsect": "inspect", "donw": "down", "log": "logs", "xyzzy": "", "": "",
+	} {
+		equal(t, in, nearest(in, commands), want)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.StringN(0, 8, 8).Draw(t, "a"), rapid.StringN(0, 8, 8).Draw(t, "b")
+		d := editDistance(a, b)
+		if d != editDistance(b, a) || (d == 0) != (a == b) || d > max(len(a), len(b)) {
+			t.Fatalf("distance of %q and %q: %d", a, b, d)
+		}
+	})
+}

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nsnet/nsnet/lab"
+)
+
+type upOptions struct {
+	fileOptions
+	DryRun bool
+	NoWait bool
+	JSON   bool
+}
+
+// AddFlags adds the options to f.
+func (o *upOptions) AddFlags(f *pflag.FlagSet) {
+	o.fileOptions.AddFlags(f)
+	f.BoolVar(&o.DryRun, "dry-run", false, "print what would be done, change nothing")
+	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
+	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
+}
+
+func newUp(std stdio) *cobra.Command {
+	var o upOptions
+	cmd := &cobra.Command{
+		Use:     "up FILE",
+		GroupID: groupLab,
+		Short:   "Make a lab run",
+		Long: `Make the lab that FILE describes run, and return when all of it is ready.
+
+A lab that is up already with the same content is left as it is. When up fails or is
+interrupted, a new lab is removed again.
+
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitUnsupported, exitBusy, exitSignal),
+		Example: `  nsnet up demo.yaml
+  nsnet up demo.yaml --name demo-2
+  nsnet up demo.yaml --dry-run`,
+		Args:              exactArgs("FILE"),
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := withSignals(cmd.Context())
+			defer stop()
+			return runUp(ctx, o, args[0], std)
+		},
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
+	l, err := o.load(file)
+	if err != nil {
+		return err
+	}
+	if o.DryRun {
+		_, err := printPlan(ctx, l, o.JSON, std)
+		return interrupted(ctx, err)
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return fmt.Errorf("find topology file: %w", err)
+	}
+	p := newProgress(std.err, "up "+l.Name, labSize(l))
+	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, NoWait: o.NoWait, Progress: p.Step})
+	p.Done()
+	if err != nil {
+		return interrupted(ctx, err)
+	}
+	if o.JSON {
+		return printJSON(std.out, res)
+	}
+	for _, note := range res.Notes {
+		say(std.err, "nsnet: note: %s\n", plain(note))
+	}
+	return printText(std.out, upText(res))
+}
+
+// upText is up's result in one line.
+func upText(r lab.UpResult) string {
+	if !r.Changed {
+		return plain(r.Name) + " is up already, nothing to do\n"
+	}
+	return fmt.Sprintf("%s is up: %s in %s\n", plain(r.Name), sizeText(r.Nodes, r.Bridges, r.Links), elapsedText(r.Elapsed))
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nsnet/nsnet/topology"
+)
+
+type validateOptions struct {
+	fileOptions
+	JSON bool
+}
+
+// AddFlags adds the options to f.
+func (o *validateOptions) AddFlags(f *pflag.FlagSet) {
+	o.fileOptions.AddFlags(f)
+	f.BoolVar(&o.JSON, "json", false, "print the verdict and what the file means as JSON")
+}
+
+// verdict is what validate --json prints.
+type verdict struct {
+	Valid  bool             `json:"valid"`
+	Errors []topology.Error `json:"errors,omitempty"`
+	Lab    *topology.Lab    `json:"lab,omitempty"` // with every default filled in and every address decided
+}
+
+func newValidate(std stdio) *cobra.Command {
+	var o validateOptions
+	cmd := &cobra.Command{
+		Use:     "validate FILE",
+		GroupID: groupFile,
+		Short:   "Check a topology file",
+		Long: `Check a topology file and everything it refers to. Nothing is changed and no root is
+needed. All errors are told at once, one a line, as file:line:column: message.
+
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile),
+		Example: `  nsnet validate demo.yaml
+  nsnet validate --json demo.yaml | jq .lab.links`,
+		Args:              exactArgs("FILE"),
+		ValidArgsFunction: completeFile,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return runValidate(o, args[0], std)
+		},
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runValidate(o validateOptions, file string, std stdio) error {
+	l, err := o.load(file)
+	switch {
+	case err != nil && o.JSON:
+		var errs topology.Errors
+		if !asError(err, &errs) {
+			errs = topology.Errors{{File: file, Msg: err.Error()}}
+		}
+		return errors.Join(err, printJSON(std.out, verdict{Errors: errs}))
+	case err != nil:
+		return err
+	case o.JSON:
+		return printJSON(std.out, verdict{Valid: true, Lab: l})
+	}
+	return printText(std.out, fmt.Sprintf("%s: lab %s is valid: %s\n", plain(file), plain(l.Name), labSize(l)))
+}
