@@ -1,0 +1,40 @@
+package bridge
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Create is the request that makes bridge b, with this index, in the fabric. The bridge is
+// up, has no forward delay, and keeps its MAC whatever ports come and go. RTM_NEWLINK.
+func Create(b *topology.Bridge, index int) (rtnl.Request, error) {
+	label := "create bridge " + b.Name
+	mac, err := net.ParseMAC(b.MAC)
+	if err != nil {
+		return rtnl.Request{}, fmt.Errorf("%s: %w", label, err)
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(b.Name)))
+	req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))
+	req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(b.MTU))))
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
+	data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
+	stp := uint32(0)
+	if b.STP {
+		stp = 1
+	}
+	data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(stp))
+	req.AddData(info)
+	return rtnl.Request{NetlinkRequest: req, Label: label}, nil
+}

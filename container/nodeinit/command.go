@@ -1,0 +1,338 @@
+package nodeinit
+
+import (
+	"syscall"
+	"unsafe"
+
+	"github.com/nsnet/nsnet/container/passwd"
+	"github.com/nsnet/nsnet/container/wire"
+)
+
+// logMax is where a node's log is moved aside: a node keeps between one and two of these.
+const logMax = 1 << 20
+
+// startMain starts the node's command with its output going to the log.
+func (s *state) startMain(r request) {
+	defer closeAll(r.fds)
+	cmd := wire.DecodeCommand(wire.NewReader(r.body))
+	if len(r.fds) != 2 {
+		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(syscall.EBADF), Text: "log"}), nil)
+		return
+	}
+	var p [2]int
+	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil {
+		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(err.(syscall.Errno)), Text: "pipe"}), nil)
+		return
+	}
+	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		null = p[1]
+	}
+	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket}, true)
+	_ = syscall.Close(p[1])
+	if null != p[1] {
+		_ = syscall.Close(null)
+	}
+	log, old := r.fds[0], r.fds[1]
+	r.fds[0], r.fds[1] = -1, -1
+	go pump(p[0], log, old)
+}
+
+// pump copies a command's output to its log. When the log is full it becomes the older
+// log, so that its size is bounded and its end is always there.
+func pump(from, log, old int) {
+	b := make([]byte, 32<<10)
+	size := 0
+	for {
+		n, err := syscall.Read(from, b)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			break
+		}
+		if size += n; size > logMax {
+			moveAside(log, old)
+			size = n
+		}
+		if writeAll(log, string(b[:n])) != nil {
+			continue // a full disk must not stop the command
+		}
+	}
+	closeAll([]int{from, log, old})
+}
+
+// moveAside copies log over old and empties log.
+func moveAside(log, old int) {
+	_ = syscall.Ftruncate(old, 0)
+	_, _ = syscall.Seek(old, 0, 0)
+	_, _ = syscall.Seek(log, 0, 0)
+	for {
+		n, err := syscall.Sendfile(old, log, nil, logMax)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			break
+		}
+	}
+	_ = syscall.Ftruncate(log, 0)
+	_, _ = syscall.Seek(log, 0, 0)
+}
+
+// startExec starts a command for a client: descriptors are its socket, stdin, stdout, stderr.
+func (s *state) startExec(r request) {
+	if len(r.fds) < 1 {
+		return
+	}
+	client := r.fds[0]
+	cmd := wire.DecodeCommand(wire.NewReader(r.body))
+	p := &process{report: client, client: true, done: make(chan struct{})}
+	var stdio []int
+	switch {
+	case cmd.TTY:
+		stdio = nil
+	case len(r.fds) == 4:
+		stdio = r.fds[1:4]
+	default:
+		send(client, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(syscall.EBADF), Text: "stdio"}), nil)
+		closeAll(r.fds)
+		return
+	}
+	pid := s.spawn(&cmd, stdio, p, false)
+	closeAll(r.fds[1:])
+	if pid == 0 {
+		_ = syscall.Close(client)
+		return
+	}
+	go s.serve(client, pid, p)
+}
+
+// serve passes a client's signals on to its command until that ends. A client that goes
+// away takes its command along, as it would with ssh or ip netns exec.
+func (s *state) serve(client, pid int, p *process) {
+	for {
+		k, body, fds, more := receive(client)
+		closeAll(fds)
+		if !more {
+			break
+		}
+		if k == wire.Signal {
+			s.kill(pid, p, syscall.Signal(wire.NewReader(body).Uint()), false)
+		}
+	}
+	s.kill(pid, p, syscall.SIGKILL, true)
+	<-p.done
+	_ = syscall.Close(client)
+}
+
+// kill signals a process that has not been reaped yet, so that its pid is its own.
+func (s *state) kill(pid int, p *process, sig syscall.Signal, group bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.procs[pid] != p {
+		return
+	}
+	if group {
+		_ = syscall.Kill(-pid, sig)
+	}
+	_ = syscall.Kill(pid, sig)
+}
+
+// spawn forks a command, with stdio or on a new terminal, and reports Started or Failed.
+// It returns the pid, 0 on failure.
+func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int {
+	refuse := func(f failure) int {
+		send(p.report, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+		return 0
+	}
+	if len(cmd.Argv) == 0 {
+		return refuse(fail(syscall.EINVAL, "empty command"))
+	}
+	users, groups := slurp("/etc/passwd"), slurp("/etc/group")
+	uid, gid, extra, home, err := passwd.Lookup(cmd.User, users, groups)
+	if err != nil {
+		return refuse(fail(syscall.EINVAL, err.Error()))
+	}
+	env := cmd.Env
+	if get(env, "HOME") == "" {
+		env = append(env, "HOME="+home)
+	}
+	dir := cmd.Workdir
+	if dir == "" {
+		dir = "/"
+	}
+	path, f := s.find(cmd.Argv[0], env, dir)
+	if f != ok {
+		return refuse(f)
+	}
+	attr := &syscall.ProcAttr{Dir: dir, Env: env, Sys: &syscall.SysProcAttr{
+		Setsid:     true,
+		Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: extra},
+	}}
+	master := -1
+	if stdio == nil {
+		var slave int
+		var e syscall.Errno
+		if master, slave, e = openTerminal(uid, gid); e != 0 {
+			return refuse(fail(e, "open a terminal"))
+		}
+		defer syscall.Close(master)
+		defer syscall.Close(slave)
+		stdio = []int{slave, slave, slave}
+		attr.Sys.Setctty = true
+	}
+	for _, fd := range stdio {
+		attr.Files = append(attr.Files, uintptr(fd))
+	}
+	s.mu.Lock()
+	sigmask(sigUnblock)
+	pid, err := syscall.ForkExec(path, cmd.Argv, attr)
+	sigmask(sigBlock)
+	if err == nil {
+		s.procs[pid] = p
+		if main {
+			s.main = pid
+		}
+		// Told before the lock is free, so that Started comes before Exited.
+		var w wire.Writer
+		w.Uint(uint64(pid))
+		var fds []int
+		if master >= 0 {
+			fds = []int{master}
+		}
+		send(p.report, wire.Started, w.Bytes(), fds)
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return refuse(failErr(err, cmd.Argv[0]))
+	}
+	select {
+	case s.children <- struct{}{}:
+	default:
+	}
+	return pid
+}
+
+// find looks a program up as execvp(3) does. ENOENT: no such program; EACCES: one that
+// cannot be executed.
+func (s *state) find(name string, env []string, dir string) (string, failure) {
+	if hasSlash(name) {
+		at := name
+		if name[0] != '/' {
+			at = dir + "/" + name
+		}
+		if e := executable(at); e != 0 {
+			return "", fail(e, name)
+		}
+		return name, ok
+	}
+	best := syscall.ENOENT
+	path := get(env, "PATH")
+	for len(path) > 0 {
+		end := 0
+		for end < len(path) && path[end] != ':' {
+			end++
+		}
+		if end > 0 {
+			at := path[:end] + "/" + name
+			e := executable(at)
+			if e == 0 {
+				return at, ok
+			}
+			if e == syscall.EACCES {
+				best = e
+			}
+		}
+		if end == len(path) {
+			break
+		}
+		path = path[end+1:]
+	}
+	return "", fail(best, name)
+}
+
+func executable(path string) syscall.Errno {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		if err == syscall.ENOTDIR {
+			return syscall.ENOENT
+		}
+		return err.(syscall.Errno)
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFREG || st.Mode&0o111 == 0 {
+		return syscall.EACCES
+	}
+	return 0
+}
+
+func hasSlash(s string) bool {
+	for i := range len(s) {
+		if s[i] == '/' {
+			return true
+		}
+	}
+	return false
+}
+
+// get is the value of a variable, the last one set.
+func get(env []string, key string) string {
+	v := ""
+	for _, e := range env {
+		if len(e) > len(key) && e[len(key)] == '=' && e[:len(key)] == key {
+			v = e[len(key)+1:]
+		}
+	}
+	return v
+}
+
+// slurp reads a small file, nothing where there is none.
+func slurp(path string) []byte {
+	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	defer syscall.Close(fd)
+	var out []byte
+	b := make([]byte, 4096)
+	for len(out) < 4<<20 {
+		n, err := syscall.Read(fd, b)
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			break
+		}
+		out = append(out, b[:n]...)
+	}
+	return out
+}
+
+// openTerminal makes a pseudo-terminal of the node's own devpts. The slave is opened
+// through the master (TIOCGPTPEER, Linux 4.13), never by a path that the node controls.
+func openTerminal(uid, gid uint32) (master, slave int, e syscall.Errno) {
+	master, err := syscall.Open("/dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, -1, err.(syscall.Errno)
+	}
+	var unlock int32
+	if _, _, e := syscall.Syscall(syscall.SYS_IOCTL, uintptr(master), tiocsptlck, uintptr(unsafe.Pointer(&unlock))); e != 0 {
+		_ = syscall.Close(master)
+		return -1, -1, e
+	}
+	fd, _, e := syscall.Syscall(syscall.SYS_IOCTL, uintptr(master), tiocgptpeer, syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC)
+	if e != 0 {
+		_ = syscall.Close(master)
+		return -1, -1, e
+	}
+	_ = syscall.Fchown(int(fd), int(uid), int(gid))
+	return master, int(fd), 0
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		if fd >= 0 {
+			_ = syscall.Close(fd)
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package nodeinit
+
+import (
+	"sync"
+	"syscall"
+
+	"github.com/nsnet/nsnet/container/wire"
+)
+
+// EnvKey is set to "node" in the environment of a process that is to be a node init.
+const EnvKey = "_NSNET_INIT"
+
+// Socket is the descriptor of the stream socket to the lab init.
+const Socket = 3
+
+func init() {
+	if v, ok := syscall.Getenv(EnvKey); ok && v == "node" {
+		syscall.Exit(run())
+	}
+}
+
+// state is one node init: its processes by pid, and where to report.
+type state struct {
+	mu       sync.Mutex // held over every fork, so that the reaper knows each child
+	procs    map[int]*process
+	main     int // pid of the node's command, 0 when none runs
+	requests chan request
+	children chan struct{} // a child was forked
+	root     int           // O_PATH descriptor of the root, for In steps
+}
+
+// process is one child that was asked for; orphans have none.
+type process struct {
+	report int // socket that gets Exited
+	client bool
+	done   chan struct{}
+}
+
+type request struct {
+	kind wire.Kind
+	body []byte
+	fds  []int
+}
+
+func run() int {
+	syscall.Umask(0)
+	s := &state{procs: map[int]*process{}, requests: make(chan request), children: make(chan struct{}, 1), root: -1}
+	sig, err := forwardedSignals()
+	if err != 0 {
+		return 1
+	}
+	go s.read()
+	go s.reap()
+	go s.forward(sig)
+	for r := range s.requests {
+		switch r.kind {
+		case wire.Boot, wire.Post:
+			if f := s.program(r.body, r.fds); f != nil {
+				send(Socket, wire.Failed, encodeFailure(f), nil)
+				break
+			}
+			send(Socket, wire.Ready, nil, nil)
+		case wire.Start:
+			s.startMain(r)
+		case wire.Exec:
+			s.startExec(r)
+		case wire.Signal:
+			n := syscall.Signal(wire.NewReader(r.body).Uint())
+			s.mu.Lock()
+			if s.main != 0 {
+				_ = syscall.Kill(s.main, n)
+			}
+			s.mu.Unlock()
+		}
+	}
+	return 0 // the lab init is gone; so is, with this process, the node
+}
+
+func encodeFailure(f *wire.Failure) []byte {
+	var w wire.Writer
+	f.Encode(&w)
+	return w.Bytes()
+}
+
+// read takes the lab init's messages until the socket ends.
+func (s *state) read() {
+	for {
+		k, body, fds, ok := receive(Socket)
+		if !ok {
+			close(s.requests)
+			return
+		}
+		s.requests <- request{k, body, fds}
+	}
+}
+
+// reap waits for every child, its own and those it inherits.
+func (s *state) reap() {
+	for {
+		var ws syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &ws, 0, nil)
+		if err == syscall.ECHILD {
+			<-s.children
+			continue
+		}
+		if err != nil || pid <= 0 {
+			continue
+		}
+		s.mu.Lock()
+		p := s.procs[pid]
+		delete(s.procs, pid)
+		if pid == s.main {
+			s.main = 0
+		}
+		s.mu.Unlock()
+		if p == nil {
+			continue
+		}
+		var w wire.Writer
+		w.Uint(uint64(ws))
+		send(p.report, wire.Exited, w.Bytes(), nil)
+		if p.client {
+			_ = syscall.Shutdown(p.report, syscall.SHUT_RDWR)
+			close(p.done)
+		}
+	}
+}
+
+// forward passes signals that reach PID 1 on to the node's command.
+func (s *state) forward(fd int) {
+	var b [128]byte // struct signalfd_siginfo
+	for {
+		n, err := syscall.Read(fd, b[:])
+		if err == syscall.EINTR {
+			continue
+		}
+		if err != nil || n < len(b) {
+			return
+		}
+		sig := syscall.Signal(b[0]) // ssi_signo, all below 128
+		s.mu.Lock()
+		if s.main != 0 {
+			_ = syscall.Kill(s.main, sig)
+		}
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,171 @@
+package nodeinit
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// Constants of the kernel's interface that package syscall has not. Numbers of system
+// calls above 424 are the same on every architecture.
+const (
+	sysOpenTree  = 428
+	sysMoveMount = 429
+	sysOpenat2   = 437
+
+	openTreeClone      = 1
+	atEmptyPath        = 0x1000
+	atRecursive        = 0x8000
+	moveMountFromEmpty = 0x4
+	moveMountToEmpty   = 0x40
+
+	oPath             = 0x200000
+	resolveNoMagic    = 0x02
+	resolveNoSymlinks = 0x04
+	resolveInRoot     = 0x10
+
+	prCapbsetRead  = 23
+	prCapbsetDrop  = 24
+	prSetNoNewPriv = 38
+	prCapAmbient   = 47
+	ambientClear   = 4
+
+	seccompSetModeFilter = 1
+	seccompTsync         = 1
+
+	capSysAdmin     = 21
+	cloneNewcgroup  = 0x02000000
+	capabilityV3    = 0x20080522
+	tiocgptpeer     = 0x5441
+	tiocsptlck      = 0x40045431
+	sigBlock        = 0
+	sigUnblock      = 1
+	overflowID      = 65534
+	atSymlinkNofoll = 0x100
+)
+
+type openHow struct{ flags, mode, resolve uint64 }
+
+// openIn opens path below the directory root, whose symbolic links and ".." cannot lead
+// out of it. openat2(2), Linux 5.6.
+func openIn(root int, path string, flags int, mode uint32, resolve uint64) (int, syscall.Errno) {
+	p, err := syscall.BytePtrFromString(path)
+	if err != nil {
+		return -1, syscall.EINVAL
+	}
+	how := openHow{uint64(flags | syscall.O_CLOEXEC), uint64(mode), resolve | resolveNoMagic}
+	for {
+		fd, _, e := syscall.Syscall6(sysOpenat2, uintptr(root), uintptr(unsafe.Pointer(p)), uintptr(unsafe.Pointer(&how)), unsafe.Sizeof(how), 0, 0)
+		if e == syscall.EINTR || e == syscall.EAGAIN { // EAGAIN: a rename raced with ".."
+			continue
+		}
+		return int(fd), e
+	}
+}
+
+// moveMount attaches the detached mount fd onto the open path at. move_mount(2), Linux 5.2.
+func moveMount(fd, at int) syscall.Errno {
+	var empty byte
+	_, _, e := syscall.Syscall6(sysMoveMount, uintptr(fd), uintptr(unsafe.Pointer(&empty)), uintptr(at), uintptr(unsafe.Pointer(&empty)), moveMountFromEmpty|moveMountToEmpty, 0)
+	return e
+}
+
+// openTree makes a detached copy of the mount at path. open_tree(2), Linux 5.2.
+func openTree(path string) (int, syscall.Errno) {
+	p, err := syscall.BytePtrFromString(path)
+	if err != nil {
+		return -1, syscall.EINVAL
+	}
+	const atFdcwd = -100
+	at := atFdcwd
+	fd, _, e := syscall.Syscall(sysOpenTree, uintptr(at), uintptr(unsafe.Pointer(p)), openTreeClone|syscall.O_CLOEXEC)
+	return int(fd), e
+}
+
+type capHeader struct {
+	version uint32
+	pid     int32
+}
+
+type capData struct{ effective, permitted, inheritable uint32 }
+
+// setEffective sets the calling thread's effective capabilities and leaves the permitted.
+func setEffective(mask uint64) syscall.Errno {
+	h := capHeader{version: capabilityV3}
+	var d [2]capData
+	if _, _, e := syscall.RawSyscall(syscall.SYS_CAPGET, uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&d)), 0); e != 0 {
+		return e
+	}
+	d[0].effective, d[1].effective = uint32(mask)&d[0].permitted, uint32(mask>>32)&d[1].permitted
+	_, _, e := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&d)), 0)
+	return e
+}
+
+// setAll sets the permitted and effective capabilities of every thread, inheritable none.
+func setAll(mask uint64) syscall.Errno {
+	h := capHeader{version: capabilityV3}
+	var d [2]capData
+	d[0].effective, d[1].effective = uint32(mask), uint32(mask>>32)
+	d[0].permitted, d[1].permitted = d[0].effective, d[1].effective
+	_, _, e := syscall.AllThreadsSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&d)), 0)
+	return e
+}
+
+func prctl(op, a, b uintptr) (uintptr, syscall.Errno) {
+	r, _, e := syscall.RawSyscall6(syscall.SYS_PRCTL, op, a, b, 0, 0, 0)
+	return r, e
+}
+
+// loadSeccomp puts every thread under the filter: struct sock_filter entries, eight bytes each.
+func loadSeccomp(filter []byte) syscall.Errno {
+	prog := struct {
+		n uint16
+		p unsafe.Pointer
+	}{uint16(len(filter) / 8), unsafe.Pointer(unsafe.SliceData(filter))}
+	_, _, e := syscall.RawSyscall(sysSeccomp, seccompSetModeFilter, seccompTsync, uintptr(unsafe.Pointer(&prog)))
+	return e
+}
+
+// forwarded are the signals that the parent blocked and that a node's command gets when
+// they are sent to PID 1.
+func forwardedMask() uint64 {
+	var m uint64
+	for _, s := range Forwarded() {
+		m |= 1 << (uint(s) - 1)
+	}
+	return m
+}
+
+// Forwarded lists the signals that a node init passes on to the node's command. Whoever
+// starts a node init blocks them first, in the thread that forks.
+func Forwarded() []syscall.Signal {
+	return []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
+		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGCONT}
+}
+
+// forwardedSignals opens a signalfd. The disposition "ignore" lets a signal that comes in
+// the moment a command is forked, when the main thread has to unblock it, pass without harm.
+func forwardedSignals() (int, syscall.Errno) {
+	m := forwardedMask()
+	type sigaction struct {
+		handler, flags, restorer uintptr
+		mask                     uint64
+	}
+	ignore := sigaction{handler: 1}
+	for _, s := range Forwarded() {
+		if s != syscall.SIGCONT {
+			if _, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&ignore)), 0, 8, 0, 0); e != 0 {
+				return -1, e
+			}
+		}
+	}
+	minus := -1
+	fd, _, e := syscall.RawSyscall6(syscall.SYS_SIGNALFD4, uintptr(minus), uintptr(unsafe.Pointer(&m)), 8, syscall.O_CLOEXEC, 0, 0)
+	return int(fd), e
+}
+
+// sigmask blocks or unblocks the forwarded signals in the calling thread. The kernel
+// rebuilds no frame here, so the runtime's view of the mask is the one it reads at fork.
+func sigmask(how uintptr) {
+	m := forwardedMask()
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, how, uintptr(unsafe.Pointer(&m)), 0, 8, 0, 0) //nolint:errcheck // cannot fail with these arguments
+}

@@ -1,0 +1,3 @@
+package nodeinit
+
+const sysSeccomp = 317

@@ -1,0 +1,309 @@
+package container
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Places in the lab's own mount namespace, which a node init starts in.
+const (
+	Work    = "/n"     // empty directory: each node's own tmpfs goes here
+	Devices = "/devs"  // device nodes, made by the host's root
+	Empty   = "/empty" // empty read-only directory, for masks
+)
+
+// DefaultPath is the PATH of a node's commands unless its env says otherwise.
+const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Mounts received with a boot program: the layers first, then one for each bind.
+const (
+	MountCommon = iota // the lab's common layer
+	MountImage         // the image
+	MountBinds         // first bind
+)
+
+// Setup is what a boot program needs to know besides the node.
+type Setup struct {
+	Caps    uint64   // capabilities the node keeps
+	Filter  []byte   // seccomp program; empty: none
+	Masks   []string // those of MaskedPaths that exist here, relative
+	Resolv  []byte   // resolv.conf; nil: the image's own stays
+	Hosts   []byte   // the node's own /etc/hosts; nil: the common layer's
+	Opaque  []string // directories, relative, that hide the image's
+	MaxSize string   // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
+}
+
+// MaskedPaths are files of proc and sysfs that tell of the host and not of the node.
+func MaskedPaths() []string {
+	return []string{"proc/acpi", "proc/asound", "proc/interrupts", "proc/kcore", "proc/keys",
+		"proc/latency_stats", "proc/sched_debug", "proc/scsi", "proc/timer_list", "proc/timer_stats",
+		"sys/firmware", "sys/devices/virtual/powercap"}
+}
+
+// BootProgram is what a node init does to become node n: root filesystem, devices, names,
+// sysctls, and at last the loss of privileges.
+func BootProgram(n *topology.Node, s Setup) []wire.Step {
+	p := program{}
+	p.layers(n, s)
+	p.devices(n)
+	p.kernelFiles(n, s)
+	p.add(wire.OpEnter, "enter the root filesystem", nil, flag(needsPivot(n, s)))
+	p.add(wire.OpHostname, "set the hostname "+n.Hostname, []string{n.Hostname})
+	p.files(n, s)
+	p.sysctls(n)
+	p.add(wire.OpCgroupNS, "create the cgroup namespace", nil)
+	if len(n.Command) > 0 {
+		p.add(wire.OpFindCommand, "find the command", []string{n.Command[0], path(n.Env)})
+	}
+	p.add(wire.OpPrivileges, "drop privileges", []string{string(s.Filter)}, s.Caps, flag(n.NoNewPrivs))
+	return p.steps
+}
+
+// PostProgram is what a node init does when the node's links are there: the sysctls that
+// name an interface.
+func PostProgram(n *topology.Node) []wire.Step {
+	p := program{}
+	for _, k := range sortedKeys(n.Sysctls) {
+		if perInterface(k) {
+			p.sysctl(k, n.Sysctls[k])
+		}
+	}
+	return p.steps
+}
+
+// needsPivot tells whether a node could take mounts off again. See wire.OpEnter.
+func needsPivot(n *topology.Node, s Setup) bool {
+	return n.Privileged || s.Caps&(1<<unix.CAP_SYS_ADMIN) != 0
+}
+
+type program struct{ steps []wire.Step }
+
+func (p *program) add(op wire.Op, label string, text []string, numbers ...uint64) {
+	p.steps = append(p.steps, wire.Step{Op: op, Label: label, Text: text, Number: numbers})
+}
+
+func (p *program) mkdir(path string, mode uint64) {
+	p.add(wire.OpMkdir, "create "+path, []string{path}, mode)
+}
+
+func (p *program) mountIn(source, path, kind string, flags uint64, data string) {
+	p.add(wire.OpMountIn, "mount /"+path, []string{source, path, kind, data}, flags)
+}
+
+func (p *program) sysctl(key, value string) {
+	p.add(wire.OpSysctl, "set sysctl "+key, []string{SysctlPath(key), value})
+}
+
+func (p *program) layers(n *topology.Node, s Setup) {
+	data := "mode=0755"
+	if s.MaxSize != "" {
+		data += ",size=" + s.MaxSize
+	}
+	p.add(wire.OpMount, "mount the writable layer", []string{"nsnet", Work, "tmpfs", data}, unix.MS_NOSUID|unix.MS_NODEV)
+	for _, d := range []string{"common", "image", "upper", "work", "root", "dev", "dev/pts", "dev/mqueue"} {
+		p.mkdir(Work+"/"+d, 0o755)
+	}
+	p.mkdir(Work+"/shm", 0o1777)
+	p.mkdir(Work+"/dev/shm", 0o1777)
+	p.add(wire.OpAttach, "attach the common layer", []string{Work + "/common"}, MountCommon)
+	p.add(wire.OpAttach, "attach the image", []string{Work + "/image"}, MountImage)
+	image := Work + "/image"
+	if n.Image.Kind == topology.ImageHost && !n.Privileged {
+		p.mkdir(Work+"/weak", 0o755)
+		p.mkdir(Work+"/none", 0o755)
+		p.add(wire.OpOverlayWeak, "mount the host's root", []string{Work + "/weak", "lowerdir=" + image + ":" + Work + "/none,userxattr"})
+		image = Work + "/weak"
+	}
+	for _, d := range s.Opaque {
+		p.opaque(d)
+	}
+	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", Work + "/root", "overlay",
+		fmt.Sprintf("lowerdir=%s/common:%s,upperdir=%s/upper,workdir=%s/work,userxattr", Work, image, Work, Work)}, 0)
+	p.add(wire.OpRoot, "open the root filesystem", []string{Work + "/root"})
+}
+
+// opaque makes an empty directory in the upper layer that hides the image's.
+func (p *program) opaque(dir string) {
+	at := Work + "/upper"
+	for _, part := range strings.Split(strings.Trim(dir, "/"), "/") {
+		at += "/" + part
+		p.mkdir(at, 0o755)
+	}
+	p.add(wire.OpOpaque, "hide /"+dir, []string{at})
+}
+
+func (p *program) devices(n *topology.Node) {
+	const dev = Work + "/dev"
+	for _, l := range [][2]string{{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
+		{"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"}} {
+		p.add(wire.OpSymlink, "create /dev/"+l[1], []string{l[0], dev + "/" + l[1]})
+	}
+	nodes := []string{"null", "zero", "full", "random", "urandom", "tty"}
+	if n.Tun || n.Privileged {
+		p.mkdir(dev+"/net", 0o755)
+		nodes = append(nodes, "net/tun")
+	}
+	p.mountIn(dev, "dev", "", unix.MS_BIND, "")
+	for _, d := range nodes {
+		p.add(wire.OpLink, "create /dev/"+d, []string{Devices + "/" + d, Work + "/root/dev/" + d})
+	}
+	p.mountIn("devpts", "dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+	p.mountIn("mqueue", "dev/mqueue", "mqueue", unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "")
+	p.mountIn(Work+"/shm", "dev/shm", "", unix.MS_BIND, "")
+}
+
+func (p *program) kernelFiles(n *topology.Node, s Setup) {
+	const flags = unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV
+	p.mountIn("proc", "proc", "proc", flags, "")
+	p.mountIn("sysfs", "sys", "sysfs", flags, "")
+	if n.Privileged {
+		return
+	}
+	for _, m := range s.Masks {
+		source := Devices + "/null"
+		if maskedDir(m) {
+			source = Empty
+		}
+		p.add(wire.OpMaskIn, "mask /"+m, []string{source, m})
+	}
+}
+
+// maskedDir tells which of MaskedPaths are directories.
+func maskedDir(m string) bool {
+	switch m {
+	case "proc/acpi", "proc/asound", "proc/scsi":
+		return true
+	}
+	return strings.HasPrefix(m, "sys/")
+}
+
+func (p *program) files(n *topology.Node, s Setup) {
+	write := func(path string, content []byte) {
+		p.add(wire.OpWriteIn, "write "+path, []string{path, string(content)}, 0o644)
+	}
+	write("/etc/hostname", []byte(n.Hostname+"\n"))
+	if s.Hosts != nil {
+		write("/etc/hosts", s.Hosts)
+	}
+	if s.Resolv != nil {
+		write("/etc/resolv.conf", s.Resolv)
+	}
+	for _, t := range n.Tmpfs {
+		data := fmt.Sprintf("mode=%o", t.Mode)
+		if t.Size > 0 {
+			data += fmt.Sprintf(",size=%d", t.Size)
+		}
+		p.add(wire.OpTmpfsIn, "mount tmpfs "+t.Target, []string{t.Target, data})
+	}
+}
+
+// Binds adds the steps that show the host's files and directories in the node; dirs tells
+// which sources are directories. They come right after the root is entered.
+func Binds(steps []wire.Step, n *topology.Node, dirs []bool) []wire.Step {
+	var add []wire.Step
+	for i, b := range n.Binds {
+		add = append(add, wire.Step{Op: wire.OpAttachIn, Label: "bind " + b.Source + " to " + b.Target,
+			Text: []string{b.Target}, Number: []uint64{uint64(MountBinds + i), flag(dirs[i])}})
+	}
+	at := slices.IndexFunc(steps, func(s wire.Step) bool { return s.Op == wire.OpSysctl || s.Op == wire.OpCgroupNS })
+	return slices.Insert(slices.Clone(steps), at, add...)
+}
+
+// sysctls sets what a new network namespace would otherwise copy from the host, then what
+// the file says.
+func (p *program) sysctls(n *topology.Node) {
+	for _, kv := range [][2]string{
+		{"net.ipv4.ip_forward", "0"},
+		{"net.ipv4.conf.all.rp_filter", "0"},
+		{"net.ipv4.conf.default.rp_filter", "0"},
+		{"net.ipv4.ip_unprivileged_port_start", "0"},
+		{"net.ipv6.conf.all.forwarding", "0"},
+		// No duplicate detection, router solicitation or automatic link-local address: what
+		// the file says is there at once, and a thousand ports do not flood each other.
+		{"net.ipv6.conf.default.accept_dad", "0"},
+		{"net.ipv6.conf.default.accept_ra", "0"},
+		{"net.ipv6.conf.default.addr_gen_mode", "1"},
+	} {
+		p.sysctl(kv[0], kv[1])
+	}
+	if !n.Privileged {
+		// Group ids outside the node's map are refused here.
+		p.sysctl("net.ipv4.ping_group_range", "0 65535")
+	}
+	for _, k := range sortedKeys(n.Sysctls) {
+		if !perInterface(k) {
+			p.sysctl(k, n.Sysctls[k])
+		}
+	}
+}
+
+// perInterface tells whether a sysctl names an interface, which is there only after the
+// links are made: net.ipv4.conf.eth0.rp_filter.
+func perInterface(key string) bool {
+	part := strings.Split(SysctlPath(key), "/")
+	if len(part) < 5 || part[0] != "net" || (part[2] != "conf" && part[2] != "neigh") {
+		return false
+	}
+	return part[3] != "all" && part[3] != "default"
+}
+
+// SysctlPath turns a sysctl's name into its path below /proc/sys. As sysctl(8) has it,
+// slashes keep dots, and in a name with dots a slash stands for a dot of an interface.
+func SysctlPath(key string) string {
+	dot, slash := strings.IndexByte(key, '.'), strings.IndexByte(key, '/')
+	if dot < 0 || (slash >= 0 && slash < dot) {
+		return key
+	}
+	return strings.Map(func(r rune) rune {
+		switch r {
+		case '.':
+			return '/'
+		case '/':
+			return '.'
+		}
+		return r
+	}, key)
+}
+
+// path is the PATH that a node's env gives.
+func path(env []string) string {
+	for _, e := range slices.Backward(env) {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			return v
+		}
+	}
+	return DefaultPath
+}
+
+// Environ is the environment of a node's commands: defaults, the node's env, then extra.
+func Environ(n *topology.Node, extra []string) []string {
+	env := []string{"PATH=" + DefaultPath, "HOSTNAME=" + n.Hostname}
+	for _, e := range append(slices.Clone(n.Env), extra...) {
+		k, _, _ := strings.Cut(e, "=")
+		env = slices.DeleteFunc(env, func(o string) bool { return strings.HasPrefix(o, k+"=") })
+		env = append(env, e)
+	}
+	return env
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func flag(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

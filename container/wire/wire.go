@@ -1,0 +1,169 @@
+package wire
+
+// Kind tells what a message is.
+type Kind uint32
+
+// Messages of the lab init to a node init, back, and between a node init and a client of exec.
+const (
+	Boot    Kind = iota + 1 // program; once
+	Post                    // program; after the links are there
+	Start                   // Command; descriptors: log, older log
+	Exec                    // Command; descriptors: the client's socket, stdin, stdout, stderr
+	Signal                  // number; to the node's command, or on a client's socket to its own
+	Ready                   // nothing
+	Failed                  // step, errno, text
+	Started                 // pid as the node sees it; descriptor: the terminal's master, if one was asked for
+	Exited                  // wait status
+)
+
+// HeaderSize is the length of a message's header in bytes.
+const HeaderSize = 8
+
+// PutHeader writes the header of a message of kind k with a body of n bytes.
+func PutHeader(b *[HeaderSize]byte, k Kind, n int) {
+	put32(b[0:4], uint32(n))
+	put32(b[4:8], uint32(k))
+}
+
+// Header reads what PutHeader wrote.
+func Header(b *[HeaderSize]byte) (k Kind, n int) {
+	return Kind(get32(b[4:8])), int(get32(b[0:4]))
+}
+
+func put32(b []byte, v uint32) {
+	b[0], b[1], b[2], b[3] = byte(v), byte(v>>8), byte(v>>16), byte(v>>24)
+}
+
+func get32(b []byte) uint32 {
+	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
+}
+
+// Writer builds a body field by field. The zero value is ready.
+type Writer struct{ b []byte }
+
+// Uint appends a number.
+func (w *Writer) Uint(v uint64) {
+	for v >= 0x80 {
+		w.b = append(w.b, byte(v)|0x80)
+		v >>= 7
+	}
+	w.b = append(w.b, byte(v))
+}
+
+// String appends a string of any bytes.
+func (w *Writer) String(s string) {
+	w.Uint(uint64(len(s)))
+	w.b = append(w.b, s...)
+}
+
+// Strings appends a list of strings.
+func (w *Writer) Strings(l []string) {
+	w.Uint(uint64(len(l)))
+	for _, s := range l {
+		w.String(s)
+	}
+}
+
+// Bytes is the body so far.
+func (w *Writer) Bytes() []byte { return w.b }
+
+// Reader takes a body apart. After the first malformed field Bad is set and every
+// further field is its zero value.
+type Reader struct {
+	b   []byte
+	Bad bool
+}
+
+// NewReader reads from b, which it keeps.
+func NewReader(b []byte) *Reader { return &Reader{b: b} }
+
+// More tells whether a field is left.
+func (r *Reader) More() bool { return !r.Bad && len(r.b) > 0 }
+
+// Uint takes a number.
+func (r *Reader) Uint() uint64 {
+	var v uint64
+	for i := 0; i < 10 && i < len(r.b); i++ {
+		c := r.b[i]
+		v |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			r.b = r.b[i+1:]
+			return v
+		}
+	}
+	r.b, r.Bad = nil, true
+	return 0
+}
+
+// String takes a string.
+func (r *Reader) String() string {
+	n := r.Uint()
+	if r.Bad || n > uint64(len(r.b)) {
+		r.b, r.Bad = nil, true
+		return ""
+	}
+	s := string(r.b[:n])
+	r.b = r.b[n:]
+	return s
+}
+
+// Strings takes a list of strings.
+func (r *Reader) Strings() []string {
+	n := r.Uint()
+	if r.Bad || n > uint64(len(r.b)) {
+		r.b, r.Bad = nil, true
+		return nil
+	}
+	l := make([]string, 0, n)
+	for ; n > 0 && !r.Bad; n-- {
+		l = append(l, r.String())
+	}
+	return l
+}
+
+// Command is a process to start in a node.
+type Command struct {
+	Argv    []string
+	Env     []string
+	Workdir string
+	User    string
+	TTY     bool
+}
+
+// Encode appends c.
+func (c *Command) Encode(w *Writer) {
+	w.Strings(c.Argv)
+	w.Strings(c.Env)
+	w.String(c.Workdir)
+	w.String(c.User)
+	tty := uint64(0)
+	if c.TTY {
+		tty = 1
+	}
+	w.Uint(tty)
+}
+
+// DecodeCommand takes what Encode appended.
+func DecodeCommand(r *Reader) Command {
+	return Command{Argv: r.Strings(), Env: r.Strings(), Workdir: r.String(), User: r.String(), TTY: r.Uint() == 1}
+}
+
+// Failure is why a program or a command did not go through: at which step (from 0), with
+// which errno, and on what.
+type Failure struct {
+	Step  int
+	Errno uint32
+	Text  string
+}
+
+// Encode appends f.
+func (f *Failure) Encode(w *Writer) {
+	w.Uint(uint64(f.Step))
+	w.Uint(uint64(f.Errno))
+	w.String(f.Text)
+}
+
+// DecodeFailure takes what Encode appended.
+func DecodeFailure(r *Reader) Failure {
+	return Failure{Step: int(r.Uint()), Errno: uint32(r.Uint()), Text: r.String()}
+}

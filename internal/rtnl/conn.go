@@ -1,0 +1,301 @@
+package rtnl
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"github.com/vishvananda/netlink/nl"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// batch bounds the requests of one datagram, so that their acknowledgements fit the
+// socket's receive buffer.
+const batch = 64
+
+// Conn is a rtnetlink socket in one network namespace. It is not for concurrent use.
+type Conn struct {
+	fd  int
+	seq uint32
+	buf []byte
+}
+
+// Request is a message with the words for it in an error.
+type Request struct {
+	*nl.NetlinkRequest
+	Label string // "create link web:eth0 -- lan0"
+}
+
+// Error is a request that the kernel refused.
+type Error struct {
+	Label  string
+	Errno  syscall.Errno
+	Detail string // the kernel's own words, where it has any (NETLINK_EXT_ACK)
+}
+
+func (e *Error) Error() string {
+	if e.Detail != "" {
+		return fmt.Sprintf("%s: %v (%s)", e.Label, e.Errno, e.Detail)
+	}
+	return fmt.Sprintf("%s: %v", e.Label, e.Errno)
+}
+
+func (e *Error) Unwrap() error { return e.Errno }
+
+// Dial opens a socket in the network namespace ns, the caller's own when nil, and joins
+// the multicast groups (unix.RTNLGRP_LINK ...). setns(2), netlink(7).
+func Dial(ns *os.File, groups ...int) (*Conn, error) {
+	fd := -1
+	open := func() (err error) {
+		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+		return err
+	}
+	var err error
+	if ns == nil {
+		err = open()
+	} else {
+		err = In(ns, open)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open a netlink socket: %w", err)
+	}
+	c := &Conn{fd: fd, buf: make([]byte, 64<<10)}
+	if err := c.setup(groups); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("set up a netlink socket: %w", err)
+	}
+	return c, nil
+}
+
+func (c *Conn) setup(groups []int) error {
+	if err := unix.Bind(c.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
+	// Both are for better errors; kernels from 4.12 on have them.
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+	for _, g := range groups {
+		// A lab of a thousand ports sends some megabytes of events at once.
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
+		if err := unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// In runs f on a thread that is in the network namespace ns. A thread that cannot go back
+// is given up with its goroutine rather than left in a foreign namespace.
+func In(ns *os.File, f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		back, err := netns.Get()
+		if err != nil {
+			done <- err
+			return
+		}
+		defer back.Close()
+		if err := netns.Set(netns.NsHandle(ns.Fd())); err != nil {
+			done <- err
+			return
+		}
+		err = f()
+		if netns.Set(back) == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// Close closes the socket.
+func (c *Conn) Close() { _ = unix.Close(c.fd) }
+
+// Do sends requests in order and waits for the answers to all. It returns the first
+// refusal as *Error.
+func (c *Conn) Do(reqs ...Request) error {
+	var first error
+	for len(reqs) > 0 {
+		n := min(len(reqs), batch)
+		if err := c.do(reqs[:n]); err != nil && first == nil {
+			first = err
+		}
+		reqs = reqs[n:]
+	}
+	return first
+}
+
+func (c *Conn) do(reqs []Request) error {
+	base := c.seq + 1
+	var out []byte
+	for i := range reqs {
+		c.seq++
+		reqs[i].Seq = c.seq
+		reqs[i].Flags |= unix.NLM_F_ACK
+		out = append(out, reqs[i].Serialize()...)
+	}
+	if err := c.send(out); err != nil {
+		return err
+	}
+	var first error
+	for left := len(reqs); left > 0; {
+		err := c.receive(func(h *unix.NlMsghdr, b []byte) error {
+			if h.Seq < base || h.Seq > c.seq || h.Type != unix.NLMSG_ERROR {
+				return nil // an event, or a late answer to something given up
+			}
+			left--
+			errno, detail, err := parseAck(h, b)
+			if err != nil {
+				return err
+			}
+			if errno != 0 && first == nil {
+				first = &Error{Label: reqs[h.Seq-base].Label, Errno: errno, Detail: detail}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return first
+}
+
+func (c *Conn) send(b []byte) error {
+	for {
+		err := unix.Sendto(c.fd, b, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("send to the kernel: %w", err)
+		}
+	}
+}
+
+// receive takes one datagram apart.
+func (c *Conn) receive(each func(*unix.NlMsghdr, []byte) error) error {
+	n, _, err := unix.Recvfrom(c.fd, c.buf, 0)
+	if errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("receive from the kernel: %w", err)
+	}
+	for b := c.buf[:n]; len(b) >= unix.NLMSG_HDRLEN; {
+		h := (*unix.NlMsghdr)(unsafe.Pointer(unsafe.SliceData(b)))
+		if h.Len < unix.NLMSG_HDRLEN || int(h.Len) > len(b) {
+			return errors.New("malformed answer of the kernel")
+		}
+		if err := each(h, b[unix.NLMSG_HDRLEN:h.Len]); err != nil {
+			return err
+		}
+		b = b[min(nlmsgAlign(int(h.Len)), len(b)):]
+	}
+	return nil
+}
+
+func nlmsgAlign(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1) }
+
+// parseAck reads struct nlmsgerr and the extended acknowledgement behind it.
+func parseAck(h *unix.NlMsghdr, b []byte) (syscall.Errno, string, error) {
+	const fixed = 4 + unix.NLMSG_HDRLEN
+	if len(b) < fixed {
+		return 0, "", errors.New("malformed acknowledgement of the kernel")
+	}
+	errno := syscall.Errno(-int32(nl.NativeEndian().Uint32(b)))
+	if errno == 0 || h.Flags&unix.NLM_F_ACK_TLVS == 0 {
+		return errno, "", nil
+	}
+	rest := b[fixed:]
+	if h.Flags&unix.NLM_F_CAPPED == 0 {
+		echoed := int(nl.NativeEndian().Uint32(b[4:])) - unix.NLMSG_HDRLEN
+		if echoed < 0 || echoed > len(rest) {
+			return errno, "", nil
+		}
+		rest = rest[min(nlmsgAlign(echoed), len(rest)):]
+	}
+	attrs, err := nl.ParseRouteAttr(rest)
+	if err != nil {
+		return errno, "", nil //nolint:nilerr // the errno itself is what counts
+	}
+	for _, a := range attrs {
+		if a.Attr.Type == 1 { // NLMSGERR_ATTR_MSG
+			return errno, unix.ByteSliceToString(a.Value), nil
+		}
+	}
+	return errno, "", nil
+}
+
+// Dump sends a request for a list and calls each for every entry, its header cut off. An
+// interrupted dump is taken anew, up to some times; reset is called before each try.
+func (c *Conn) Dump(req *nl.NetlinkRequest, reset func(), each func([]byte) error) error {
+	for try := 0; ; try++ {
+		reset()
+		c.seq++
+		req.Seq = c.seq
+		req.Flags |= unix.NLM_F_DUMP | unix.NLM_F_REQUEST
+		if err := c.send(req.Serialize()); err != nil {
+			return err
+		}
+		interrupted, done := false, false
+		for !done {
+			err := c.receive(func(h *unix.NlMsghdr, b []byte) error {
+				if h.Seq != c.seq {
+					return nil
+				}
+				interrupted = interrupted || h.Flags&unix.NLM_F_DUMP_INTR != 0
+				switch h.Type {
+				case unix.NLMSG_DONE:
+					done = true
+				case unix.NLMSG_ERROR:
+					done = true
+					if errno, detail, err := parseAck(h, b); err != nil || errno != 0 {
+						return &Error{Label: "list", Errno: errno, Detail: detail}
+					}
+				default:
+					return each(b)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if !interrupted {
+			return nil
+		}
+		if try == 20 {
+			return errors.New("list changed during every one of 20 tries to read it")
+		}
+	}
+}
+
+// Wait blocks until an event comes or the timeout in milliseconds is over, drops what has
+// come, and tells whether there was any. Lost events count as one.
+func (c *Conn) Wait(ms int) (bool, error) {
+	p := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(p, ms)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil || n == 0 {
+			return false, err
+		}
+		break
+	}
+	for {
+		_, _, err := unix.Recvfrom(c.fd, c.buf, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) {
+			return true, nil
+		}
+		if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+			return false, err
+		}
+	}
+}
