@@ -16,7 +16,7 @@ type fileOptions struct {
 // AddFlags adds the options to f.
 func (o *fileOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Name, "name", "", "use this `LAB` name instead of the file's")
-	f.BoolVar(&o.AllowHostPaths, "allow-host-paths", false, "let the file name paths outside its own directory")
+	f.BoolVar(&o.AllowHostPaths, "allow-host-paths", false, "let binds and images use any path of the host, such as / and /proc")
 }
 
 // load reads the file at path with every check.
