@@ -1,0 +1,83 @@
+package topology
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// fileSpec is what the file says, section by section; each section is right on its own,
+// but what it refers to was not looked up yet.
+type fileSpec struct {
+	name     string
+	nameNode *yaml.Node
+	defaults nodeSpec
+	nodes    []nodeSpec
+	bridges  []bridgeSpec
+	links    []linkSpec
+}
+
+func fileKeys() []keyDef[fileSpec] {
+	return []keyDef[fileSpec]{
+		{"name", func(d *decoder, f *fileSpec, n *yaml.Node) {
+			s, ok := d.text(n, "name")
+			f.name, f.nameNode = s, n
+			if !ok {
+				return
+			}
+			if err := validateName(s); err != nil {
+				d.errorf(n, "lab name %q %v", s, err)
+			}
+		}},
+		{"defaults", func(d *decoder, f *fileSpec, n *yaml.Node) {
+			decodeKeys(d, n, "defaults", &f.defaults, nodeKeys())
+		}},
+		{"nodes", func(d *decoder, f *fileSpec, n *yaml.Node) { f.nodes = decodeNodes(d, n) }},
+		{"bridges", func(d *decoder, f *fileSpec, n *yaml.Node) { f.bridges = decodeBridges(d, n) }},
+		{"links", func(d *decoder, f *fileSpec, n *yaml.Node) { f.links = decodeLinks(d, n) }},
+	}
+}
+
+func decodeFile(d *decoder, root *yaml.Node) *fileSpec {
+	f := &fileSpec{}
+	place := &yaml.Node{Line: 1, Column: 1}
+	if root == nil || isNull(root) {
+		d.errorf(place, "the file is empty; the smallest has a name and nodes")
+		return f
+	}
+	if !decodeKeys(d, root, "the file", f, fileKeys()) {
+		return f
+	}
+	if d.o.NameOverride != "" {
+		f.name = d.o.NameOverride
+		if err := validateName(f.name); err != nil {
+			d.errorf(nil, "lab name %q %v", f.name, err)
+		}
+	} else if f.nameNode == nil {
+		d.errorf(place, "name is missing: the lab needs one")
+	}
+	return f
+}
+
+func decodeNodes(d *decoder, n *yaml.Node) []nodeSpec {
+	es, _ := d.entries(n, "nodes")
+	nodes := make([]nodeSpec, 0, len(es))
+	defs := nodeKeys()
+	folded := make(map[string]string, len(es))
+	for _, e := range es {
+		if d.halted {
+			break
+		}
+		if err := validateNode(e.key); err != nil {
+			d.errorf(e.k, "node name %q %v", e.key, err)
+		}
+		fold := strings.ToLower(e.key)
+		if other, ok := folded[fold]; ok {
+			d.errorf(e.k, "node names %q and %q differ in case only; DNS knows no case", other, e.key)
+		}
+		folded[fold] = e.key
+		nodes = append(nodes, nodeSpec{name: e.key, n: e.k})
+		decodeKeys(d, e.v, "node "+e.key, &nodes[len(nodes)-1], defs)
+	}
+	return nodes
+}

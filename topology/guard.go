@@ -1,0 +1,160 @@
+package topology
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Limits of a file. They leave room for a lab of tens of thousands of nodes, and keep the
+// memory of the YAML library below 200 MB and its time below a second.
+const (
+	maxFile       = 4 << 20 // bytes
+	maxDepth      = 64      // lists and mappings inside each other
+	maxItems      = 600_000 // YAML nodes, estimated
+	maxLineTokens = 32_000
+)
+
+// parseYAML gives the root of the only document in data, nil for a file without content.
+func parseYAML(file string, data []byte) (*yaml.Node, *Error) {
+	if err := guard(file, data); err != nil {
+		return nil, err
+	}
+	loader, err := yaml.NewLoader(bytes.NewReader(data), yaml.WithPlugin(yamlLimits{}))
+	if err != nil {
+		return nil, &Error{File: file, Msg: "start YAML parser: " + err.Error()}
+	}
+	var doc, second yaml.Node
+	if err := loader.Load(&doc); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, syntaxError(file, err)
+	}
+	if err := loader.Load(&second); err == nil {
+		return nil, &Error{File: file, Line: second.Line, Column: second.Column,
+			Msg: "a second YAML document begins here; a topology file holds one"}
+	} else if !errors.Is(err, io.EOF) {
+		return nil, syntaxError(file, err)
+	}
+	if len(doc.Content) != 1 {
+		return nil, nil
+	}
+	return doc.Content[0], nil
+}
+
+// guard refuses text that would cost the YAML library more than its share. It counts what
+// can begin a YAML node (a value after ':' counts for its key, too) and, per line, every
+// byte that can begin a token. Text inside quotes and comments is counted as well: telling it
+// apart needs the very parser that is guarded.
+func guard(file string, data []byte) *Error {
+	if len(data) > maxFile {
+		return &Error{File: file, Msg: fmt.Sprintf("the file is larger than %d MiB", maxFile>>20)}
+	}
+	items, tokens, line, start := 0, 0, 1, 0
+	prev := byte('\n')
+	for i, c := range data {
+		next := byte('\n')
+		if i+1 < len(data) {
+			next = data[i+1]
+		}
+		switch c {
+		case '\n', '\r':
+			if c == '\n' {
+				line++
+			}
+			start, tokens = i+1, 0
+		case 0:
+			return &Error{File: file, Line: line, Column: i - start + 1, Msg: "the file is not UTF-8 text"}
+		case '[', '{', ',':
+			items++
+			tokens++
+		case ']', '}', '"', '\'':
+			tokens++
+		case ':', '?':
+			if flowOrBlank(next) || closes(prev) {
+				items += 2
+				tokens++
+			}
+		case '-', '#':
+			if flowOrBlank(next) || c == '#' && blank(prev) {
+				items++
+				tokens++
+			}
+		case '&', '*', '!':
+			if flowOrBlank(prev) {
+				tokens++
+			}
+		}
+		if items > maxItems || tokens > maxLineTokens {
+			msg := fmt.Sprintf("the file has more than %d items", maxItems)
+			if tokens > maxLineTokens {
+				msg = fmt.Sprintf("the line has more than %d items", maxLineTokens)
+			}
+			return &Error{File: file, Line: line, Column: i - start + 1, Msg: msg}
+		}
+		prev = c
+	}
+	if !utf8.Valid(data) {
+		return notUTF8(file, data)
+	}
+	return nil
+}
+
+// notUTF8 finds the first byte that is not UTF-8.
+func notUTF8(file string, data []byte) *Error {
+	at := 0
+	for at < len(data) {
+		r, n := utf8.DecodeRune(data[at:])
+		if r == utf8.RuneError && n == 1 {
+			break
+		}
+		at += n
+	}
+	start := bytes.LastIndexByte(data[:at], '\n') + 1
+	return &Error{File: file, Line: bytes.Count(data[:at], []byte{'\n'}) + 1,
+		Column: utf8.RuneCount(data[start:at]) + 1, Msg: "the file is not UTF-8 text"}
+}
+
+func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+func closes(c byte) bool { return c == '"' || c == '\'' || c == ']' || c == '}' }
+
+func flowOrBlank(c byte) bool {
+	return blank(c) || c == ',' || c == '[' || c == '{' || closes(c)
+}
+
+// yamlLimits bounds the nesting. Aliases are not expanded by the YAML library here: the
+// decoder follows them, out of its budget.
+type yamlLimits struct{}
+
+func (yamlLimits) CheckDepth(depth int, _ *yaml.DepthContext) error {
+	if depth > maxDepth {
+		return fmt.Errorf("lists and mappings are nested more than %d deep", maxDepth)
+	}
+	return nil
+}
+
+func (yamlLimits) CheckAlias(int, int) error { return nil }
+
+// syntaxError gives an error of the YAML library the form of all others.
+func syntaxError(file string, err error) *Error {
+	var le *yaml.LoadError
+	if !errors.As(err, &le) {
+		return &Error{File: file, Msg: "not valid YAML: " + err.Error()}
+	}
+	e := &Error{File: file, Line: le.Mark.Line, Column: le.Mark.Column}
+	if e.Line == 0 {
+		e.Line, e.Column = le.ContextMark.Line, le.ContextMark.Column
+	}
+	e.Msg = "not valid YAML: "
+	if le.ContextMsg != "" && !strings.Contains(le.Message, "nested more than") {
+		e.Msg += le.ContextMsg + ": "
+	}
+	e.Msg += le.Message
+	return e
+}

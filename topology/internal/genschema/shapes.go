@@ -1,0 +1,88 @@
+package main
+
+import (
+	"github.com/invopop/jsonschema"
+)
+
+// The types here stand for values that YAML lets people write in more than one way.
+type (
+	// Command is a list of program and arguments, or a text.
+	Command struct{}
+	// Scalar is text, or what YAML takes for a number or a boolean.
+	Scalar struct{}
+	// Size is an amount of bytes.
+	Size struct{}
+	// OneOrList is a text or a list of texts.
+	OneOrList struct{}
+	// Addresses is a text, or a list of texts and lists of texts.
+	Addresses struct{}
+	// Endpoint is a text or a mapping.
+	Endpoint struct{}
+	// Bind is SOURCE:TARGET[:OPTIONS].
+	Bind struct{}
+	// Tmpfs is TARGET[:OPTIONS].
+	Tmpfs struct{}
+	// Cap is a capability's name, perhaps behind a dash.
+	Cap struct{}
+	// HostsLine is ADDRESS NAME...
+	HostsLine struct{}
+	// Port is [HOSTADDR:]HOSTPORT:PORT[/PROTOCOL].
+	Port struct{}
+)
+
+func text() *jsonschema.Schema { return &jsonschema.Schema{Type: "string"} }
+
+func pattern(p string) *jsonschema.Schema { return &jsonschema.Schema{Type: "string", Pattern: p} }
+
+func scalar() *jsonschema.Schema { return oneOf(text(), typed("number"), typed("boolean")) }
+
+func typed(name string) *jsonschema.Schema { return &jsonschema.Schema{Type: name} }
+
+func list(of *jsonschema.Schema) *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "array", Items: of}
+}
+
+func oneOf(s ...*jsonschema.Schema) *jsonschema.Schema { return &jsonschema.Schema{OneOf: s} }
+
+// JSONSchema is text or a list of scalars.
+func (Command) JSONSchema() *jsonschema.Schema { return oneOf(text(), list(scalar())) }
+
+// JSONSchema is text, number or boolean.
+func (Scalar) JSONSchema() *jsonschema.Schema { return scalar() }
+
+// JSONSchema is a number of bytes, or a number with a unit.
+func (Size) JSONSchema() *jsonschema.Schema {
+	return oneOf(&jsonschema.Schema{Type: "integer", Minimum: "1"}, pattern(`^[0-9]+(\.[0-9]+)? *([kKmMgGtT]([iI]?[bB])?|[bB])?$`))
+}
+
+// JSONSchema is a text or a list of texts.
+func (OneOrList) JSONSchema() *jsonschema.Schema { return oneOf(text(), list(text())) }
+
+// JSONSchema is a text, or a list of texts and of lists of them.
+func (Addresses) JSONSchema() *jsonschema.Schema {
+	return oneOf(text(), list(oneOf(text(), list(text()))))
+}
+
+// JSONSchema is the short or the long form.
+func (Endpoint) JSONSchema() *jsonschema.Schema {
+	return oneOf(text(), &jsonschema.Schema{Ref: "#/$defs/EndpointMapping"})
+}
+
+// JSONSchema is the form of a bind.
+func (Bind) JSONSchema() *jsonschema.Schema {
+	return pattern(`^[^:]+:/[^:]+(:(ro|rw|idmap)(,(ro|rw|idmap))*)?$`)
+}
+
+// JSONSchema is the form of a tmpfs.
+func (Tmpfs) JSONSchema() *jsonschema.Schema {
+	return pattern(`^/[^:]+(:(size|mode)=[^,]+(,(size|mode)=[^,]+)*)?$`)
+}
+
+// JSONSchema is the form of a capability.
+func (Cap) JSONSchema() *jsonschema.Schema { return pattern(`^[+-]?[A-Za-z_]+$`) }
+
+// JSONSchema is the form of a line of /etc/hosts.
+func (HostsLine) JSONSchema() *jsonschema.Schema { return pattern(`^\S+(\s+\S+)+$`) }
+
+// JSONSchema is the form of a published port.
+func (Port) JSONSchema() *jsonschema.Schema { return pattern(`^(.+:)?[0-9]+:[0-9]+(/(tcp|udp))?$`) }

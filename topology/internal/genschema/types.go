@@ -1,0 +1,151 @@
+package main
+
+// File is a topology file: what a lab consists of.
+type File struct {
+	// The lab's name, unique on the host. It begins with a letter or digit, followed by letters, digits, '.', '_' or '-', 63 at most.
+	Name string `json:"name,omitempty" jsonschema:"pattern=^[A-Za-z0-9][A-Za-z0-9_.-]{0\\,62}$"`
+	// Keys that every node has unless it says otherwise. Mappings are merged key by key, anything else is replaced.
+	Defaults *Node `json:"defaults,omitempty"`
+	// The lab's nodes by name. A name is a DNS label: letters, digits and '-', 63 at most.
+	Nodes map[string]Node `json:"nodes,omitempty"`
+	// The lab's bridges by name. A name is 15 bytes at most.
+	Bridges map[string]Bridge `json:"bridges,omitempty"`
+	// The cables. Their order decides which address of a pool an interface gets.
+	Links []Link `json:"links,omitempty"`
+}
+
+// Node is one full container.
+type Node struct {
+	// Where the root filesystem comes from: host (the host's own root, copy-on-write) or dir:PATH (a directory, copy-on-write).
+	Image string `json:"image,omitempty" jsonschema:"pattern=^(host|dir:.+)$,default=host"`
+	// The node's host name; the node's name if not given.
+	Hostname string `json:"hostname,omitempty" jsonschema:"maxLength=64"`
+	// What the node runs: a list of program and arguments, or a text that /bin/sh runs. Without it the node is idle.
+	Command Command `json:"command,omitempty"`
+	// Environment variables of the node's processes.
+	Env map[string]Scalar `json:"env,omitempty"`
+	// The directory the command starts in.
+	Workdir string `json:"workdir,omitempty" jsonschema:"pattern=^/,default=/"`
+	// Who runs the command: user or user:group, by name or number, looked up in the node's own files.
+	User Scalar `json:"user,omitempty"`
+	// Files and directories of the host inside the node, as SOURCE:TARGET[:ro|rw][,idmap]. A relative source begins at the topology file's directory. Read-only unless rw is given.
+	Binds []Bind `json:"binds,omitempty"`
+	// Empty directories in memory, as TARGET[:size=64MiB,mode=1777].
+	Tmpfs []Tmpfs `json:"tmpfs,omitempty"`
+	// Kernel settings of the node's own namespaces: net.*, fs.mqueue.*, kernel.sem, kernel.shm* and kernel.msg*.
+	Sysctls map[string]Scalar `json:"sysctls,omitempty"`
+	// Changes to the default capabilities: NAME adds, -NAME drops.
+	Caps []Cap `json:"caps,omitempty"`
+	// Runs the node as the host's root with all capabilities and without its own user namespace. Needs root.
+	Privileged bool `json:"privileged,omitempty"`
+	// The system call filter.
+	Seccomp string `json:"seccomp,omitempty" jsonschema:"enum=default,enum=unconfined,default=default"`
+	// No new privileges: set-user-ID programs gain nothing. Switch it off for images that need sudo.
+	Nnp *bool `json:"nnp,omitempty" jsonschema:"default=true"`
+	// Gives the node /dev/net/tun.
+	Tun bool `json:"tun,omitempty"`
+	// The node's resolv.conf. Without it the image's own stays.
+	DNS *DNS `json:"dns,omitempty"`
+	// Additional lines of /etc/hosts, as "ADDRESS NAME...".
+	Hosts []HostsLine `json:"hosts,omitempty"`
+	// Static routes.
+	Routes []Route `json:"routes,omitempty"`
+	// What the node may use of the machine.
+	Limits *Limits `json:"limits,omitempty"`
+	// Ports of the node published on the host, as [HOSTADDR:]HOSTPORT:PORT[/tcp|udp]. HOSTADDR is 127.0.0.1 if not given.
+	Ports []Port `json:"ports,omitempty"`
+}
+
+// DNS is a node's resolv.conf.
+type DNS struct {
+	// Addresses of name servers.
+	Nameservers []string `json:"nameservers,omitempty"`
+	// Domains that short names are looked up in.
+	Search []string `json:"search,omitempty"`
+	// Resolver options, such as ndots:1.
+	Options []string `json:"options,omitempty"`
+}
+
+// Route is a static route. Via or dev is needed.
+type Route struct {
+	// The destination: a prefix, an address, or default.
+	To string `json:"to"`
+	// The next hop's address, on one of the node's subnets unless dev is given.
+	Via string `json:"via,omitempty"`
+	// The node's interface that the route leaves by.
+	Dev string `json:"dev,omitempty"`
+	// The route's metric; of two routes to the same destination the lower one is used.
+	Metric uint32 `json:"metric,omitempty" jsonschema:"minimum=0,maximum=2147483647"`
+}
+
+// Limits are what a node may use of the machine.
+type Limits struct {
+	// Processor time in cores: 0.2 is a fifth of one core.
+	CPU float64 `json:"cpu,omitempty" jsonschema:"exclusiveMinimum=0"`
+	// The node's share of busy processors, relative to others; 100 is usual.
+	CPUWeight uint64 `json:"cpu_weight,omitempty" jsonschema:"minimum=1,maximum=10000"`
+	// Memory, at least 1MiB. A process that needs more is killed.
+	Memory Size `json:"memory,omitempty"`
+	// The number of processes and threads.
+	Pids int64 `json:"pids,omitempty" jsonschema:"minimum=1,maximum=2147483647"`
+	// Bounds on the traffic to block devices.
+	IO []IO `json:"io,omitempty"`
+}
+
+// IO bounds the traffic to one block device. At least one bound is needed.
+type IO struct {
+	// The device as a path, or MAJOR:MINOR.
+	Device string `json:"device"`
+	// Bytes read in a second.
+	ReadBPS Size `json:"read_bps,omitempty"`
+	// Bytes written in a second.
+	WriteBPS Size `json:"write_bps,omitempty"`
+	// Read operations in a second.
+	ReadIOPS int64 `json:"read_iops,omitempty" jsonschema:"minimum=1"`
+	// Write operations in a second.
+	WriteIOPS int64 `json:"write_iops,omitempty" jsonschema:"minimum=1"`
+}
+
+// Bridge is a switch of the lab, or one of the host that the lab's links are plugged into.
+type Bridge struct {
+	// The host's address on the bridge with its mask, or a list of them: one IPv4 and one IPv6 subnet at most. It is the gateway of the nodes on the bridge, and its subnet is their pool.
+	Address OneOrList `json:"address,omitempty"`
+	// The pool of the interfaces on the bridge, or a list of one IPv4 and one IPv6 subnet. The host has no address on a bridge with a subnet alone.
+	Subnet OneOrList `json:"subnet,omitempty"`
+	// Nodes reach the outside through the host, with the host's address. Needs address.
+	NAT bool `json:"nat,omitempty"`
+	// The spanning tree protocol.
+	STP bool `json:"stp,omitempty"`
+	// The largest packet, in bytes.
+	MTU int `json:"mtu,omitempty" jsonschema:"minimum=68,maximum=65535,default=1500"`
+	// The bridge is one of the host's: it must exist, and is never made, changed or removed.
+	External bool `json:"external,omitempty"`
+}
+
+// Link is a cable between two nodes, or a node and a bridge.
+type Link struct {
+	// The two ends, each as "NODE:INTERFACE", "BRIDGE" or a mapping.
+	Endpoints []Endpoint `json:"endpoints" jsonschema:"minItems=2,maxItems=2"`
+	// The address of the node's end of a link to a bridge, with its mask, or a list of them.
+	Address OneOrList `json:"address,omitempty"`
+	// On a link to a bridge the same as address. On a link of two nodes a list with one entry for each end; an entry may be a list.
+	Addresses Addresses `json:"addresses,omitempty"`
+	// The MTU of both ends; the bridge's, or 1500, if not given.
+	MTU int `json:"mtu,omitempty" jsonschema:"minimum=68,maximum=65535"`
+}
+
+// EndpointMapping is the long form of an endpoint: node and interface, or bridge.
+type EndpointMapping struct {
+	// The node's name.
+	Node string `json:"node,omitempty"`
+	// The interface's name inside the node, 15 bytes at most.
+	Interface string `json:"interface,omitempty" jsonschema:"maxLength=15"`
+	// The bridge's name; then no other key is allowed.
+	Bridge string `json:"bridge,omitempty"`
+	// The interface's addresses with their masks, one or a list; an empty list for none.
+	Addresses OneOrList `json:"addresses,omitempty"`
+	// The interface's hardware address; derived from the names of lab, node and interface if not given.
+	MAC string `json:"mac,omitempty"`
+	// The interface's MTU; the link's if not given.
+	MTU int `json:"mtu,omitempty" jsonschema:"minimum=68,maximum=65535"`
+}

@@ -1,0 +1,59 @@
+package topology
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// Options change how a file is read. The zero value reads the file alone and trusts it least.
+type Options struct {
+	// NameOverride is the lab's name in place of the file's.
+	NameOverride string
+	// AllowHostPaths lets binds and images use any path of the host: /, /proc, /sys, the
+	// Docker socket, and relative paths that leave the file's directory.
+	AllowHostPaths bool
+	// CheckFiles makes a bind source or image directory that does not exist an error.
+	CheckFiles bool
+}
+
+// Load reads the topology file at path. What is wrong with its content is returned as
+// Errors; a file that cannot be read is another error.
+func Load(path string, o Options) (*Lab, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read topology file: %w", err)
+	}
+	defer f.Close()
+	// One byte past the limit is enough for Parse to refuse the file; a pipe has no size to ask for.
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read topology file: %w", err)
+	}
+	return Parse(path, data, o)
+}
+
+// Parse reads the text of a topology file. The name file is for messages, and its directory
+// is what relative paths in the text begin at. The error is an Errors, but where the
+// working directory cannot be found.
+func Parse(file string, data []byte, o Options) (*Lab, error) {
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return nil, fmt.Errorf("find directory of %s: %w", file, err)
+	}
+	root, syntax := parseYAML(file, data)
+	if syntax != nil {
+		return nil, Errors{*syntax}
+	}
+	d := &decoder{file: file, dir: dir, o: o, left: budget}
+	lab := resolve(d, decodeFile(d, root))
+	if len(d.errs) == 0 {
+		return lab, nil
+	}
+	errs := d.errs.sorted()
+	if d.more > 0 {
+		errs = append(errs, Error{File: file, Msg: fmt.Sprintf("and %d more errors", d.more)})
+	}
+	return nil, errs
+}

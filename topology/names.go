@@ -1,0 +1,79 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Name lengths that the kernel and DNS set.
+const (
+	maxName      = 63 // of a lab or node: a DNS label (RFC 1035)
+	maxInterface = 15 // IFNAMSIZ without the terminating NUL
+	maxHostname  = 64 // HOST_NAME_MAX
+)
+
+// validateName tells whether a lab may have this name. It becomes a directory, a cgroup and a
+// part of network namespace names, so that a leading dot or dash, or a slash, would do harm.
+func validateName(s string) error { return nameLike(s, maxName, "._-") }
+
+// validateNode tells whether a node may have this name: it is a DNS label, too.
+func validateNode(s string) error {
+	if err := nameLike(s, maxName, "-"); err != nil {
+		return err
+	}
+	if s[len(s)-1] == '-' {
+		return errors.New("ends with '-'")
+	}
+	return nil
+}
+
+// validateInterface tells whether the kernel takes s as the name of an interface or bridge.
+// Stricter than dev_valid_name: the kernel expands a name with %d into a number, and
+// all and default are directories of /proc/sys/net/ipv4/conf.
+func validateInterface(s string) error {
+	switch s {
+	case "all", "default", "lo":
+		return errors.New("is reserved by the kernel")
+	}
+	return nameLike(s, maxInterface, "._-")
+}
+
+// validateHostname tells whether s is a host name, perhaps with a domain (RFC 1123).
+func validateHostname(s string) error {
+	if err := nameLike(s, maxHostname, ".-"); err != nil {
+		return err
+	}
+	for i := range len(s) {
+		if (s[i] == '.' || s[i] == '-') && (i+1 == len(s) || s[i+1] == '.') || s[i] == '.' && s[i+1] == '-' {
+			return fmt.Errorf("has '%c' in a wrong place", s[i])
+		}
+	}
+	return nil
+}
+
+// nameLike tells whether s is 1 to most letters, digits and bytes of extra, the first
+// being a letter or digit.
+func nameLike(s string, most int, extra string) error {
+	if s == "" {
+		return errors.New("is empty")
+	}
+	if len(s) > most {
+		return fmt.Errorf("is %d bytes long, %d are allowed", len(s), most)
+	}
+	for i, r := range s {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+			continue
+		case i == 0:
+			return errors.New("does not begin with a letter or digit")
+		}
+		ok := false
+		for _, e := range extra {
+			ok = ok || e == r
+		}
+		if !ok {
+			return fmt.Errorf("contains %q", r)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,385 @@
+package topology
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// minMemory is the least memory limit: below it no process gets to its first instruction.
+const minMemory = 1 << 20
+
+// nodeSpec is a node as the file says it, or the defaults of all nodes.
+type nodeSpec struct {
+	name string
+	n    *yaml.Node // the key
+
+	image      opt[Image]
+	hostname   opt[string]
+	command    opt[[]string]
+	env        opt[map[string]string]
+	workdir    opt[string]
+	user       opt[string]
+	binds      opt[[]bindSpec]
+	tmpfs      opt[[]tmpfsSpec]
+	sysctls    opt[map[string]string]
+	caps       opt[Caps]
+	privileged opt[bool]
+	seccomp    opt[string]
+	nnp        opt[bool]
+	tun        opt[bool]
+	dns        opt[DNS]
+	hosts      opt[[]string]
+	routes     opt[[]routeSpec]
+	limits     opt[Limits]
+	ports      opt[[]portSpec]
+}
+
+type routeSpec struct {
+	Route
+	n, via, dev *yaml.Node
+}
+
+type portSpec struct {
+	Port
+	n *yaml.Node
+}
+
+func nodeKeys() []keyDef[nodeSpec] {
+	return []keyDef[nodeSpec]{
+		{"image", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.image = d.image(n) }},
+		{"hostname", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			s.hostname = d.checked(n, "hostname", validateHostname)
+		}},
+		{"command", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.command = d.command(n) }},
+		{"env", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			s.env = d.textMap(n, "env", func(e entry) bool {
+				if e.key == "" || strings.ContainsAny(e.key, "=\x00") {
+					d.errorf(e.k, "%q cannot be the name of a variable", e.key)
+					return false
+				}
+				return true
+			})
+		}},
+		{"workdir", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			s.workdir = d.checked(n, "workdir", func(p string) error {
+				if !filepath.IsAbs(p) {
+					return fmt.Errorf("is not an absolute path (did you mean %q?)", filepath.Join("/", p))
+				}
+				return nil
+			})
+		}},
+		{"user", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.user = d.checked(n, "user", validateUser) }},
+		{"binds", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			if items, ok := d.list(n, "binds"); ok {
+				s.binds = opt[[]bindSpec]{each(d, items, d.bind), n}
+			}
+		}},
+		{"tmpfs", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			if items, ok := d.list(n, "tmpfs"); ok {
+				s.tmpfs = opt[[]tmpfsSpec]{each(d, items, d.tmpfs), n}
+			}
+		}},
+		{"sysctls", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			s.sysctls = d.textMap(n, "sysctls", func(e entry) bool {
+				if err := validateSysctl(e.key); err != nil {
+					d.errorf(e.k, "sysctl %q %v", e.key, err)
+					return false
+				}
+				return true
+			})
+		}},
+		{"caps", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.caps = d.caps(n) }},
+		{"privileged", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.privileged = d.boolean(n, "privileged") }},
+		{"seccomp", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			s.seccomp = d.checked(n, "seccomp", func(v string) error {
+				if v != "default" && v != "unconfined" {
+					return fmt.Errorf("is neither default nor unconfined%s", didYouMean(v, []string{"default", "unconfined"}))
+				}
+				return nil
+			})
+		}},
+		{"nnp", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.nnp = d.boolean(n, "nnp") }},
+		{"tun", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.tun = d.boolean(n, "tun") }},
+		{"dns", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			var v DNS
+			if decodeKeys(d, n, "dns", &v, dnsKeys()) {
+				s.dns = opt[DNS]{v, n}
+			}
+		}},
+		{"hosts", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			if items, ok := d.list(n, "hosts"); ok {
+				s.hosts = opt[[]string]{each(d, items, d.hostsLine), n}
+			}
+		}},
+		{"routes", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			if items, ok := d.list(n, "routes"); ok {
+				s.routes = opt[[]routeSpec]{each(d, items, d.route), n}
+			}
+		}},
+		{"limits", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			var v Limits
+			if decodeKeys(d, n, "limits", &v, limitKeys()) {
+				s.limits = opt[Limits]{v, n}
+			}
+		}},
+		{"ports", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			if items, ok := d.list(n, "ports"); ok {
+				s.ports = opt[[]portSpec]{each(d, items, d.port), n}
+			}
+		}},
+	}
+}
+
+func dnsKeys() []keyDef[DNS] {
+	return []keyDef[DNS]{
+		{"nameservers", func(d *decoder, v *DNS, n *yaml.Node) {
+			if items, ok := d.list(n, "nameservers"); ok {
+				v.Nameservers = each(d, items, d.nameserver)
+			}
+		}},
+		{"search", func(d *decoder, v *DNS, n *yaml.Node) { v.Search = d.words(n, "search") }},
+		{"options", func(d *decoder, v *DNS, n *yaml.Node) { v.Options = d.words(n, "options") }},
+	}
+}
+
+func limitKeys() []keyDef[Limits] {
+	return []keyDef[Limits]{
+		{"cpu", func(d *decoder, l *Limits, n *yaml.Node) { l.CPU, _ = d.number(n, "cpu") }},
+		{"cpu_weight", func(d *decoder, l *Limits, n *yaml.Node) {
+			v, _ := d.integer(n, "cpu_weight", 1, 10000)
+			l.CPUWeight = uint64(v)
+		}},
+		{"memory", func(d *decoder, l *Limits, n *yaml.Node) { l.Memory, _ = d.size(n, "memory", minMemory) }},
+		{"pids", func(d *decoder, l *Limits, n *yaml.Node) { l.Pids, _ = d.integer(n, "pids", 1, math.MaxInt32) }},
+		{"io", func(d *decoder, l *Limits, n *yaml.Node) {
+			if items, ok := d.list(n, "io"); ok {
+				l.IO = each(d, items, d.ioLimit)
+			}
+		}},
+	}
+}
+
+func ioKeys() []keyDef[IOLimit] {
+	return []keyDef[IOLimit]{
+		{"device", func(d *decoder, l *IOLimit, n *yaml.Node) { l.Device = d.checked(n, "device", validateDevice).v }},
+		{"read_bps", func(d *decoder, l *IOLimit, n *yaml.Node) { l.ReadBPS, _ = d.size(n, "read_bps", 1) }},
+		{"write_bps", func(d *decoder, l *IOLimit, n *yaml.Node) { l.WriteBPS, _ = d.size(n, "write_bps", 1) }},
+		{"read_iops", func(d *decoder, l *IOLimit, n *yaml.Node) {
+			l.ReadIOPS, _ = d.integer(n, "read_iops", 1, math.MaxInt64)
+		}},
+		{"write_iops", func(d *decoder, l *IOLimit, n *yaml.Node) {
+			l.WriteIOPS, _ = d.integer(n, "write_iops", 1, math.MaxInt64)
+		}},
+	}
+}
+
+// routeText is a route before its texts are understood.
+type routeText struct {
+	to, via, dev opt[string]
+	metric       int
+}
+
+func routeKeys() []keyDef[routeText] {
+	return []keyDef[routeText]{
+		{"to", func(d *decoder, r *routeText, n *yaml.Node) { r.to = d.checked(n, "to", nil) }},
+		{"via", func(d *decoder, r *routeText, n *yaml.Node) { r.via = d.checked(n, "via", nil) }},
+		{"dev", func(d *decoder, r *routeText, n *yaml.Node) { r.dev = d.checked(n, "dev", nil) }},
+		{"metric", func(d *decoder, r *routeText, n *yaml.Node) {
+			v, _ := d.integer(n, "metric", 0, math.MaxInt32)
+			r.metric = int(v)
+		}},
+	}
+}
+
+// checked takes a text that passes check; what check returns is said of the text.
+func (d *decoder) checked(n *yaml.Node, what string, check func(string) error) opt[string] {
+	s, ok := d.text(n, what)
+	if !ok {
+		return opt[string]{}
+	}
+	if check != nil {
+		if err := check(s); err != nil {
+			d.errorf(n, "%s %q %v", what, s, err)
+		}
+	}
+	return opt[string]{s, n}
+}
+
+func (d *decoder) command(n *yaml.Node) opt[[]string] {
+	if n.Kind == yaml.ScalarNode && !isNull(n) {
+		s, ok := d.text(n, "command")
+		if !ok || strings.TrimSpace(s) == "" {
+			d.errorf(n, "command is empty; leave it out for an idle node")
+			return opt[[]string]{}
+		}
+		return opt[[]string]{[]string{"/bin/sh", "-c", s}, n}
+	}
+	argv, ok := d.texts(n, "command")
+	if !ok {
+		return opt[[]string]{}
+	}
+	if len(argv) > 0 && argv[0] == "" {
+		d.errorf(n, "command begins with an empty text; the first item is the program")
+	}
+	return opt[[]string]{argv, n}
+}
+
+// validateUser tells whether s is "user[:group]", by name or number.
+func validateUser(s string) error {
+	user, group, both := strings.Cut(s, ":")
+	if user == "" || both && group == "" || strings.ContainsAny(s, " \t\n/") || strings.Contains(group, ":") {
+		return fmt.Errorf("is not a user or user:group, by name or number")
+	}
+	return nil
+}
+
+// validateDevice tells whether s is a block device as a path or as MAJOR:MINOR.
+func validateDevice(s string) error {
+	if filepath.IsAbs(s) {
+		return nil
+	}
+	major, minor, ok := strings.Cut(s, ":")
+	if !ok || !isDigits(major) || !isDigits(minor) {
+		return fmt.Errorf("is neither an absolute path nor MAJOR:MINOR")
+	}
+	return nil
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+func (d *decoder) nameserver(n *yaml.Node) (string, bool) {
+	s, ok := d.text(n, "a nameserver")
+	if !ok {
+		return "", false
+	}
+	if _, err := netip.ParseAddr(s); err != nil {
+		d.errorf(n, "nameserver %q is not an IP address", s)
+		return "", false
+	}
+	return s, true
+}
+
+// words takes a list of texts without blanks, which resolv.conf cannot quote.
+func (d *decoder) words(n *yaml.Node, what string) []string {
+	items, ok := d.list(n, what)
+	if !ok {
+		return nil
+	}
+	return each(d, items, func(n *yaml.Node) (string, bool) {
+		s, ok := d.text(n, "an item of "+what)
+		if ok && (s == "" || strings.ContainsAny(s, " \t\r\n")) {
+			d.errorf(n, "an item of %s is one word, not %q", what, s)
+			return "", false
+		}
+		return s, ok
+	})
+}
+
+func (d *decoder) hostsLine(n *yaml.Node) (string, bool) {
+	s, ok := d.text(n, "an item of hosts")
+	if !ok {
+		return "", false
+	}
+	words := strings.Fields(s)
+	if len(words) < 2 || strings.ContainsAny(s, "\r\n#") {
+		d.errorf(n, "%q is not a hosts line: ADDRESS NAME...", s)
+		return "", false
+	}
+	if _, err := netip.ParseAddr(words[0]); err != nil {
+		d.errorf(n, "%q in hosts is not an IP address", words[0])
+		return "", false
+	}
+	for _, name := range words[1:] {
+		if err := validateHostname(name); err != nil {
+			d.errorf(n, "name %q in hosts %v", name, err)
+			return "", false
+		}
+	}
+	return strings.Join(words, " "), true
+}
+
+func (d *decoder) ioLimit(n *yaml.Node) (IOLimit, bool) {
+	var l IOLimit
+	before := len(d.errs) + d.more
+	ok := decodeKeys(d, n, "an item of io", &l, ioKeys())
+	if len(d.errs)+d.more != before {
+		return l, false
+	}
+	if ok && l.Device == "" {
+		d.errorf(n, "device is missing")
+		return l, false
+	}
+	if ok && l == (IOLimit{Device: l.Device}) {
+		d.errorf(n, "a limit is missing: read_bps, write_bps, read_iops or write_iops")
+		return l, false
+	}
+	return l, ok
+}
+
+func (d *decoder) route(n *yaml.Node) (routeSpec, bool) {
+	var t routeText
+	before := len(d.errs) + d.more
+	if !decodeKeys(d, n, "a route", &t, routeKeys()) || len(d.errs)+d.more != before {
+		return routeSpec{}, false
+	}
+	r := routeSpec{n: n, via: t.via.n, dev: t.dev.n}
+	r.Metric, r.Dev = t.metric, t.dev.v
+	if t.to.n == nil {
+		d.errorf(n, `to is missing: a prefix such as 10.0.0.0/8, or default`)
+		return r, false
+	}
+	if t.via.n == nil && t.dev.n == nil {
+		d.errorf(n, "via or dev is missing")
+		return r, false
+	}
+	if t.via.n != nil {
+		a, err := netip.ParseAddr(t.via.v)
+		if err != nil || a.Zone() != "" || a.Is4In6() {
+			d.errorf(t.via.n, "via %q is not an IP address", t.via.v)
+			return r, false
+		}
+		r.Via = a
+	}
+	return r, d.routeTo(&r, t.to)
+}
+
+// routeTo understands a route's destination; "default" takes its family from via.
+func (d *decoder) routeTo(r *routeSpec, to opt[string]) bool {
+	if to.v == "default" {
+		switch {
+		case !r.Via.IsValid():
+			d.errorf(to.n, "default without via: write 0.0.0.0/0 or ::/0 to say which")
+			return false
+		case r.Via.Is4():
+			r.To = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		default:
+			r.To = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		return true
+	}
+	p, err := netip.ParsePrefix(to.v)
+	if a, aerr := netip.ParseAddr(to.v); aerr == nil && a.Zone() == "" {
+		p, err = netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	if err != nil || p.Addr().Is4In6() {
+		d.errorf(to.n, "to %q is neither a prefix such as 10.0.0.0/8 nor default%s", to.v, didYouMean(to.v, []string{"default"}))
+		return false
+	}
+	if p != p.Masked() {
+		d.errorf(to.n, "to %s has bits set behind its mask (did you mean %q?)", p, p.Masked())
+		return false
+	}
+	if r.Via.IsValid() && r.Via.Is4() != p.Addr().Is4() {
+		d.errorf(to.n, "to %s and via %s are not of the same IP version", p, r.Via)
+		return false
+	}
+	r.To = p
+	return true
+}

@@ -1,0 +1,208 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+type bindSpec struct {
+	Bind
+	n *yaml.Node
+}
+
+type tmpfsSpec struct {
+	Tmpfs
+	n *yaml.Node
+}
+
+// image understands where a root filesystem comes from.
+func (d *decoder) image(n *yaml.Node) opt[Image] {
+	s, ok := d.text(n, "image")
+	if !ok {
+		return opt[Image]{}
+	}
+	if s == string(ImageHost) {
+		return opt[Image]{Image{Kind: ImageHost}, n}
+	}
+	path, ok := strings.CutPrefix(s, "dir:")
+	if !ok {
+		d.errorf(n, "image %q: this version knows host and dir:PATH%s", s, didYouMean(s, []string{"host"}))
+		return opt[Image]{}
+	}
+	abs, ok := d.hostPath(n, "image directory", path)
+	if !ok {
+		return opt[Image]{}
+	}
+	if d.o.CheckFiles {
+		if fi, err := os.Stat(abs); err == nil && !fi.IsDir() {
+			d.errorf(n, "image directory %q is not a directory", path)
+		}
+	}
+	return opt[Image]{Image{Kind: ImageDir, Path: abs}, n}
+}
+
+// bind understands "SOURCE:TARGET[:ro|rw][,idmap]".
+func (d *decoder) bind(n *yaml.Node) (bindSpec, bool) {
+	s, ok := d.text(n, "a bind")
+	if !ok {
+		return bindSpec{}, false
+	}
+	parts := strings.Split(s, ":")
+	if len(parts) < 2 || len(parts) > 3 {
+		d.errorf(n, "bind %q is not SOURCE:TARGET[:ro|rw][,idmap]", s)
+		return bindSpec{}, false
+	}
+	b := bindSpec{n: n}
+	b.ReadOnly = true
+	if len(parts) == 3 {
+		for _, o := range strings.Split(parts[2], ",") {
+			switch o {
+			case "ro":
+				b.ReadOnly = true
+			case "rw":
+				b.ReadOnly = false
+			case "idmap":
+				b.IDMap = true
+			default:
+				d.errorf(n, "unknown option %q of bind %q; there are ro, rw and idmap", o, s)
+				return b, false
+			}
+		}
+	}
+	b.IDMap = b.IDMap || b.ReadOnly
+	var okSource, okTarget bool
+	b.Source, okSource = d.hostPath(n, "bind source", parts[0])
+	b.Target, okTarget = d.target(n, "bind target", parts[1])
+	return b, okSource && okTarget
+}
+
+// tmpfs understands "TARGET[:size=SIZE,mode=OCTAL]".
+func (d *decoder) tmpfs(n *yaml.Node) (tmpfsSpec, bool) {
+	s, ok := d.text(n, "a tmpfs")
+	if !ok {
+		return tmpfsSpec{}, false
+	}
+	path, options, given := strings.Cut(s, ":")
+	t := tmpfsSpec{n: n}
+	t.Mode = 0o1777
+	if t.Target, ok = d.target(n, "tmpfs target", path); !ok || !given {
+		return t, ok
+	}
+	for _, o := range strings.Split(options, ",") {
+		key, value, _ := strings.Cut(o, "=")
+		var err error
+		switch key {
+		case "size":
+			if t.Size, err = parseSize(value); err == nil && t.Size == 0 {
+				err = errors.New("it is 0")
+			}
+		case "mode":
+			var mode uint64
+			if mode, err = strconv.ParseUint(value, 8, 32); err != nil || mode > 0o7777 {
+				err = errors.New("it is not an octal number such as 1777")
+			}
+			t.Mode = uint32(mode)
+		default:
+			err = errors.New("there are size=64MiB and mode=1777")
+		}
+		if err != nil {
+			d.errorf(n, "option %q of tmpfs %q: %v", o, path, err)
+			return t, false
+		}
+	}
+	return t, true
+}
+
+// target checks a path inside a node that something is mounted on.
+func (d *decoder) target(n *yaml.Node, what, path string) (string, bool) {
+	if !filepath.IsAbs(path) {
+		d.errorf(n, "%s %q is not an absolute path", what, path)
+		return "", false
+	}
+	clean := filepath.Clean(path)
+	if clean == "/" {
+		d.errorf(n, "%s cannot be /", what)
+		return "", false
+	}
+	for _, top := range []string{"/proc", "/sys", "/dev"} {
+		if within(clean, top) {
+			d.errorf(n, "%s %q is on %s, which the node has of its own", what, path, top)
+			return "", false
+		}
+	}
+	return clean, true
+}
+
+// hostPath makes a path of the host absolute and refuses those that a file from a stranger
+// must not use. With CheckFiles it asks whether the path exists, and looks through
+// symbolic links: a link in the file's directory must not lead where the path itself may not.
+func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
+	if path == "" {
+		d.errorf(n, "%s is empty", what)
+		return "", false
+	}
+	abs := filepath.Clean(path)
+	relative := !filepath.IsAbs(path)
+	if relative {
+		abs = filepath.Join(d.dir, path)
+	}
+	if err := d.allowed(abs, d.dir, relative); err != nil {
+		d.errorf(n, "%s %q %v (allowed with --allow-host-paths)", what, path, err)
+		return "", false
+	}
+	if !d.o.CheckFiles {
+		return abs, true
+	}
+	real, err := filepath.EvalSymlinks(abs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		d.errorf(n, "%s %q does not exist", what, path)
+		return "", false
+	case err != nil:
+		d.errorf(n, "%s %q: %v", what, path, err)
+		return "", false
+	}
+	dir, err := filepath.EvalSymlinks(d.dir)
+	if err != nil {
+		dir = d.dir
+	}
+	if err := d.allowed(real, dir, relative); err != nil {
+		d.errorf(n, "%s %q is a link to %q, which %v (allowed with --allow-host-paths)", what, path, real, err)
+		return "", false
+	}
+	return abs, true
+}
+
+// allowed says why a path must not be used.
+func (d *decoder) allowed(abs, dir string, relative bool) error {
+	if d.o.AllowHostPaths {
+		return nil
+	}
+	switch {
+	case abs == "/":
+		return errors.New("is the host's whole root")
+	case within(abs, "/proc"), within(abs, "/sys"):
+		return errors.New("is the kernel's")
+	case filepath.Base(abs) == "docker.sock":
+		return errors.New("gives root on the host")
+	case relative && !within(abs, dir):
+		return fmt.Errorf("leaves the file's directory")
+	}
+	return nil
+}
+
+// within tells whether a clean path is dir or below it.
+func within(path, dir string) bool {
+	if dir == "/" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, dir)
+	return ok && (rest == "" || rest[0] == '/')
+}

@@ -1,0 +1,280 @@
+package topology
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// resolveNodes fills in the nodes: their own keys, the defaults, routes.
+func (r *resolver) resolveNodes() {
+	def := &r.f.defaults
+	defEnv := envLines(def.env.v)
+	ports := map[Port]owner{}
+	for i := range r.f.nodes {
+		s := &r.f.nodes[i]
+		if r.d.halted {
+			return
+		}
+		inherit(s, def)
+		// Merged maps, and routes and ports of the defaults, cost for each node again.
+		cost := len(s.env.v) + len(s.sysctls.v) + len(s.ports.v) + len(s.routes.v)*(1+len(r.ends[i])) +
+			len(s.binds.v) + len(s.tmpfs.v)
+		if !r.d.spend(s.n, cost) {
+			return
+		}
+		n := &r.lab.Nodes[i]
+		*n = Node{
+			Name: s.name, Image: s.image.v, Hostname: s.hostname.v, Command: orNil(s.command.v),
+			Workdir: s.workdir.v, User: s.user.v, Sysctls: s.sysctls.v, Caps: s.caps.v,
+			Privileged: s.privileged.v, Seccomp: s.seccomp.v, NoNewPrivs: s.nnp.n == nil || s.nnp.v,
+			Tun: s.tun.v, Hosts: orNil(s.hosts.v), Limits: s.limits.v,
+		}
+		n.Limits.IO = orNil(n.Limits.IO)
+		if len(n.Sysctls) == 0 {
+			n.Sysctls = nil
+		}
+		if n.Image.Kind == "" {
+			n.Image.Kind = ImageHost
+		}
+		if n.Hostname == "" {
+			n.Hostname = n.Name
+		}
+		if n.Seccomp == "" {
+			n.Seccomp = "default"
+		}
+		if s.env.n == def.env.n {
+			n.Env = defEnv
+		} else {
+			n.Env = envLines(s.env.v)
+		}
+		if s.dns.n != nil {
+			n.DNS = &DNS{orNil(s.dns.v.Nameservers), orNil(s.dns.v.Search), orNil(s.dns.v.Options)}
+		}
+		r.mounts(s, n)
+		for _, p := range s.ports.v {
+			if other, ok := ports[withoutTarget(p.Port)]; ok {
+				r.d.errorf(p.n, "port %d/%s of the host's %s is published by %s already (line %d)",
+					p.HostPort, p.Protocol, p.HostAddr, other.who, other.n.Line)
+				continue
+			}
+			ports[withoutTarget(p.Port)] = owner{"node " + s.name, p.n}
+			n.Ports = append(n.Ports, p.Port)
+		}
+		n.Routes = r.routes(i, s)
+	}
+}
+
+// withoutTarget is what two published ports must not have in common.
+func withoutTarget(p Port) Port {
+	p.Port = 0
+	return p
+}
+
+// inherit gives a node what the defaults say and the node does not. Mappings are merged key
+// by key, anything else is taken whole.
+func inherit(s, def *nodeSpec) {
+	s.image = s.image.or(def.image)
+	s.hostname = s.hostname.or(def.hostname)
+	s.command = s.command.or(def.command)
+	s.env = mergeMaps(s.env, def.env)
+	s.workdir = s.workdir.or(def.workdir)
+	s.user = s.user.or(def.user)
+	s.binds = s.binds.or(def.binds)
+	s.tmpfs = s.tmpfs.or(def.tmpfs)
+	s.sysctls = mergeMaps(s.sysctls, def.sysctls)
+	s.caps = s.caps.or(def.caps)
+	s.privileged = s.privileged.or(def.privileged)
+	s.seccomp = s.seccomp.or(def.seccomp)
+	s.nnp = s.nnp.or(def.nnp)
+	s.tun = s.tun.or(def.tun)
+	s.hosts = s.hosts.or(def.hosts)
+	s.routes = s.routes.or(def.routes)
+	s.ports = s.ports.or(def.ports)
+
+	s.dns.n = s.dns.or(def.dns).n
+	s.dns.v.Nameservers = orList(s.dns.v.Nameservers, def.dns.v.Nameservers)
+	s.dns.v.Search = orList(s.dns.v.Search, def.dns.v.Search)
+	s.dns.v.Options = orList(s.dns.v.Options, def.dns.v.Options)
+
+	l, dl := &s.limits.v, &def.limits.v
+	l.CPU = orZero(l.CPU, dl.CPU)
+	l.CPUWeight = orZero(l.CPUWeight, dl.CPUWeight)
+	l.Memory = orZero(l.Memory, dl.Memory)
+	l.Pids = orZero(l.Pids, dl.Pids)
+	l.IO = orList(l.IO, dl.IO)
+}
+
+func orZero[T int64 | uint64 | float64](own, def T) T {
+	if own == 0 {
+		return def
+	}
+	return own
+}
+
+// orList keeps an empty list: it was given to have none of the defaults.
+func orList[T any](own, def []T) []T {
+	if own == nil {
+		return def
+	}
+	return own
+}
+
+// orNil makes an empty list none at all: in a Lab they mean the same, and one that was
+// written as JSON and read back is equal to the first.
+func orNil[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
+}
+
+// mergeMaps shares nothing with the defaults unless the node says nothing itself; then the
+// map is a copy, so that no two nodes of a Lab share one.
+func mergeMaps(own, def opt[map[string]string]) opt[map[string]string] {
+	if def.n == nil {
+		return own
+	}
+	if own.n == nil {
+		return opt[map[string]string]{maps.Clone(def.v), def.n}
+	}
+	m := make(map[string]string, len(own.v)+len(def.v))
+	maps.Copy(m, def.v)
+	maps.Copy(m, own.v)
+	return opt[map[string]string]{m, own.n}
+}
+
+// envLines is a map as sorted "K=V".
+func envLines(env map[string]string) []string {
+	if len(env) == 0 {
+		return nil
+	}
+	lines := make([]string, 0, len(env))
+	for k, v := range env {
+		lines = append(lines, k+"="+v)
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// mounts copies binds and tmpfs and refuses two on one path.
+func (r *resolver) mounts(s *nodeSpec, n *Node) {
+	if len(s.binds.v)+len(s.tmpfs.v) == 0 {
+		return
+	}
+	taken := make(map[string]*yaml.Node, len(s.binds.v)+len(s.tmpfs.v))
+	free := func(target string, at *yaml.Node) bool {
+		if first, ok := taken[target]; ok {
+			r.d.errorf(at, "node %s has a mount on %s already (line %d)", s.name, target, first.Line)
+			return false
+		}
+		taken[target] = at
+		return true
+	}
+	for _, b := range s.binds.v {
+		if free(b.Target, b.n) {
+			n.Binds = append(n.Binds, b.Bind)
+		}
+	}
+	for _, t := range s.tmpfs.v {
+		if free(t.Target, t.n) {
+			n.Tmpfs = append(n.Tmpfs, t.Tmpfs)
+		}
+	}
+}
+
+// routes checks a node's routes and adds the default ones through a bridge's gateway.
+func (r *resolver) routes(node int, s *nodeSpec) []Route {
+	out := make([]Route, 0, len(s.routes.v)+2)
+	var explicit [2]bool
+	type key struct {
+		to     netip.Prefix
+		metric int
+	}
+	seen := map[key]*yaml.Node{}
+	for _, rt := range s.routes.v {
+		k := key{rt.To, rt.Metric}
+		if first, ok := seen[k]; ok {
+			r.d.errorf(rt.n, "node %s has a route to %s already (line %d); give them different metrics", s.name, rt.To, first.Line)
+			continue
+		}
+		seen[k] = rt.n
+		if rt.To.Bits() == 0 {
+			explicit[family(rt.To.Addr())] = true
+		}
+		r.checkRoute(node, s, rt)
+		out = append(out, rt.Route)
+	}
+	for _, i := range r.ends[node] {
+		w := &r.wires[i]
+		if w.bridge < 0 {
+			continue
+		}
+		for _, gw := range r.lab.Bridges[w.bridge].Addresses {
+			f := family(gw.Addr())
+			if explicit[f] || gw.Addr().IsLinkLocalUnicast() || !reaches(w.link.A.Addresses, gw.Addr()) {
+				continue
+			}
+			explicit[f] = true
+			to := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+			if f == 1 {
+				to = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+			}
+			out = append(out, Route{To: to, Via: gw.Addr()})
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return out
+}
+
+// reaches tells whether an interface with these addresses is on the same subnet as a.
+func reaches(own []netip.Prefix, a netip.Addr) bool {
+	for _, p := range own {
+		if p.Contains(a) && p.Addr() != a {
+			return true
+		}
+	}
+	return false
+}
+
+// checkRoute tells whether a node can use a route: the device exists, the next hop is on
+// one of its subnets or at the other end of a point-to-point link.
+func (r *resolver) checkRoute(node int, s *nodeSpec, rt routeSpec) {
+	found, onLink := false, false
+	var ifaces []string
+	for _, i := range r.ends[node] {
+		w := &r.wires[i]
+		for side := range w.sides() {
+			e := w.end(side)
+			if e.Node != s.name {
+				continue
+			}
+			found = found || e.Interface == rt.Dev
+			if rt.dev != nil {
+				ifaces = append(ifaces, e.Interface)
+			}
+			for _, p := range e.Addresses {
+				if p.Addr() == rt.Via {
+					r.d.errorf(rt.via, "via %s is node %s's own address", rt.Via, s.name)
+					return
+				}
+				onLink = onLink || p.Contains(rt.Via)
+			}
+			for _, p := range e.Peers {
+				onLink = onLink || p.Contains(rt.Via)
+			}
+		}
+	}
+	switch {
+	case rt.dev != nil && !found && !r.d.full():
+		r.d.errorf(rt.dev, "node %s has no interface %q%s", s.name, rt.Dev, didYouMean(rt.Dev, ifaces))
+	case rt.dev != nil && !found:
+		r.d.more++
+	case rt.dev == nil && !onLink:
+		r.d.errorf(rt.via, "via %s is on no subnet of node %s; give dev to use it anyway", rt.Via, s.name)
+	}
+}
