@@ -1,0 +1,74 @@
+package testenv
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// ownDirs are directories that an isolated test has to itself, empty at first.
+// /run/nsnet and /run/netns are on the test's own /run.
+func ownDirs() []string { return []string{"/etc/netns", "/var/lib/nsnet"} }
+
+// prepare makes the new namespaces of the calling process a small machine of their own.
+func prepare() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount proc: %w", err)
+	}
+	if err := mountTmpfs("/run"); err != nil {
+		return err
+	}
+	for _, dir := range ownDirs() {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make mount point: %w", err)
+		}
+		if err := mountTmpfs(dir); err != nil {
+			return err
+		}
+	}
+	if err := mountSysfs(); err != nil {
+		return err
+	}
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("find lo: %w", err)
+	}
+	if err := netlink.LinkSetUp(lo); err != nil {
+		return fmt.Errorf("set lo up: %w", err)
+	}
+	return nil
+}
+
+func mountTmpfs(dir string) error {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755"); err != nil {
+		return fmt.Errorf("mount tmpfs on %s: %w", dir, err)
+	}
+	return nil
+}
+
+// mountSysfs puts a sysfs of this network namespace over the machine's, whose /sys/class/net
+// shows the machine's links, and brings the control groups along.
+func mountSysfs() error {
+	const stage, cgroups = "/run/sysfs", "/fs/cgroup"
+	if err := os.Mkdir(stage, 0o755); err != nil {
+		return fmt.Errorf("make mount point: %w", err)
+	}
+	if err := unix.Mount("sysfs", stage, "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount sysfs: %w", err)
+	}
+	if err := unix.Mount("/sys"+cgroups, stage+cgroups, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind control groups: %w", err)
+	}
+	if err := unix.Mount(stage, "/sys", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("move sysfs: %w", err)
+	}
+	if err := os.Remove(stage); err != nil {
+		return fmt.Errorf("remove mount point: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+package testenv
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Result is what a program printed and how it ended.
+type Result struct {
+	Stdout, Stderr string
+	Code           int // exit code; 128+N when signal N ended it
+}
+
+// Binary returns the path of the nsnet to test: NSNET_BIN when that is set, else the binary of
+// this source tree, built once for all tests of a package. With NSNET_RACE=1 and cgo it is
+// built with the race detector. It needs Main as TestMain.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv(envBin); path != "" {
+		return path
+	}
+	dir := os.Getenv(envDir)
+	if dir == "" {
+		t.Fatal("TestMain of this package does not call testenv.Main")
+	}
+	path, err := build(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// build makes nsnet in dir unless it is there. Other processes of the same go test may be
+// at it as well: the first to get the lock builds.
+func build(dir string) (string, error) {
+	path := filepath.Join(dir, "nsnet")
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("lock test directory: %w", err)
+	}
+	defer func() { _ = lock.Close() }()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		return "", fmt.Errorf("lock test directory: %w", err)
+	}
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	args, env := []string{"build", "-o", path}, append(os.Environ(), "CGO_ENABLED=0")
+	if os.Getenv("NSNET_RACE") == "1" && os.Getenv("CGO_ENABLED") != "0" {
+		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1")
+	}
+	cmd := exec.Command("go", append(args, "github.com/nsnet/nsnet/cmd/nsnet")...)
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build nsnet: %w\n%s", err, out)
+	}
+	return path, nil
+}
+
+// Run runs nsnet with these arguments. It fails t only when nsnet cannot be started, or
+// when something it has started still holds its output ten seconds after its end.
+func Run(t testing.TB, args ...string) Result {
+	t.Helper()
+	return Command(t, append([]string{Binary(t)}, args...)...)
+}
+
+// Must runs nsnet, fails t when it does not exit with 0, and returns its standard output.
+func Must(t testing.TB, args ...string) string {
+	t.Helper()
+	return mustSucceed(t, Run(t, args...), "nsnet", args)
+}
+
+// Command runs a program; see Run for when it fails t.
+func Command(t testing.TB, argv ...string) Result {
+	t.Helper()
+	name := argv[0]
+	if path, ok := lookProgram(name); ok {
+		name = path
+	}
+	cmd := exec.CommandContext(t.Context(), name, argv[1:]...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = 10 * time.Second
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatalf("run %s: %v\n%s%s", strings.Join(argv, " "), err, stdout.String(), stderr.String())
+	}
+	return Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: exitCode(cmd.ProcessState)}
+}
+
+// MustCommand runs a program, fails t when it does not exit with 0, and returns its standard output.
+func MustCommand(t testing.TB, argv ...string) string {
+	t.Helper()
+	return mustSucceed(t, Command(t, argv...), argv[0], argv[1:])
+}
+
+func mustSucceed(t testing.TB, r Result, name string, args []string) string {
+	t.Helper()
+	if r.Code != 0 {
+		t.Fatalf("%s %s: exit code %d\n%s%s", name, strings.Join(args, " "), r.Code, r.Stdout, r.Stderr)
+	}
+	return r.Stdout
+}
+
+func exitCode(state *os.ProcessState) int {
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return state.ExitCode()
+}
+
+// InNetns runs a program of the test in the network namespace of a process.
+func InNetns(t testing.TB, pid int, argv ...string) Result {
+	t.Helper()
+	return Command(t, append([]string{"nsenter", "--net", "--target", strconv.Itoa(pid), "--"}, argv...)...)
+}
