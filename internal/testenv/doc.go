@@ -22,16 +22,14 @@
 //
 // # Processes
 //
-// PID 1 of the test's PID namespace is a supervisor that reaps, as a machine's init does; the test
-// is its child. Orphans of the test become the supervisor's children, and all end with it,
-// also when go test is killed. Process ids are those of the test's PID namespace, in /proc too.
+// The new process lives in a sandbox, see [github.com/nsnet/nsnet/internal/sandbox]. Orphans of the
+// test become the children of its PID 1, and all end with it, also when go test is killed.
+// Process ids are those of the test's PID namespace, in /proc too.
 //
 // # Shared with the machine
 //
 // Control groups, /tmp and the users are the machine's. Lab names must be unique there: take
 // them from [LabName], or name others to [IsolateLabs] and run the test on its own.
-// The directories /etc/netns and /var/lib/nsnet are made when missing, and stay, empty: they
-// are mount points for the tests' own.
 //
 // # Descriptors
 //

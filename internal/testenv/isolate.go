@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/nsnet/nsnet/internal/sandbox"
 )
 
 // Isolate runs f in a process of its own, in new network, mount, PID, IPC and UTS namespaces, and
@@ -51,22 +51,15 @@ func IsolateLabs(t *testing.T, labs []string, f func(t *testing.T)) {
 // runIsolated starts the supervisor and judges what it did.
 func runIsolated(t *testing.T, token string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", childArgs(t)...)
+	cmd, err := sandbox.Command(t.Context(), childArgs(t)...)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd.Env = append(os.Environ(), envRole+"="+roleSupervise, envToken+"="+token)
-	cmd.WaitDelay = 5 * time.Second
 	var out bytes.Buffer
 	cmd.Stdout = io.MultiWriter(&out, t.Output())
 	cmd.Stderr = cmd.Stdout
-	// The pipe is never written to: its end tells the supervisor that this process is gone.
-	if _, err := cmd.StdinPipe(); err != nil {
-		t.Fatalf("make pipe: %v", err)
-	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Setsid: true,
-		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID |
-			syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
-	}
-	err := cmd.Run()
+	err = cmd.Run()
 	switch verdict := verdictOf(out.String(), t.Name()); {
 	case err != nil:
 		t.Fatalf("isolated test: %v", err)

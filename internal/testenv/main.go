@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"testing"
+
+	"github.com/nsnet/nsnet/internal/sandbox"
 )
 
 // Environment of the processes that Isolate starts.
@@ -24,7 +26,7 @@ const (
 func Main(m *testing.M) int {
 	switch os.Getenv(envRole) {
 	case roleSupervise:
-		return supervise()
+		return sandbox.Supervise(envRole + "=" + roleTest)
 	case roleTest:
 		return m.Run()
 	}

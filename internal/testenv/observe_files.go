@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+
+	"github.com/nsnet/nsnet/internal/sandbox"
 )
 
 // observeMounts lists the mounts of this process without their ids, which every remount changes.
@@ -28,7 +30,7 @@ func observeMounts() ([]string, error) {
 // themselves may stay.
 func observeFiles() ([]string, error) {
 	var items []string
-	for _, root := range append([]string{"/run/nsnet", "/run/netns"}, ownDirs()...) {
+	for _, root := range append([]string{"/run/nsnet", "/run/netns"}, sandbox.OwnDirs()...) {
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 			switch {
 			case errors.Is(err, fs.ErrNotExist):

@@ -1,4 +1,4 @@
-package testenv
+package sandbox
 
 import (
 	"fmt"
@@ -8,11 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ownDirs are directories that an isolated test has to itself, empty at first.
-// /run/nsnet and /run/netns are on the test's own /run.
-func ownDirs() []string { return []string{"/etc/netns", "/var/lib/nsnet"} }
+// OwnDirs are directories that a sandbox has to itself, empty at first.
+// /run/nsnet and /run/netns are on the sandbox's own /run.
+func OwnDirs() []string { return []string{"/etc/netns", "/var/lib/nsnet"} }
 
-// prepare makes the new namespaces of the calling process a small machine of their own.
+// prepare makes the new namespaces of the calling process a small machine.
 func prepare() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
@@ -23,7 +23,7 @@ func prepare() error {
 	if err := mountTmpfs("/run"); err != nil {
 		return err
 	}
-	for _, dir := range ownDirs() {
+	for _, dir := range OwnDirs() {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make mount point: %w", err)
 		}
