@@ -3,7 +3,6 @@ package bridge
 import (
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"runtime"
 	"testing"
@@ -12,22 +11,12 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/testenv"
 )
 
 // Without this a test that ends on the main thread leaves that thread in a foreign namespace.
 func init() { runtime.LockOSThread() }
-
-// needRoot skips a test without root; with NSNET_STRICT=1 it fails it.
-func needRoot(t testing.TB) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("NSNET_STRICT") == "1" {
-		t.Fatal("needs root")
-	}
-	t.Skip("needs root")
-}
 
 // Addresses of the little internet that the tests run in. The outside has no route back to
 // the nodes: it can only answer the host.
@@ -52,7 +41,7 @@ type world struct {
 // newWorld leaves the test's goroutine locked to a thread that dies with it.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	needRoot(t)
+	testenv.Root(t)
 	runtime.LockOSThread()
 	// A mount namespace too, so that the lock file of iptables is not the machine's.
 	must(t, unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS))
@@ -168,10 +157,9 @@ func (w *world) ping(from netns.NsHandle, to netip.Prefix) bool {
 // run runs a program in the host.
 func (w *world) run(name string, args ...string) string {
 	w.t.Helper()
+	testenv.Need(w.t, name)
 	path, err := lookPath(name)
-	if err != nil {
-		w.t.Skip(err)
-	}
+	must(w.t, err)
 	out, err := exec.Command(path, args...).CombinedOutput()
 	if err != nil {
 		w.t.Fatalf("%s %v: %v: %s", name, args, err, out)

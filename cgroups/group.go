@@ -82,6 +82,7 @@ func (h *Host) Create(lab, node string, l topology.Limits) (_ *Group, err error)
 func (p part) mkdir(lab, node string) (made []string, err error) {
 	parents := []string{filepath.Join(p.root, base), p.labDir(lab)}
 	dir := filepath.Join(p.labDir(lab), node)
+	path := append([]string{p.root}, parents...)
 	// The shared parent may be removed by another lab's down between two steps: start over.
 	for range 16 {
 		err = os.Mkdir(dir, 0o755)
@@ -89,6 +90,8 @@ func (p part) mkdir(lab, node string) (made []string, err error) {
 			for _, d := range parents {
 				if err = os.Mkdir(d, 0o755); err == nil {
 					made = append(made, d)
+				} else if !errors.Is(err, os.ErrExist) && !errors.Is(err, os.ErrNotExist) {
+					return made, err
 				}
 			}
 			continue
@@ -101,31 +104,35 @@ func (p part) mkdir(lab, node string) (made []string, err error) {
 		if !p.unified {
 			return made, nil
 		}
-		if err = p.enable(dir, append([]string{p.root}, parents...)); !errors.Is(err, os.ErrNotExist) {
+		var has bool
+		if has, err = p.has(dir); err == nil && !has {
+			err = p.enable(path)
+		}
+		if !errors.Is(err, os.ErrNotExist) {
 			return made, err
 		}
 	}
 	return made, err
 }
 
-// enable turns the needed controllers on in parents, top first, so that dir has them.
-func (p part) enable(dir string, parents []string) error {
+// has tells whether dir has the needed controllers.
+func (p part) has(dir string) (bool, error) {
 	b, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
-		return err
+		return false, err
 	}
 	have := strings.Fields(string(b))
-	var missing string
+	return !slices.ContainsFunc(p.needs, func(n need) bool { return !slices.Contains(have, n.controller) }), nil
+}
+
+// enable turns the needed controllers on in all of a path, from its top, for what is below it.
+func (p part) enable(path []string) error {
+	var words []string
 	for _, n := range p.needs {
-		if !slices.Contains(have, n.controller) {
-			missing += " +" + n.controller
-		}
+		words = append(words, "+"+n.controller)
 	}
-	if missing == "" {
-		return nil
-	}
-	for _, d := range parents {
-		err := oc.WriteFile(d, "cgroup.subtree_control", missing[1:])
+	for _, d := range path {
+		err := oc.WriteFile(d, "cgroup.subtree_control", strings.Join(words, " "))
 		if errors.Is(err, unix.EBUSY) {
 			return &Unsupported{Controller: p.needs[0].controller, Limit: p.needs[0].limit, Err: err,
 				Reason: "processes in " + d + " keep its controllers from being passed on",
@@ -154,7 +161,14 @@ func (p part) set(dir string, r *oc.Resources) error {
 		if err != nil {
 			return err
 		}
-		return m.Set(&mine)
+		if err = m.Set(&mine); errors.Is(err, os.ErrNotExist) {
+			// cgroup.controllers names a controller some time before its files are there,
+			// when it is being enabled for another node. Asking again waits for that.
+			if err = p.enable([]string{filepath.Dir(dir)}); err == nil {
+				err = m.Set(&mine)
+			}
+		}
+		return err
 	}
 	for _, n := range p.needs {
 		mine := oc.Resources{}

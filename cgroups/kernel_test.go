@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -25,7 +26,7 @@ import (
 // contract gives a test its own lab, and holds it to leaving nothing.
 func contract(t *testing.T, l topology.Limits) (h *Host, lab string) {
 	t.Helper()
-	needRoot(t)
+	testenv.Root(t)
 	h, err := Probe()
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +118,7 @@ func TestMemory(t *testing.T) {
 	if s, err := h.OOM(lab, "n"); err != nil || s.Kills != 0 || s.Limit != 10<<20 {
 		t.Errorf("before: %+v, %v", s, err)
 	}
-	cmd, start := shell(t, "head -c 100M /dev/zero | tail -c 100M | wc -c; exit 7")
+	cmd, start := shell(t, "head -c 104857600 /dev/zero | tail -c 104857600 | wc -c; exit 7")
 	add(t, g, cmd)
 	start()
 	_ = cmd.Wait()
@@ -323,9 +324,7 @@ func TestRemoveIsCheapWithoutGroups(t *testing.T) {
 
 // BenchmarkPidsGroup is what a default limit on processes would cost each node.
 func BenchmarkPidsGroup(b *testing.B) {
-	if os.Geteuid() != 0 {
-		b.Skip("needs root")
-	}
+	testenv.Root(b)
 	h, err := Probe()
 	if err != nil {
 		b.Fatal(err)
