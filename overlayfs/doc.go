@@ -33,8 +33,8 @@
 // A whiteout is a character device 0:0, the one device that mknod(2) makes in a user
 // namespace, and on a file system mounted nodev.
 //
-// A whiteout in a directory that is not merged with one below shows as a file that
-// cannot be opened: an opaque directory must not hold any.
+// A whiteout in a directory that is not merged with one below is listed, as a name that
+// cannot be looked up: an opaque directory must not hold any.
 //
 // In the options of mount(2), commas separate options and colons separate lower layers:
 // see EscapeOption. An option string ends at a page: many layers need short paths.

@@ -233,7 +233,11 @@ func TestHostSkeletonAccounts(t *testing.T) {
 	root := t.TempDir()
 	fileTree{{"etc/", 0o755}, {"etc/sudoers", 0o440}, {"usr/sbin/", 0o755}, {"usr/sbin/sshd", 0o755}}.make(t, root)
 	write := func(name, content string) {
-		if err := os.WriteFile(filepath.Join(root, "etc", name), []byte(content), 0o644); err != nil {
+		path := filepath.Join(root, "etc", name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o644); err != nil { // whatever the umask
 			t.Fatal(err)
 		}
 	}
@@ -297,6 +301,9 @@ func TestHostSkeletonHidesWhatIsClosed(t *testing.T) {
 		if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
 			rt.Fatal(err)
 		}
+		if err := os.Chmod(filepath.Join(root, "etc"), 0o755); err != nil {
+			rt.Fatal(err)
+		}
 		want := map[string]Kind{}
 		var closedDirs []string
 		dirs := []string{"etc"}
@@ -310,7 +317,10 @@ func TestHostSkeletonHidesWhatIsClosed(t *testing.T) {
 			}
 			if rapid.Bool().Draw(rt, "directory") && strings.Count(path, "/") < 4 {
 				// Readable to the test, whoever runs it.
-				if err := os.Mkdir(filepath.Join(root, path), m|0o700); err != nil {
+				if err := os.Mkdir(filepath.Join(root, path), 0o700); err != nil {
+					rt.Fatal(err)
+				}
+				if err := os.Chmod(filepath.Join(root, path), m|0o700); err != nil { // whatever the umask
 					rt.Fatal(err)
 				}
 				dirs = append(dirs, path)
@@ -322,7 +332,10 @@ func TestHostSkeletonHidesWhatIsClosed(t *testing.T) {
 				}
 				continue
 			}
-			if err := os.WriteFile(filepath.Join(root, path), nil, m); err != nil {
+			if err := os.WriteFile(filepath.Join(root, path), nil, 0o600); err != nil {
+				rt.Fatal(err)
+			}
+			if err := os.Chmod(filepath.Join(root, path), m); err != nil {
 				rt.Fatal(err)
 			}
 			if m&0o004 == 0 && !covered && strings.Count(path, "/") <= 4 {
