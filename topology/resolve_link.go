@@ -60,16 +60,21 @@ func (r *resolver) connect() {
 			w.link.B.Bridge = ends[1].bridge.v
 			r.plug(ends[1])
 		}
+		twice := false
 		for side := range w.sides() {
 			e := ends[side]
 			key := [2]string{e.node.v, e.iface.v}
 			if first, ok := taken[key]; ok {
 				r.d.errorf(e.iface.n, "interface %s of node %s is on a link already (line %d)", e.iface.v, e.node.v, first.Line)
+				twice = true
 			} else {
 				taken[key] = e.iface.n
 			}
 			ep := w.end(side)
 			ep.Node, ep.Interface = e.node.v, e.iface.v
+		}
+		if twice {
+			continue
 		}
 		r.fixed(l, &w)
 		r.mtu(l, &w)
