@@ -1,0 +1,24 @@
+// Command bench measures nsnet beside others on the same machine, in one run, and prints
+// Markdown tables of medians and ratios. make bench builds nsnet and runs it; it needs root.
+//
+// Three parts: stars of idle nodes on one bridge, up and down, against Mininet and against a
+// shell script of ip commands that does the wiring without containers; exec against ip netns
+// exec; the private memory of nsnet's processes.
+//
+// # What is timed
+//
+// From the start of a program to the moment its star is complete, which for nsnet and the
+// script is the program's end, for Mininet a line that it prints. Down ends when all links are gone.
+// Rounds of the competitors alternate, so that a change of the machine's load meets all.
+//
+// # Where it runs
+//
+// Everything happens in a sandbox, see [github.com/nsnet/nsnet/internal/sandbox]: the machine's links,
+// namespaces and firewall rules are not touched, nor do they matter. Mininet's
+// clean-up kills by name; it sees the sandbox's processes only.
+//
+// # What not to read into it
+//
+// A Mininet host shares all but network and mounts with its machine, a namespace of the script all but
+// the network; an nsnet node is a container with seven namespaces and a root of its own.
+package main
