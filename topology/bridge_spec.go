@@ -49,6 +49,9 @@ func bridgeKeys() []keyDef[bridgeSpec] {
 
 func decodeBridges(d *decoder, n *yaml.Node) []bridgeSpec {
 	es, _ := d.entries(n, "bridges")
+	if !d.atMost(n, "bridges", len(es), maxBridges) {
+		return nil
+	}
 	bridges := make([]bridgeSpec, 0, len(es))
 	defs := bridgeKeys()
 	for _, e := range es {

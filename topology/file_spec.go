@@ -6,6 +6,21 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
+// What a lab holds at most. A node costs a kilobyte here and a megabyte when it runs.
+const (
+	maxNodes   = 30_000
+	maxBridges = 30_000
+	maxLinks   = 60_000
+)
+
+// atMost tells whether a section is not too long to be looked at.
+func (d *decoder) atMost(n *yaml.Node, what string, count, most int) bool {
+	if count > most {
+		d.errorf(n, "a lab has at most %d %s, not %d", most, what, count)
+	}
+	return count <= most
+}
+
 // fileSpec is what the file says, section by section; each section is right on its own,
 // but what it refers to was not looked up yet.
 type fileSpec struct {
@@ -61,6 +76,9 @@ func decodeFile(d *decoder, root *yaml.Node) *fileSpec {
 
 func decodeNodes(d *decoder, n *yaml.Node) []nodeSpec {
 	es, _ := d.entries(n, "nodes")
+	if !d.atMost(n, "nodes", len(es), maxNodes) {
+		return nil
+	}
 	nodes := make([]nodeSpec, 0, len(es))
 	defs := nodeKeys()
 	folded := make(map[string]string, len(es))

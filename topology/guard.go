@@ -17,6 +17,7 @@ const (
 	maxFile       = 4 << 20 // bytes
 	maxDepth      = 64      // lists and mappings inside each other
 	maxItems      = 600_000 // YAML nodes, estimated
+	maxFlow       = 150_000 // [, { and flow
 	maxLineTokens = 32_000
 )
 
@@ -49,13 +50,15 @@ func parseYAML(file string, data []byte) (*yaml.Node, *Error) {
 
 // guard refuses text that would cost the YAML library more than its share. It counts what
 // can begin a YAML node (a value after ':' counts for its key, too) and, per line, every
-// byte that can begin a token. Text inside quotes and comments is counted as well: telling it
+// byte that can begin a token. What is inside [] and {} has a
+// limit of its own: the library queues all tokens
+// of an outermost [] or {}, and those cost five times what the nodes do. Text inside quotes and comments is counted as well: telling it
 // apart needs the very parser that is guarded.
 func guard(file string, data []byte) *Error {
 	if len(data) > maxFile {
 		return &Error{File: file, Msg: fmt.Sprintf("the file is larger than %d MiB", maxFile>>20)}
 	}
-	items, tokens, line, start := 0, 0, 1, 0
+	items, flow, tokens, line, start := 0, 0, 0, 1, 0
 	prev := byte('\n')
 	for i, c := range data {
 		next := byte('\n')
@@ -71,6 +74,7 @@ func guard(file string, data []byte) *Error {
 		case 0:
 			return &Error{File: file, Line: line, Column: i - start + 1, Msg: "the file is not UTF-8 text"}
 		case '[', '{', ',':
+			flow++
 			items++
 			tokens++
 		case ']', '}', '"', '\'':
@@ -79,23 +83,36 @@ func guard(file string, data []byte) *Error {
 			if flowOrBlank(next) || closes(prev) {
 				items += 2
 				tokens++
+				if !blank(next) {
+					flow++
+				}
 			}
-		case '-', '#':
-			if flowOrBlank(next) || c == '#' && blank(prev) {
+		case '-':
+			if flowOrBlank(next) {
 				items++
 				tokens++
+			}
+		case '#':
+			// A comment becomes three texts on its way to the node it is attached to.
+			if blank(prev) {
+				items += 3
 			}
 		case '&', '*', '!':
 			if flowOrBlank(prev) {
 				tokens++
 			}
 		}
-		if items > maxItems || tokens > maxLineTokens {
-			msg := fmt.Sprintf("the file has more than %d items", maxItems)
-			if tokens > maxLineTokens {
-				msg = fmt.Sprintf("the line has more than %d items", maxLineTokens)
-			}
-			return &Error{File: file, Line: line, Column: i - start + 1, Msg: msg}
+		over := ""
+		switch {
+		case items > maxItems:
+			over = fmt.Sprintf("the file has more than %d items", maxItems)
+		case flow > maxFlow:
+			over = fmt.Sprintf("the file has more than %d items inside [] and {}; write long lists with a line for each", maxFlow)
+		case tokens > maxLineTokens:
+			over = fmt.Sprintf("the line has more than %d items", maxLineTokens)
+		}
+		if over != "" {
+			return &Error{File: file, Line: line, Column: i - start + 1, Msg: over}
 		}
 		prev = c
 	}

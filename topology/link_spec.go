@@ -60,6 +60,9 @@ func endpointKeys() []keyDef[endSpec] {
 
 func decodeLinks(d *decoder, n *yaml.Node) []linkSpec {
 	items, _ := d.list(n, "links")
+	if !d.atMost(n, "links", len(items), maxLinks) {
+		return nil
+	}
 	links := make([]linkSpec, 0, len(items))
 	defs := linkKeys()
 	for _, item := range items {

@@ -19,10 +19,11 @@ func (r *resolver) resolveNodes() {
 			return
 		}
 		inherit(s, def)
-		// Merged maps, and routes and ports of the defaults, cost for each node again.
+		// Merged maps, and routes and ports of the defaults, cost for each node again, and
+		// several times what visiting a YAML node does.
 		cost := len(s.env.v) + len(s.sysctls.v) + len(s.ports.v) + len(s.routes.v)*(1+len(r.ends[i])) +
 			len(s.binds.v) + len(s.tmpfs.v)
-		if !r.d.spend(s.n, cost) {
+		if !r.d.spend(s.n, 4*cost) {
 			return
 		}
 		n := &r.lab.Nodes[i]
