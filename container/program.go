@@ -35,7 +35,7 @@ type Setup struct {
 	Masks   []string // those of MaskedPaths that exist here, relative
 	Resolv  []byte   // resolv.conf; nil: the image's own stays
 	Hosts   []byte   // the node's own /etc/hosts; nil: the common layer's
-	Opaque  []string // directories, relative, that hide the image's
+	IPv6    bool     // the kernel has IPv6
 	MaxSize string   // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
 }
 
@@ -56,7 +56,7 @@ func BootProgram(n *topology.Node, s Setup) []wire.Step {
 	p.add(wire.OpEnter, "enter the root filesystem", nil, flag(needsPivot(n, s)))
 	p.add(wire.OpHostname, "set the hostname "+n.Hostname, []string{n.Hostname})
 	p.files(n, s)
-	p.sysctls(n)
+	p.sysctls(n, s.IPv6)
 	p.add(wire.OpCgroupNS, "create the cgroup namespace", nil)
 	if len(n.Command) > 0 {
 		p.add(wire.OpFindCommand, "find the command", []string{n.Command[0], path(n.Env)})
@@ -120,22 +120,9 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		p.add(wire.OpOverlayWeak, "mount the host's root", []string{Work + "/weak", "lowerdir=" + image + ":" + Work + "/none,userxattr"})
 		image = Work + "/weak"
 	}
-	for _, d := range s.Opaque {
-		p.opaque(d)
-	}
 	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", Work + "/root", "overlay",
 		fmt.Sprintf("lowerdir=%s/common:%s,upperdir=%s/upper,workdir=%s/work,userxattr", Work, image, Work, Work)}, 0)
 	p.add(wire.OpRoot, "open the root filesystem", []string{Work + "/root"})
-}
-
-// opaque makes an empty directory in the upper layer that hides the image's.
-func (p *program) opaque(dir string) {
-	at := Work + "/upper"
-	for _, part := range strings.Split(strings.Trim(dir, "/"), "/") {
-		at += "/" + part
-		p.mkdir(at, 0o755)
-	}
-	p.add(wire.OpOpaque, "hide /"+dir, []string{at})
 }
 
 func (p *program) devices(n *topology.Node) {
@@ -217,7 +204,7 @@ func Binds(steps []wire.Step, n *topology.Node, dirs []bool) []wire.Step {
 
 // sysctls sets what a new network namespace would otherwise copy from the host, then what
 // the file says.
-func (p *program) sysctls(n *topology.Node) {
+func (p *program) sysctls(n *topology.Node, ipv6 bool) {
 	for _, kv := range [][2]string{
 		{"net.ipv4.ip_forward", "0"},
 		{"net.ipv4.conf.all.rp_filter", "0"},
@@ -230,7 +217,9 @@ func (p *program) sysctls(n *topology.Node) {
 		{"net.ipv6.conf.default.accept_ra", "0"},
 		{"net.ipv6.conf.default.addr_gen_mode", "1"},
 	} {
-		p.sysctl(kv[0], kv[1])
+		if ipv6 || !strings.HasPrefix(kv[0], "net.ipv6.") {
+			p.sysctl(kv[0], kv[1])
+		}
 	}
 	if !n.Privileged {
 		// Group ids outside the node's map are refused here.

@@ -25,9 +25,21 @@ type Process struct {
 	Netns *os.File // the node's network namespace; holds it and its links even without the process
 }
 
+// Executable duplicates the descriptor of the program that inits run to a number above
+// those that a child is given its own files at. fcntl(2) F_DUPFD_CLOEXEC.
+func Executable(fd int) (*os.File, error) {
+	const above = 16
+	high, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, above)
+	_ = unix.Close(fd)
+	if err != nil {
+		return nil, fmt.Errorf("duplicate the program's descriptor: %w", err)
+	}
+	return os.NewFile(uintptr(high), "nsnet"), nil
+}
+
 // Spawn starts a node init in new namespaces: UTS, IPC, PID, mount, network, and a user
 // namespace whose ids start at base in the caller's, unless privileged. The executable is
-// given as an open file, exe, so that no path of the host is needed. The cgroup namespace
+// given as an open file, made by Executable, so that no path of the host is needed. The cgroup namespace
 // is the boot program's, as the process has to be in its cgroup first. clone(2).
 func Spawn(exe *os.File, name string, base uint32, privileged bool) (*Process, error) {
 	ours, theirs, err := SocketPair()

@@ -15,7 +15,12 @@ type failure struct {
 
 var ok = failure{}
 
-func fail(e syscall.Errno, text string) failure { return failure{e, text} }
+func fail(e syscall.Errno, text string) failure {
+	if e == 0 {
+		return ok
+	}
+	return failure{e, text}
+}
 
 func failErr(err error, text string) failure {
 	if err == nil {
@@ -95,8 +100,6 @@ func (s *state) step(st *wire.Step, fds []int) failure {
 		return fail(e, "")
 	case wire.OpPrivileges:
 		return privileges(st.N(0), st.N(1) == 1, []byte(st.T(0)))
-	case wire.OpOpaque:
-		return failErr(syscall.Setxattr(st.T(0), "user.overlay.opaque", []byte("y"), 0), st.T(0))
 	case wire.OpFindCommand:
 		_, f := s.find(st.T(0), []string{"PATH=" + st.T(1)}, "/")
 		return f

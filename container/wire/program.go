@@ -25,7 +25,6 @@ const (
 	OpSysctl                    // path below /proc/sys, value
 	OpCgroupNS                  // a cgroup namespace rooted where the process is now
 	OpPrivileges                // capability mask, no_new_privs (0 or 1), seccomp program
-	OpOpaque                    // path: mark a directory of an upper layer opaque
 	OpFindCommand               // argv[0], PATH, user: fails where the command could not be executed
 )
 

@@ -1,0 +1,57 @@
+package rtnl
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Want says when an interface can carry packets: it is up in the sense of RFC 2863, and a
+// bridge port that is to forward does.
+type Want struct {
+	Name    string
+	Forward bool
+}
+
+// Ready waits until every wanted interface of the namespace can carry packets. The kernel
+// reports a carrier and makes a port forward some time after the call that caused it; a
+// packet sent before is lost. The Conn must have joined unix.RTNLGRP_LINK.
+func (c *Conn) Ready(want []Want, timeout time.Duration) error {
+	end := time.Now().Add(timeout)
+	for {
+		links, err := c.Links()
+		if err != nil {
+			return err
+		}
+		want = missing(want, links)
+		if len(want) == 0 {
+			return nil
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			names := make([]string, 0, len(want))
+			for _, w := range want {
+				names = append(names, w.Name)
+			}
+			slices.Sort(names)
+			return fmt.Errorf("interfaces are not ready after %v: %s", timeout, strings.Join(names, ", "))
+		}
+		if _, err := c.Wait(int(left.Milliseconds()) + 1); err != nil {
+			return err
+		}
+	}
+}
+
+// missing returns those of want that no link satisfies yet.
+func missing(want []Want, links []Link) []Want {
+	const operUp, forwarding = 6, 3
+	byName := make(map[string]*Link, len(links))
+	for i := range links {
+		byName[links[i].Name] = &links[i]
+	}
+	return slices.DeleteFunc(slices.Clone(want), func(w Want) bool {
+		l := byName[w.Name]
+		return l != nil && l.OperState == operUp && (!w.Forward || l.PortState == forwarding)
+	})
+}

@@ -1,0 +1,218 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/cgroups"
+	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/internal/rtnl"
+)
+
+// clean removes what can outlive a lab's init, which has ended or, with kill, is ended
+// first. It needs no record for what the names alone tell. The directory goes last, or
+// with keep stays, empty but for the lock.
+func clean(ctx context.Context, dir, name string, keep bool) error {
+	if err := end(ctx, dir); err != nil {
+		return &Error{Lab: name, Op: "end its processes", Err: err}
+	}
+	r, rerr := readRecord(dir)
+	errs := []error{removeGroups(ctx, name, r)}
+	host, err := lockHost(ctx)
+	if err != nil {
+		return &Error{Lab: name, Op: "lock the host's record", Err: err}
+	}
+	defer host.Close()
+	if rerr == nil {
+		errs = append(errs, removeLinks(r), bridge.Remove(r.Rules), releaseSysctls(r))
+		for _, n := range r.DNS {
+			errs = append(errs, dns.RemoveNetns(EtcNetns, name, n))
+		}
+	}
+	errs = append(errs, removeNetns(name, r))
+	if err := errors.Join(errs...); err != nil {
+		return &Error{Lab: name, Op: "remove what it left", Err: err, Remedy: "run the command again"}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return &Error{Lab: name, Op: "remove its record", Err: err}
+	}
+	for _, e := range entries {
+		if e.Name() != lockFile {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	if !keep {
+		errs = append(errs, os.RemoveAll(dir))
+		_ = removeRunDir()
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &Error{Lab: name, Op: "remove its record", Err: err}
+	}
+	return nil
+}
+
+// removeRunDir removes the record's root when no lab is left. The host's lock in it may be
+// held by its own caller only.
+func removeRunDir() error {
+	entries, err := os.ReadDir(RunDir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != globalLock {
+		return err
+	}
+	if err := os.Remove(filepath.Join(RunDir, globalLock)); err != nil {
+		return err
+	}
+	return os.Remove(RunDir)
+}
+
+// removeLinks deletes the host's ends, which vanish by themselves but later. One without
+// the lab's mark is not the lab's.
+func removeLinks(r *record) error {
+	if len(r.Links) == 0 {
+		return nil
+	}
+	c, err := rtnl.Dial(nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	links, err := c.Links()
+	if err != nil {
+		return err
+	}
+	var reqs []rtnl.Request
+	for _, l := range links {
+		if slices.Contains(r.Links, l.Name) && strings.HasPrefix(l.Alias, "nsnet:"+r.Name+":") {
+			reqs = append(reqs, rtnl.Delete(l.Name, "delete "+l.Name))
+		}
+	}
+	if err := c.Do(reqs...); err != nil && !errors.Is(err, unix.ENODEV) {
+		return err
+	}
+	return nil
+}
+
+// releaseSysctls puts forwarding back, unless another lab still needs it: then that one
+// inherits the duty.
+func releaseSysctls(r *record) error {
+	if len(r.Sysctls) == 0 {
+		return nil
+	}
+	names, err := Names()
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if n == r.Name {
+			continue
+		}
+		live, _ := alive(dirOf(n))
+		o, err := readRecord(dirOf(n))
+		if err != nil || !live || !o.NAT {
+			continue
+		}
+		o.Sysctls = append(slices.Clone(r.Sysctls), o.Sysctls...)
+		if err := o.write(dirOf(n)); err != nil {
+			return err
+		}
+		return nil
+	}
+	return bridge.RestoreSysctls(r.Sysctls)
+}
+
+// removeNetns removes the names of the lab's network namespaces: those of its record, or
+// without one those that look like it and lead nowhere. Only symbolic links into /proc are
+// nsnet's.
+func removeNetns(name string, r *record) error {
+	entries, err := os.ReadDir(NetnsDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		n := e.Name()
+		path := filepath.Join(NetnsDir, n)
+		target, err := os.Readlink(path)
+		if err != nil || !strings.HasPrefix(target, "/proc/") {
+			continue
+		}
+		if r != nil {
+			// Lab "a" with node "b" and lab "a.b" have a name in common, which only one can have.
+			if slices.Contains(r.Netns, n) && (r.InitPID == 0 || strings.HasPrefix(target, fmt.Sprintf("/proc/%d/", r.InitPID))) {
+				errs = append(errs, os.Remove(path))
+			}
+			continue
+		}
+		if n == name || strings.HasPrefix(n, name+".") {
+			if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+				errs = append(errs, os.Remove(path))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// removeGroups removes the lab's control groups, known from the record or, without one,
+// looked for.
+func removeGroups(ctx context.Context, name string, r *record) error {
+	if r != nil && !r.Limits {
+		return nil
+	}
+	h, err := cgroups.Probe()
+	if err != nil {
+		return err
+	}
+	return h.RemoveLab(ctx, name)
+}
+
+// end kills a lab's init if it lives, and waits for it: the kernel has ended every process
+// of the lab by then.
+func end(ctx context.Context, dir string) error {
+	live, pid := alive(dir)
+	if !live {
+		return nil
+	}
+	if pid <= 0 {
+		return errors.New("its pid is not known although it lives: the file " + filepath.Join(dir, aliveFile) + " is damaged")
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("pidfd_open: %w", err)
+	}
+	defer unix.Close(fd)
+	// Alive before and after the descriptor was made: it is the lab's init that it names.
+	if live, now := alive(dir); !live || now != pid {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill: %w", err)
+	}
+	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(p, 1000)
+		if n > 0 {
+			return nil
+		}
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+}

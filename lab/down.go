@@ -1,0 +1,68 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+)
+
+// Down removes a lab and all that is left of it, whether it runs, is dead, or half up. It
+// is no error when there is nothing. It returns when everything is gone.
+func Down(ctx context.Context, o DownOptions) (DownResult, error) {
+	start := time.Now()
+	res := DownResult{Name: o.Name}
+	dir, err := lockLab(ctx, o.Name, false, o.NoWait)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotFound) {
+		if err := needRoot(); err != nil {
+			return res, err
+		}
+		return res, sweepWithoutRecord(ctx, o.Name)
+	}
+	if err != nil {
+		return res, err
+	}
+	defer dir.unlock()
+	res.Found = true
+	if o.Progress != nil {
+		o.Progress(Step{Name: "remove"})
+	}
+	err = clean(ctx, dir.dir, o.Name, false)
+	res.Elapsed = time.Since(start)
+	return res, err
+}
+
+// sweepWithoutRecord removes what the host still shows of a lab whose record is gone.
+func sweepWithoutRecord(ctx context.Context, name string) error {
+	if !nameRE.MatchString(name) {
+		return nil
+	}
+	return errors.Join(removeNetns(name, nil), removeGroups(ctx, name, nil))
+}
+
+// Sweep removes what dead labs left, and labs whose up was killed. Labs that another nsnet
+// is working on are left to it. Every command ends with it.
+func Sweep(ctx context.Context) error {
+	if needRoot() != nil {
+		return nil
+	}
+	names, err := Names()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, n := range names {
+		if live, _ := alive(dirOf(n)); live {
+			continue
+		}
+		dir, err := lockLab(ctx, n, false, true)
+		if err != nil {
+			continue // gone, or somebody is at it
+		}
+		if live, _ := alive(dir.dir); !live {
+			errs = append(errs, clean(ctx, dir.dir, n, false))
+		}
+		dir.unlock()
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,127 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/lab/proto"
+)
+
+// Exec runs a command in a node and returns its exit code: 128+n when signal n killed it,
+// 127 when it was not found and 126 when it cannot be executed (with an error that says so).
+// When ctx ends, or on SIGINT, SIGTERM, SIGHUP, SIGQUIT while it runs, the signal is passed on.
+func Exec(ctx context.Context, o ExecOptions) (int, error) {
+	c, err := dial(o.Lab)
+	if err != nil {
+		return 0, err
+	}
+	defer c.Close()
+	req := proto.ExecRequest{Node: o.Node, Command: wire.Command{Argv: o.Argv, Env: o.Env, Workdir: o.Workdir, User: o.User, TTY: o.TTY}}
+	var fds []int
+	if !o.TTY {
+		for _, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
+			if f == nil {
+				if f, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+					return 0, err
+				}
+				defer f.Close()
+			}
+			fds = append(fds, int(f.Fd()))
+		}
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	defer signal.Stop(signals)
+	if err := proto.Send(c, proto.Exec, req, fds...); err != nil {
+		return 0, &Error{Lab: o.Lab, Node: o.Node, Op: "run the command", Err: err}
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go passSignals(ctx, c, signals, done)
+	return follow(c, &o)
+}
+
+// passSignals sends the caller's signals to the command until it is done.
+func passSignals(ctx context.Context, c *container.Conn, signals <-chan os.Signal, done <-chan struct{}) {
+	send := func(n syscall.Signal) {
+		var w wire.Writer
+		w.Uint(uint64(n))
+		_ = c.Send(wire.Signal, w.Bytes()) // a command that has just ended needs none
+	}
+	over := ctx.Done()
+	for {
+		select {
+		case s := <-signals:
+			if n, ok := s.(syscall.Signal); ok {
+				send(n)
+			}
+		case <-over:
+			over = nil
+			send(unix.SIGTERM)
+		case <-done:
+			return
+		}
+	}
+}
+
+// follow waits for the command's end.
+func follow(c *container.Conn, o *ExecOptions) (int, error) {
+	fail := func(err error) (int, error) {
+		return 0, &Error{Lab: o.Lab, Node: o.Node, Op: "run the command", Err: err}
+	}
+	var relayed *terminal
+	for {
+		k, body, fds, err := c.Receive()
+		if err != nil {
+			relayed.close()
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the node has ended")
+			}
+			return fail(err)
+		}
+		r := wire.NewReader(body)
+		switch k {
+		case wire.Started:
+			if o.TTY && len(fds) == 1 {
+				relayed = relay(os.NewFile(uintptr(fds[0]), "terminal"), o)
+				fds = nil
+			}
+		case wire.Exited:
+			relayed.close()
+			return exitCode(syscall.WaitStatus(r.Uint())), nil
+		case wire.Failed:
+			f := wire.DecodeFailure(r)
+			return execFailure(o, &f)
+		case proto.Failed:
+			var f proto.ExecFailed
+			if err := proto.Decode(body, &f); err != nil {
+				return fail(err)
+			}
+			return 0, &Error{Lab: o.Lab, Node: o.Node, Err: fmt.Errorf("%w: %s", ErrNotRunning, f.Text)}
+		}
+		closeFDs(fds)
+	}
+}
+
+// execFailure turns a command that could not be started into a shell's exit code.
+func execFailure(o *ExecOptions, f *wire.Failure) (int, error) {
+	e := &Error{Lab: o.Lab, Node: o.Node, Op: "run", Object: f.Text, Err: syscall.Errno(f.Errno)}
+	switch syscall.Errno(f.Errno) {
+	case unix.ENOENT:
+		e.Err = errors.New("command not found")
+		return 127, e
+	case unix.EACCES, unix.ENOEXEC, unix.EISDIR:
+		e.Err = errors.New("it cannot be executed: " + syscall.Errno(f.Errno).Error())
+		return 126, e
+	}
+	return 0, e
+}

@@ -1,0 +1,460 @@
+package labinit
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/topology"
+	"github.com/nsnet/nsnet/veth"
+)
+
+// Interface indexes are given, not asked for: bridges from firstBridge on, their ports
+// from firstPort on, a node's interfaces from FirstInterface on. Below are those that the
+// kernel makes in a new network namespace, lo and the fallback tunnels.
+const (
+	firstBridge    = 100
+	firstPort      = 2000
+	FirstInterface = 20
+)
+
+// readyTimeout bounds the wait for carriers and forwarding ports.
+const readyTimeout = 30 * time.Second
+
+// labInit is one lab's init.
+type labInit struct {
+	up        *container.Conn
+	upMu      sync.Mutex // held while sending to up
+	spec      proto.LabSpec
+	exe       *os.File
+	fabric    *rtnl.Conn
+	nodes     []*node
+	committed atomic.Bool
+	commit    chan []int
+	wired     chan struct{}
+	mountsMu  sync.Mutex
+	mounts    map[int]chan mountReply
+}
+
+// mountReply is what up sent for a node: layers, binds and, for a command, logs.
+type mountReply struct {
+	fds  []int
+	dirs []bool
+}
+
+// node is a running node.
+type node struct {
+	index int
+	name  string
+	proc  *container.Process
+	logs  []int
+	wires []wireEnd
+
+	mu    sync.Mutex // guards what follows and sending to proc
+	dead  bool
+	state proto.NodeState
+}
+
+// wireEnd is an interface of a node.
+type wireEnd struct {
+	end   topology.Endpoint
+	index int
+	pair  bool // the other end is a node's
+}
+
+func (l *labInit) send(k wire.Kind, v any, fds ...int) error {
+	l.upMu.Lock()
+	defer l.upMu.Unlock()
+	return proto.Send(l.up, k, v, fds...)
+}
+
+func (l *labInit) mountsOf(i int) chan mountReply {
+	l.mountsMu.Lock()
+	defer l.mountsMu.Unlock()
+	c := l.mounts[i]
+	if c == nil {
+		c = make(chan mountReply, 1)
+		l.mounts[i] = c
+	}
+	return c
+}
+
+func (l *labInit) node(name string) *node {
+	i := slices.IndexFunc(l.nodes, func(n *node) bool { return n.name == name })
+	if i < 0 {
+		return nil
+	}
+	return l.nodes[i]
+}
+
+// build makes the lab up to the point where only its commands are missing.
+func (l *labInit) build() error {
+	if err := quietFabric(); err != nil {
+		return err
+	}
+	var err error
+	if l.fabric, err = rtnl.Dial(nil); err != nil {
+		return &buildError{op: "open the fabric", err: err}
+	}
+	// Events are for the end, when it is known what to wait for.
+	if err := l.bridges(); err != nil {
+		return err
+	}
+	ns, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return &buildError{op: "open the fabric", err: err}
+	}
+	defer ns.Close()
+	if err := l.send(proto.Fabric, struct{}{}, int(ns.Fd())); err != nil {
+		return err
+	}
+	if err := l.bootNodes(); err != nil {
+		return err
+	}
+	ports, err := l.plug()
+	if err != nil {
+		return err
+	}
+	if err := l.send(proto.Booted, struct{}{}); err != nil {
+		return err
+	}
+	<-l.wired
+	if err := l.configureNodes(); err != nil {
+		return err
+	}
+	if err := l.ready(ns, ports); err != nil {
+		return err
+	}
+	report := proto.BuiltReport{}
+	for _, n := range l.nodes {
+		report.NetnsFDs = append(report.NetnsFDs, int(n.proc.Netns.Fd()))
+	}
+	return l.send(proto.Built, report)
+}
+
+func (l *labInit) bridges() error {
+	var reqs []rtnl.Request
+	for i := range l.spec.Lab.Bridges {
+		b := &l.spec.Lab.Bridges[i]
+		if b.External {
+			continue
+		}
+		r, err := bridge.Create(b, firstBridge+i)
+		if err != nil {
+			return &buildError{op: "create bridge", object: b.Name, err: err}
+		}
+		reqs = append(reqs, r)
+	}
+	if err := l.fabric.Do(reqs...); err != nil {
+		return &buildError{op: "create bridges", err: err}
+	}
+	return nil
+}
+
+// bootNodes starts every node's init and has it prepare its node, as many at a time as
+// there is work for the processors.
+func (l *labInit) bootNodes() error {
+	total := len(l.spec.Lab.Nodes)
+	l.nodes = make([]*node, total)
+	slots := make(chan struct{}, 8*runtime.NumCPU())
+	errs := make(chan error, total)
+	var failed atomic.Bool
+	var done atomic.Int64
+	var wg sync.WaitGroup
+	for i := range total {
+		if failed.Load() {
+			break
+		}
+		slots <- struct{}{}
+		n, err := l.spawn(i)
+		if err != nil {
+			errs <- err
+			break
+		}
+		l.nodes[i] = n
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			defer func() { <-slots }()
+			if err := l.boot(n); err != nil {
+				failed.Store(true)
+				errs <- err
+				return
+			}
+			if d := int(done.Add(1)); d%50 == 0 || d == total {
+				_ = l.send(proto.Progress, proto.ProgressReport{Name: "create nodes", Done: d, Total: total})
+			}
+		}()
+	}
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// spawn clones the init of node i and asks up for what it needs of the host.
+func (l *labInit) spawn(i int) (*node, error) {
+	tn := &l.spec.Lab.Nodes[i]
+	p, err := container.Spawn(l.exe, tn.Name, l.spec.Base+uint32(i)*container.IDs, tn.Privileged)
+	if err != nil {
+		return nil, &buildError{op: "start", node: tn.Name, err: err}
+	}
+	n := &node{index: i, name: tn.Name, proc: p, state: proto.NodeState{Name: tn.Name, State: "idle"}}
+	fds := []int{int(p.Pidfd.Fd())}
+	if !tn.Privileged {
+		u, err := p.Userns()
+		if err != nil {
+			return nil, &buildError{op: "open the user namespace", node: tn.Name, err: err}
+		}
+		defer u.Close()
+		fds = append(fds, int(u.Fd()))
+	}
+	if err := l.send(proto.Node, proto.NodeIndex{Index: i}, fds...); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// boot has a node's init prepare it.
+func (l *labInit) boot(n *node) error {
+	tn := &l.spec.Lab.Nodes[n.index]
+	setup := l.spec.Nodes[n.index]
+	m := <-l.mountsOf(n.index)
+	layers := container.MountBinds + len(tn.Binds)
+	if len(m.fds) < layers {
+		return &buildError{op: "boot", node: n.name, err: fmt.Errorf("%d mounts for %d layers and binds", len(m.fds), layers)}
+	}
+	n.logs = m.fds[layers:]
+	s := container.Setup{Caps: setup.Caps, Masks: l.spec.Masks, Resolv: setup.Resolv, Hosts: setup.Hosts, IPv6: l.spec.IPv6}
+	if setup.Filter >= 0 {
+		s.Filter = l.spec.Filters[setup.Filter]
+	}
+	steps := container.Binds(container.BootProgram(tn, s), tn, m.dirs)
+	err := n.proc.Run(wire.Boot, steps, m.fds[:layers]...)
+	closeAll(m.fds[:layers])
+	if err != nil {
+		return &buildError{op: "prepare", node: n.name, err: err}
+	}
+	return nil
+}
+
+// plug makes all cables inside the lab and returns the fabric's ports.
+func (l *labInit) plug() ([]rtnl.Want, error) {
+	byName := make(map[string]*node, len(l.nodes))
+	for _, n := range l.nodes {
+		byName[n.name] = n
+	}
+	bridges := make(map[string]int, len(l.spec.Lab.Bridges))
+	for i := range l.spec.Lab.Bridges {
+		bridges[l.spec.Lab.Bridges[i].Name] = i
+	}
+	ports := portNames(&l.spec.Lab)
+	var reqs []rtnl.Request
+	var want []rtnl.Want
+	for i := range l.spec.Lab.Links {
+		k := &l.spec.Lab.Links[i]
+		a := byName[k.A.Node]
+		end := a.wire(k.A, k.B.Bridge == "")
+		label := "create link " + linkName(k)
+		var first veth.End
+		if k.B.Bridge == "" {
+			first = byName[k.B.Node].wire(k.B, true)
+		} else {
+			b := &l.spec.Lab.Bridges[bridges[k.B.Bridge]]
+			if b.External {
+				continue // up makes it, in the host's network namespace
+			}
+			first = veth.End{Name: ports[i], Index: firstPort + i, MTU: end.MTU, Master: firstBridge + bridges[k.B.Bridge], Up: true}
+			want = append(want, rtnl.Want{Name: ports[i], Forward: !b.STP})
+		}
+		r, err := veth.Create(first, end, label)
+		if err != nil {
+			return nil, &buildError{op: "create link", object: linkName(k), err: err}
+		}
+		reqs = append(reqs, r)
+	}
+	const chunk = 200
+	for done := 0; done < len(reqs); done += chunk {
+		part := reqs[done:min(done+chunk, len(reqs))]
+		if err := l.fabric.Do(part...); err != nil {
+			return nil, &buildError{op: "wire the lab", err: err}
+		}
+		_ = l.send(proto.Progress, proto.ProgressReport{Name: "create links", Done: done + len(part), Total: len(reqs)})
+	}
+	for i := range l.spec.Lab.Bridges {
+		if b := &l.spec.Lab.Bridges[i]; !b.External && len(b.Addresses) > 0 {
+			want = append(want, rtnl.Want{Name: LegPort(i), Forward: !b.STP})
+		}
+	}
+	return want, nil
+}
+
+// LegPort is the fabric's end of the host's leg of bridge i.
+func LegPort(i int) string { return fmt.Sprintf("host%d", i) }
+
+// wire notes an interface of n and returns its end.
+func (n *node) wire(e topology.Endpoint, pair bool) veth.End {
+	index := FirstInterface + len(n.wires)
+	n.wires = append(n.wires, wireEnd{e, index, pair})
+	return veth.End{Name: e.Interface, Index: index, MAC: e.MAC, MTU: e.MTU, Netns: n.proc.Netns}
+}
+
+// portNames gives each link's port in the fabric a name: NODE.INTERFACE where that fits
+// and is unique, so that a capture in the fabric is easy to aim.
+func portNames(l *topology.Lab) []string {
+	names := make([]string, len(l.Links))
+	taken := make(map[string]bool, len(names))
+	for i := range l.Bridges {
+		taken[l.Bridges[i].Name] = true
+		taken[LegPort(i)] = true
+	}
+	for i := range l.Links {
+		e := &l.Links[i].A
+		name := e.Node + "." + e.Interface
+		if len(name) > 15 || taken[name] {
+			name = fmt.Sprintf("port%d", i)
+		}
+		names[i], taken[name] = name, true
+	}
+	return names
+}
+
+func linkName(k *topology.Link) string {
+	other := k.B.Bridge
+	if other == "" {
+		other = k.B.Node + ":" + k.B.Interface
+	}
+	return k.A.Node + ":" + k.A.Interface + " -- " + other
+}
+
+// configureNodes gives all nodes addresses, links and routes, on all processors.
+func (l *labInit) configureNodes() error {
+	work := make(chan *node)
+	errs := make(chan error, len(l.nodes))
+	var wg sync.WaitGroup
+	for range 2 * runtime.NumCPU() {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for n := range work {
+				if err := l.configure(n); err != nil {
+					errs <- err
+				}
+			}
+		}()
+	}
+	for _, n := range l.nodes {
+		work <- n
+	}
+	close(work)
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// configure gives one node its addresses, brings its links up, and adds its routes.
+func (l *labInit) configure(n *node) error {
+	tn := &l.spec.Lab.Nodes[n.index]
+	c, err := rtnl.Dial(n.proc.Netns)
+	if err != nil {
+		return &buildError{op: "enter the network namespace", node: n.name, err: err}
+	}
+	defer c.Close()
+	index := map[string]int{"lo": 1}
+	reqs := []rtnl.Request{rtnl.Up("lo", "bring up lo")}
+	for _, w := range n.wires {
+		e := &w.end
+		index[e.Interface] = w.index
+		v6 := false
+		for _, a := range e.Addresses {
+			v6 = v6 || a.Addr().Is6()
+			reqs = append(reqs, rtnl.Address(w.index, a, fmt.Sprintf("add address %s to %s", a, e.Interface)))
+		}
+		if ll, ok := linkLocal(e.MAC); ok && v6 {
+			reqs = append(reqs, rtnl.Address(w.index, ll, "add the link-local address of "+e.Interface))
+		}
+		reqs = append(reqs, rtnl.Up(e.Interface, "bring up "+e.Interface))
+	}
+	for _, w := range n.wires {
+		for _, p := range w.end.Peers {
+			reqs = append(reqs, rtnl.Route(p, netip.Addr{}, w.index, 0, fmt.Sprintf("add route %s dev %s", p, w.end.Interface)))
+		}
+	}
+	for _, r := range tn.Routes {
+		reqs = append(reqs, rtnl.Route(r.To, r.Via, index[r.Dev], r.Metric, "add route "+r.To.String()))
+	}
+	if err := c.Do(reqs...); err != nil {
+		return &buildError{op: "configure", node: n.name, err: err}
+	}
+	post := container.PostProgram(tn)
+	if len(post) == 0 {
+		return nil
+	}
+	if err := n.proc.Run(wire.Post, post); err != nil {
+		return &buildError{op: "configure", node: n.name, err: err}
+	}
+	return nil
+}
+
+// linkLocal is the address that a MAC gives. RFC 4291 appendix A.
+func linkLocal(mac string) (netip.Prefix, bool) {
+	m, err := net.ParseMAC(mac)
+	if err != nil || len(m) != 6 {
+		return netip.Prefix{}, false
+	}
+	a := netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
+	return netip.PrefixFrom(a, 64), true
+}
+
+// ready waits until every port forwards and every cable between nodes has a carrier.
+func (l *labInit) ready(fabric *os.File, ports []rtnl.Want) error {
+	if len(ports) > 0 {
+		c, err := rtnl.Dial(fabric, unix.RTNLGRP_LINK)
+		if err != nil {
+			return &buildError{op: "watch the fabric", err: err}
+		}
+		defer c.Close()
+		if err := c.Ready(ports, readyTimeout); err != nil {
+			return &buildError{op: "wait for the fabric", err: err}
+		}
+	}
+	for _, n := range l.nodes {
+		var want []rtnl.Want
+		for _, w := range n.wires {
+			want = append(want, rtnl.Want{Name: w.end.Interface})
+		}
+		if !slices.ContainsFunc(n.wires, func(w wireEnd) bool { return w.pair }) {
+			continue // a bridge port comes up before its node's end, which is ready at once
+		}
+		c, err := rtnl.Dial(n.proc.Netns, unix.RTNLGRP_LINK)
+		if err != nil {
+			return &buildError{op: "watch", node: n.name, err: err}
+		}
+		err = c.Ready(want, readyTimeout)
+		c.Close()
+		if err != nil {
+			return &buildError{op: "wait for the links", node: n.name, err: err}
+		}
+	}
+	return nil
+}

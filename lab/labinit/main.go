@@ -1,0 +1,236 @@
+package labinit
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/nodeinit"
+	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/lab/proto"
+)
+
+// Descriptors that a lab init is started with.
+const (
+	SocketFD  = 3 // stream socket to up
+	ControlFD = 4 // listening control socket
+	AliveFD   = 5 // the lab's life lock, held by being open
+)
+
+// EnvValue of nodeinit.EnvKey marks a process that is to be a lab init.
+const EnvValue = "lab"
+
+// Wanted tells whether this process was started to be a lab init.
+func Wanted() bool { return os.Getenv(nodeinit.EnvKey) == EnvValue && os.Getpid() == 1 }
+
+// Main is the lab init. It returns when the lab is to end; the caller exits, and the
+// kernel takes down all that the lab is made of.
+func Main() int {
+	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE)
+	for fd := SocketFD; fd <= AliveFD; fd++ {
+		unix.CloseOnExec(fd)
+	}
+	up, err := container.NewConn(os.NewFile(SocketFD, "up"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	l := &labInit{up: up, mounts: map[int]chan mountReply{}, wired: make(chan struct{}), commit: make(chan []int, 1)}
+	if err := l.run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		_ = proto.Send(up, proto.Failed, failure(err))
+		return 1
+	}
+	return 0
+}
+
+// buildError says at what a build failed.
+type buildError struct {
+	op, node, object string
+	err              error
+}
+
+func (e *buildError) Error() string {
+	return fmt.Sprintf("%s %s %s: %v", e.op, e.node, e.object, e.err)
+}
+func (e *buildError) Unwrap() error { return e.err }
+
+func failure(err error) proto.Failure {
+	f := proto.Failure{Op: "build the lab", Text: err.Error()}
+	var b *buildError
+	if errors.As(err, &b) {
+		f.Op, f.Node, f.Object, f.Text = b.op, b.node, b.object, b.err.Error()
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		f.Errno = uint32(errno)
+	}
+	return f
+}
+
+// run builds the lab, waits for its commitment, and serves it.
+func (l *labInit) run() error {
+	k, body, fds, err := l.up.Receive()
+	if err != nil {
+		return err
+	}
+	if k != proto.Spec || len(fds) != 2 {
+		return fmt.Errorf("unexpected message %d with %d descriptors", k, len(fds))
+	}
+	if err := proto.Decode(body, &l.spec); err != nil {
+		return err
+	}
+	if l.exe, err = container.Executable(fds[0]); err != nil {
+		return err
+	}
+	if err := enterRoot(fds[1]); err != nil {
+		return err
+	}
+	_ = unix.Close(fds[1])
+	go l.fromUp()
+	go reapOrphans()
+	if err := l.build(); err != nil {
+		return err
+	}
+	nat := <-l.commit
+	_ = nat // the NAT table's socket stays open, and with it the table, for as long as this process lives
+	l.startCommands()
+	if err := proto.Send(l.up, proto.Started, struct{}{}); err != nil {
+		// up is gone after its commitment; the lab is on its own anyway.
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return l.serve()
+}
+
+// fromUp takes up's messages. Before the commitment, its end is the lab's.
+func (l *labInit) fromUp() {
+	for {
+		k, body, fds, err := l.up.Receive()
+		if err != nil {
+			if !l.committed.Load() {
+				os.Exit(1)
+			}
+			return
+		}
+		switch k {
+		case proto.Mounts:
+			var m proto.NodeIndex
+			if err := proto.Decode(body, &m); err != nil {
+				os.Exit(1)
+			}
+			l.mountsOf(m.Index) <- mountReply{fds, m.Dirs}
+		case proto.Wired:
+			close(l.wired)
+		case proto.Commit:
+			l.committed.Store(true)
+			l.commit <- fds
+		}
+	}
+}
+
+// serve answers the control socket for as long as the lab lives.
+func (l *labInit) serve() error {
+	f := os.NewFile(ControlFD, "control")
+	ln, err := net.FileListener(f)
+	if err != nil {
+		return err
+	}
+	_ = f.Close()
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		u, ok := c.(*net.UnixConn)
+		if !ok {
+			_ = c.Close()
+			continue
+		}
+		go l.answer(u)
+	}
+}
+
+// answer serves one client. Only the owner of the lab can reach the socket.
+func (l *labInit) answer(u *net.UnixConn) {
+	c := container.FromUnix(u)
+	defer c.Close()
+	k, body, fds, err := c.Receive()
+	if err != nil {
+		return
+	}
+	defer closeAll(fds)
+	switch k {
+	case proto.Status:
+		_ = proto.Send(c, proto.Reply, l.status())
+	case proto.Exec:
+		var r proto.ExecRequest
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		if err := l.exec(c, &r, fds); err != nil {
+			_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: err.Error()})
+		}
+	}
+}
+
+// exec hands a client's connection over to the node's init.
+func (l *labInit) exec(c *container.Conn, r *proto.ExecRequest, fds []int) error {
+	n := l.node(r.Node)
+	if n == nil {
+		return fmt.Errorf("no such node")
+	}
+	f, err := c.File()
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	// The node init reads it without a poller.
+	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
+		return err
+	}
+	r.Command.Env = container.Environ(&l.spec.Lab.Nodes[n.index], r.Command.Env)
+	if r.Command.Workdir == "" {
+		r.Command.Workdir = l.spec.Lab.Nodes[n.index].Workdir
+	}
+	if r.Command.User == "" {
+		r.Command.User = l.spec.Lab.Nodes[n.index].User
+	}
+	var w wire.Writer
+	r.Command.Encode(&w)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dead {
+		return fmt.Errorf("the node is dead")
+	}
+	return n.proc.Conn.Send(wire.Exec, w.Bytes(), append([]int{int(f.Fd())}, fds...)...)
+}
+
+// reapOrphans waits for children. Node inits are known by their pidfd; an exited one has
+// nothing left to tell.
+func reapOrphans() {
+	sig := make(chan os.Signal, 1)
+	signal.Notify(sig, unix.SIGCHLD)
+	for range sig {
+		for {
+			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
+			if err != nil || pid <= 0 {
+				break
+			}
+		}
+	}
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}

@@ -1,0 +1,225 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/overlayfs"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// mounter makes the mounts that a lab gets from the host's root, on a thread with a mount
+// namespace of its own: none of them is ever seen in the host's, and all are gone with it.
+type mounter struct {
+	work chan func()
+	at   string // a tmpfs, in the mounter's namespace only
+}
+
+// newMounter starts the thread; at is an existing directory.
+func newMounter(at string) (*mounter, error) {
+	m := &mounter{work: make(chan func()), at: at}
+	ready := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount("nsnet", at, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755")
+		}
+		ready <- err
+		if err != nil {
+			return
+		}
+		for f := range m.work {
+			f()
+		}
+	}()
+	if err := <-ready; err != nil {
+		return nil, fmt.Errorf("create a private mount namespace: %w", err)
+	}
+	return m, nil
+}
+
+func (m *mounter) close() { close(m.work) }
+
+// do runs f on the mounter's thread.
+func (m *mounter) do(f func() error) error {
+	done := make(chan error)
+	m.work <- func() { done <- f() }
+	return <-done
+}
+
+// prepare fills the tmpfs: device nodes, and the common layers, one for nodes on the
+// host's image and one for all others.
+func (m *mounter) prepare(l *topology.Lab) error {
+	return m.do(func() error {
+		if err := m.devices(); err != nil {
+			return err
+		}
+		hosts := dns.Hosts(l)
+		for _, kind := range []topology.ImageKind{topology.ImageHost, topology.ImageDir} {
+			dir := filepath.Join(m.at, string(kind))
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				return err
+			}
+			if kind == topology.ImageHost && usesImage(l, kind) {
+				if err := hostLayer(dir); err != nil {
+					return fmt.Errorf("prepare the host's image: %w", err)
+				}
+			}
+			if err := os.MkdirAll(filepath.Join(dir, "etc"), 0o755); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, "etc/hosts"), hosts, 0o644); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func usesImage(l *topology.Lab, k topology.ImageKind) bool {
+	for i := range l.Nodes {
+		if l.Nodes[i].Image.Kind == k {
+			return true
+		}
+	}
+	return false
+}
+
+func hostLayer(dir string) error {
+	entries, err := overlayfs.HostSkeleton("/")
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return overlayfs.Apply(fd, entries)
+}
+
+// devices makes the nodes that every node of a lab may have. They are made here because
+// inside a user namespace mknod(2) is refused.
+func (m *mounter) devices() error {
+	dir := filepath.Join(m.at, "devs")
+	if err := os.MkdirAll(filepath.Join(dir, "net"), 0o755); err != nil {
+		return err
+	}
+	for _, d := range []struct {
+		name         string
+		major, minor uint32
+	}{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}, {"net/tun", 10, 200}} {
+		path := filepath.Join(dir, d.name)
+		if err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(d.major, d.minor))); err != nil {
+			return fmt.Errorf("create device %s: %w", d.name, err)
+		}
+		if err := unix.Chmod(path, 0o666); err != nil { // whatever the umask
+			return fmt.Errorf("create device %s: %w", d.name, err)
+		}
+	}
+	return nil
+}
+
+// clone makes a detached copy of the mount at path, with these attributes, and idmapped
+// when userns is not negative: what root owns there, root of that user namespace owns in
+// the copy. open_tree(2), mount_setattr(2).
+func clone(path string, attr uint64, userns int, recursive bool) (int, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	set := uint(unix.AT_EMPTY_PATH)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+		set |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", path, err)
+	}
+	a := unix.MountAttr{Attr_set: attr}
+	if userns >= 0 {
+		a.Attr_set |= unix.MOUNT_ATTR_IDMAP
+		a.Userns_fd = uint64(userns)
+	}
+	if a.Attr_set == 0 {
+		return fd, nil
+	}
+	if err := unix.MountSetattr(fd, "", set, &a); err != nil {
+		_ = unix.Close(fd)
+		if userns >= 0 && errors.Is(err, unix.EINVAL) {
+			return -1, fmt.Errorf("%w: idmapped mounts of the file system of %s: tmpfs has them from Linux 6.3 on, ext4 and xfs from 5.12, btrfs from 5.15", ErrUnsupported, path)
+		}
+		return -1, fmt.Errorf("set attributes of the mount of %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// devs is a detached mount of the device nodes.
+func (m *mounter) devs() (fd int, err error) {
+	err = m.do(func() error {
+		fd, err = clone(filepath.Join(m.at, "devs"), unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, -1, false)
+		return err
+	})
+	return fd, err
+}
+
+// node makes a node's mounts: common layer, image, then its binds, and tells which binds
+// are directories.
+func (m *mounter) node(n *topology.Node, userns int) (fds []int, dirs []bool, err error) {
+	err = m.do(func() error {
+		add := func(path string, attr uint64, userns int, recursive bool) error {
+			fd, err := clone(path, attr, userns, recursive)
+			if err == nil {
+				fds = append(fds, fd)
+			}
+			return err
+		}
+		if err := add(filepath.Join(m.at, string(n.Image.Kind)), unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
+			return err
+		}
+		image := "/"
+		if n.Image.Kind == topology.ImageDir {
+			image = n.Image.Path
+		}
+		if err := add(image, unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
+			return err
+		}
+		for _, b := range n.Binds {
+			st, err := os.Stat(b.Source)
+			if err != nil {
+				return fmt.Errorf("bind: %w", err)
+			}
+			attr, ns := uint64(unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV), -1
+			if b.ReadOnly {
+				attr |= unix.MOUNT_ATTR_RDONLY
+			}
+			if b.IDMap {
+				ns = userns
+			}
+			if err := add(b.Source, attr, ns, false); err != nil {
+				return fmt.Errorf("bind: %w", err)
+			}
+			dirs = append(dirs, st.IsDir())
+		}
+		return nil
+	})
+	if err != nil {
+		closeFDs(fds)
+		return nil, nil, err
+	}
+	return fds, dirs, nil
+}
+
+func closeFDs(fds []int) {
+	for _, fd := range fds {
+		_ = unix.Close(fd)
+	}
+}

@@ -1,0 +1,18 @@
+// Package proto is what nsnet's commands and a lab init say to each other, over the same
+// framing as package wire.
+//
+//	up                                   lab init
+//	 |-- Spec  lab, setups; exe, devs ------>|  its namespaces, the fabric, bridges
+//	 |<--------------- Fabric  fabric netns -|
+//	 |<-- Node  i; userns, pidfd ------------|  for each node, as soon as it is cloned
+//	 |-- Mounts  i; layers, binds, logs ---->|  idmapped for the node, which is in its cgroup
+//	 |<------------------------- Progress ---|
+//	 |<--------------------------- Booted ---|  all nodes are prepared, all cables plugged
+//	 |-- Wired ----------------------------->|  the host's ends are there, too
+//	 |<---------------------------- Built ---|  addresses, routes, everything forwards
+//	 |-- Commit  NAT table's socket -------->|  from here on the lab lives without up
+//	 |<-------------------------- Started ---|
+//
+// End of file before Commit ends the lab init, and with it all it has made. Failed takes
+// the place of any answer of the lab init.
+package proto

@@ -1,0 +1,107 @@
+package proto
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Messages between up and the lab init; see the package's drawing.
+const (
+	Spec wire.Kind = iota + 100
+	Fabric
+	Node
+	Mounts
+	Progress
+	Booted
+	Wired
+	Built
+	Commit
+	Started
+	Failed
+	// Status asks the control socket for the nodes' states, answered by Reply.
+	Status
+	// Exec asks the control socket for a command in a node, with the client's stdin, stdout
+	// and stderr; the node init answers with wire messages on the same connection.
+	Exec
+	Reply
+)
+
+// LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes.
+type LabSpec struct {
+	Lab     topology.Lab
+	UserNS  bool   // the lab has a user namespace of its own
+	Base    uint32 // first id of the first node, as the lab init sees ids
+	Filters [][]byte
+	Nodes   []NodeSetup
+	Masks   []string
+	IPv6    bool
+}
+
+// NodeSetup is what only up knows of a node.
+type NodeSetup struct {
+	Caps   uint64
+	Filter int // index in Filters, -1: none
+	Resolv []byte
+	Hosts  []byte
+}
+
+// NodeIndex is the body of Node and Mounts.
+type NodeIndex struct {
+	Index int
+	Dirs  []bool // of Mounts: which binds are directories
+}
+
+// ProgressReport is the body of Progress.
+type ProgressReport struct {
+	Name        string
+	Done, Total int
+}
+
+// BuiltReport is the body of Built: where the nodes' network namespaces are among the lab
+// init's descriptors.
+type BuiltReport struct{ NetnsFDs []int }
+
+// Failure is the body of Failed.
+type Failure struct {
+	Op, Node, Object, Text string
+	Errno                  uint32
+}
+
+// NodeState is one node in the answer to Status.
+type NodeState struct {
+	Name       string
+	State      string // "idle", "running", "exited" or "dead"
+	CommandPID int
+	WaitStatus uint32 // of an exited command
+	Reason     string
+}
+
+// ExecRequest is the body of Exec.
+type ExecRequest struct {
+	Node    string
+	Command wire.Command
+}
+
+// ExecFailed answers Exec where no node init can: no such node, or a dead one.
+type ExecFailed struct{ Text string }
+
+// Send marshals v as the body of a message.
+func Send(c *container.Conn, k wire.Kind, v any, fds ...int) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode message: %w", err)
+	}
+	return c.Send(k, b, fds...)
+}
+
+// Decode unmarshals a body.
+func Decode(body []byte, v any) error {
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("decode message: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,308 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Places on the host; documented, and part of what users rely on.
+const (
+	RunDir   = "/run/nsnet"
+	NetnsDir = "/run/netns"
+	EtcNetns = "/etc/netns"
+)
+
+const (
+	stateFile   = "state.json"
+	labFile     = "topology.json"
+	lockFile    = "lock"
+	aliveFile   = "alive"
+	controlFile = "control.sock"
+	initLog     = "init.log"
+	globalLock  = ".lock"
+)
+
+// schema is the version of the record. A newer one is refused, not guessed at.
+const schema = 1
+
+// record is what is written down of a lab: what is needed to find it, and to remove what
+// can outlive it.
+type record struct {
+	Schema  int             `json:"schema"`
+	BootID  string          `json:"boot_id"`
+	Name    string          `json:"name"`
+	File    string          `json:"file"`
+	Digest  string          `json:"digest"` // of the resolved lab
+	Created time.Time       `json:"created"`
+	Built   bool            `json:"built"`
+	InitPID int             `json:"init_pid"`
+	Base    uint32          `json:"id_base"`
+	IDs     uint32          `json:"ids"`
+	UserNS  bool            `json:"userns"`
+	PIDs    []int           `json:"pids,omitempty"` // of the node inits, in file order
+	Limits  bool            `json:"limits"`         // nodes have cgroups
+	NAT     bool            `json:"nat"`
+	Links   []string        `json:"links,omitempty"` // interfaces in the host's network namespace
+	Netns   []string        `json:"netns,omitempty"` // names below /run/netns
+	DNS     []string        `json:"dns,omitempty"`   // nodes with files below /etc/netns
+	Rules   []bridge.Rule   `json:"rules,omitempty"`
+	Sysctls []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
+}
+
+// nameRE is what a lab's name may look like; it becomes a directory.
+var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+
+func dirOf(name string) string { return filepath.Join(RunDir, name) }
+
+// locked is a lab's directory, held by its lock.
+type locked struct {
+	dir  string
+	lock *os.File
+}
+
+// lockLab opens and locks a lab's directory. Without create, a lab that has none is
+// fs.ErrNotExist.
+func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, error) {
+	if !nameRE.MatchString(name) {
+		return nil, &Error{Lab: name, Err: ErrNotFound}
+	}
+	if err := needRoot(); err != nil {
+		return nil, err
+	}
+	dir := dirOf(name)
+	for {
+		if create {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return nil, &Error{Lab: name, Op: "create the record", Err: err}
+			}
+		}
+		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) && create {
+				continue // a down has just removed the directory
+			}
+			return nil, err
+		}
+		if err := flock(ctx, f, noWait); err != nil {
+			f.Close()
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				return nil, &Error{Lab: name, Err: ErrBusy, Remedy: "wait for it, or leave out --no-wait"}
+			}
+			return nil, &Error{Lab: name, Op: "lock", Err: err}
+		}
+		if stillThere(f) {
+			return &locked{dir, f}, nil
+		}
+		f.Close()
+		if !create {
+			if _, err := os.Stat(dir); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+func (l *locked) unlock() { l.lock.Close() }
+
+// flock takes an exclusive lock, waiting unless told not to. flock(2).
+func flock(ctx context.Context, f *os.File, noWait bool) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil || noWait || !errors.Is(err, unix.EWOULDBLOCK) {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		for {
+			err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
+			if !errors.Is(err, unix.EINTR) {
+				done <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// lockHost takes the lock over what all labs share: id ranges, forwarding.
+func lockHost(ctx context.Context) (*os.File, error) {
+	if err := os.MkdirAll(RunDir, 0o700); err != nil {
+		return nil, fmt.Errorf("create %s: %w", RunDir, err)
+	}
+	for {
+		f, err := os.OpenFile(filepath.Join(RunDir, globalLock), os.O_RDWR|os.O_CREATE, 0o600)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := os.MkdirAll(RunDir, 0o700); err != nil { // the last lab's down has just removed it
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := flock(ctx, f, false); err != nil {
+			f.Close()
+			return nil, err
+		}
+		if stillThere(f) {
+			return f, nil
+		}
+		f.Close()
+	}
+}
+
+// stillThere tells whether an open, locked file is the one that its name leads to: the one
+// who held the lock before may have removed it.
+func stillThere(f *os.File) bool {
+	var mine, now unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &mine) == nil && unix.Stat(f.Name(), &now) == nil &&
+		mine.Ino == now.Ino && mine.Dev == now.Dev
+}
+
+// alive tells whether a lab's init lives, by the lock that it holds for life, and its pid,
+// which is certain as long as alive tells so again afterwards.
+func alive(dir string) (bool, int) {
+	f, err := os.Open(filepath.Join(dir, aliveFile))
+	if err != nil {
+		return false, 0
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err == nil {
+		return false, 0
+	}
+	b := make([]byte, 32)
+	n, _ := f.Read(b)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	if err != nil {
+		return true, 0
+	}
+	return true, pid
+}
+
+func readRecord(dir string) (*record, error) {
+	b, err := os.ReadFile(filepath.Join(dir, stateFile))
+	if err != nil {
+		return nil, err
+	}
+	r := &record{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, stateFile), err)
+	}
+	if r.Schema > schema {
+		return nil, fmt.Errorf("read %s: it was written by a newer nsnet (version %d of the record, this one knows %d)", filepath.Join(dir, stateFile), r.Schema, schema)
+	}
+	return r, nil
+}
+
+func (r *record) write(dir string) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return renameio.WriteFile(filepath.Join(dir, stateFile), b, 0o600, renameio.WithTempDir(dir))
+}
+
+func readLab(dir string) (*topology.Lab, error) {
+	b, err := os.ReadFile(filepath.Join(dir, labFile))
+	if err != nil {
+		return nil, err
+	}
+	l := &topology.Lab{}
+	return l, json.Unmarshal(b, l)
+}
+
+// Names lists the labs that have a record on this host, dead ones included, sorted.
+func Names() ([]string, error) {
+	if err := needRoot(); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(RunDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, &Error{Op: "list labs", Err: err}
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && nameRE.MatchString(e.Name()) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(b))
+}
+
+func needRoot() error {
+	if os.Geteuid() != 0 {
+		return &Error{Err: ErrPermission, Remedy: "run it as root, with sudo for example"}
+	}
+	return nil
+}
+
+// Ids of labs are taken from a range that no distribution gives to anything else; see
+// systemd's table of user ids, "unused" from 0x70000000 on.
+const (
+	firstID = 0x70000000
+	lastID  = 0x7fff0000
+)
+
+// allocateIDs finds room for count ids that no other lab's record claims. The caller holds
+// the host's lock and writes its own record before it gives that back.
+func allocateIDs(self string, count uint32) (uint32, error) {
+	names, err := Names()
+	if err != nil {
+		return 0, err
+	}
+	type span struct{ from, to uint32 }
+	var taken []span
+	for _, n := range names {
+		if n == self {
+			continue
+		}
+		if r, err := readRecord(dirOf(n)); err == nil {
+			taken = append(taken, span{r.Base, r.Base + r.IDs})
+		}
+	}
+	slices.SortFunc(taken, func(a, b span) int { return int(a.from) - int(b.from) })
+	base := uint32(firstID)
+	for _, t := range taken {
+		if base+count <= t.from {
+			break
+		}
+		base = max(base, t.to)
+	}
+	if base+count > lastID {
+		return 0, fmt.Errorf("no room for %d user ids: the labs that run take all from %d to %d", count, firstID, lastID)
+	}
+	return base, nil
+}

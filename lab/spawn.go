@@ -1,0 +1,77 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/nodeinit"
+	"github.com/nsnet/nsnet/lab/labinit"
+)
+
+// sealedExecutable opens this program for the inits to run: through a read-only mount of
+// its own that is in no namespace, so that not even a privileged node can reopen
+// /proc/1/exe for writing (CVE-2019-5736). A binary that was replaced or removed since it
+// was started is run as it is.
+func sealedExecutable() (*os.File, error) {
+	const self = "/proc/self/exe"
+	fd, err := unix.OpenTree(unix.AT_FDCWD, self, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		if fd, err = unix.Open(self, unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+			return nil, err
+		}
+		return container.Executable(fd)
+	}
+	a := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Attr_clr: unix.MOUNT_ATTR_NOEXEC}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &a); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	return container.Executable(fd)
+}
+
+// startInit starts the lab init in new namespaces, files becoming its descriptors from 1
+// on. clone(2).
+func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Process, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, &Error{Op: "start the lab", Err: err}
+	}
+	defer null.Close()
+	attr := &syscall.ProcAttr{
+		Dir:   "/",
+		Env:   []string{nodeinit.EnvKey + "=" + labinit.EnvValue},
+		Files: append([]uintptr{null.Fd()}, files...),
+		Sys: &syscall.SysProcAttr{
+			Setsid: true,
+			Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET |
+				unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+		},
+	}
+	if r.UserNS {
+		attr.Sys.Cloneflags |= unix.CLONE_NEWUSER
+		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(r.Base), Size: int(r.IDs)}}
+		attr.Sys.UidMappings, attr.Sys.GidMappings = ids, ids
+		attr.Sys.GidMappingsEnableSetgroups = true
+		attr.Sys.Credential = &syscall.Credential{}
+	}
+	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: lab " + name}, attr)
+	if err != nil {
+		e := &Error{Op: "start the lab: create its namespaces", Err: err}
+		switch {
+		case errors.Is(err, unix.ENOSPC):
+			e.Remedy = "a limit of namespaces is reached: look at the values below /proc/sys/user/, max_user_namespaces and max_net_namespaces above all"
+		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+			e.Err = fmt.Errorf("%w: user, pid, mount, network, ipc and uts namespaces: %w", ErrUnsupported, err)
+		case errors.Is(err, unix.EAGAIN):
+			e.Remedy = "the limit of processes is reached: pids cgroup, ulimit -u or kernel.pid_max"
+		}
+		return nil, e
+	}
+	return os.FindProcess(pid)
+}

@@ -1,0 +1,237 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/cgroups"
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// dial connects to a lab's init.
+func dial(name string) (*container.Conn, error) {
+	c, err := net.Dial("unix", filepath.Join(dirOf(name), controlFile))
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
+			return nil, &Error{Lab: name, Err: ErrNotRunning, Remedy: "bring it up with nsnet up"}
+		}
+		return nil, &Error{Lab: name, Op: "connect", Err: err}
+	}
+	return container.FromUnix(c.(*net.UnixConn)), nil
+}
+
+// nodeStates asks a lab's init for its nodes.
+func nodeStates(name string) ([]proto.NodeState, error) {
+	c, err := dial(name)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	if err := c.Send(proto.Status, nil); err != nil {
+		return nil, &Error{Lab: name, Op: "ask for its state", Err: err}
+	}
+	k, body, fds, err := c.Receive()
+	closeFDs(fds)
+	if err != nil {
+		return nil, &Error{Lab: name, Op: "ask for its state", Err: err}
+	}
+	if k != proto.Reply {
+		return nil, &Error{Lab: name, Op: "ask for its state", Err: fmt.Errorf("unexpected message %d", k)}
+	}
+	var s []proto.NodeState
+	return s, proto.Decode(body, &s)
+}
+
+// Inspect tells all of one lab. A lab whose init is gone is StateDead.
+func Inspect(ctx context.Context, name string) (*Status, error) {
+	if err := needRoot(); err != nil {
+		return nil, err
+	}
+	if !nameRE.MatchString(name) {
+		return nil, &Error{Lab: name, Err: ErrNotFound}
+	}
+	dir := dirOf(name)
+	r, err := readRecord(dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+		}
+		return nil, &Error{Lab: name, Op: "read its record", Err: err}
+	}
+	l, err := readLab(dir)
+	if err != nil {
+		return nil, &Error{Lab: name, Op: "read its record", Err: err}
+	}
+	st := &Status{Name: name, State: StateRunning, File: r.File, Created: r.Created, InitPID: r.InitPID, Links: l.Links}
+	var states []proto.NodeState
+	if live, _ := alive(dir); !live {
+		st.State, st.InitPID = StateDead, 0
+		st.Reason = "its init has ended; the next nsnet up or down removes what it left"
+	} else if !r.Built {
+		st.State, st.Reason = "building", "nsnet up is at work, or was killed"
+	} else if states, err = nodeStates(name); err != nil {
+		return nil, err
+	}
+	for i := range l.Bridges {
+		b := BridgeStatus{Bridge: l.Bridges[i]}
+		if !b.External && len(b.Addresses) > 0 {
+			b.Leg = bridge.LegName(name, b.Name)
+		}
+		st.Bridges = append(st.Bridges, b)
+	}
+	var host *cgroups.Host
+	if r.Limits {
+		if host, err = cgroups.Probe(); err != nil {
+			return nil, &Error{Lab: name, Op: "look at the control groups", Err: err}
+		}
+	}
+	ifaces := interfaces(l)
+	for i := range l.Nodes {
+		n := nodeStatus(r, &l.Nodes[i], i, states)
+		n.Interfaces = ifaces[n.Name]
+		if host != nil && l.Nodes[i].Limits.Memory > 0 {
+			if o, err := host.OOM(name, n.Name); err == nil && o.Kills > 0 {
+				n.OOMKilled = true
+				if n.State == StateExited && n.Signal == "SIGKILL" {
+					n.Reason = fmt.Sprintf("out of memory: limit %s", size(l.Nodes[i].Limits.Memory))
+				}
+			}
+		}
+		st.Nodes = append(st.Nodes, n)
+	}
+	return st, nil
+}
+
+// nodeStatus puts together what is written and what the lab init says of node i.
+func nodeStatus(r *record, n *topology.Node, i int, states []proto.NodeState) NodeStatus {
+	s := NodeStatus{Name: n.Name, State: StateDead, Hostname: n.Hostname, Image: string(n.Image.Kind), Command: n.Command,
+		Netns: filepath.Join(NetnsDir, r.Name+"."+n.Name), Limits: n.Limits}
+	if n.Image.Path != "" {
+		s.Image += ":" + n.Image.Path
+	}
+	if !n.Privileged {
+		s.UIDBase = r.Base + uint32(i+1)*container.IDs
+	}
+	if i >= len(states) {
+		return s
+	}
+	w := states[i]
+	s.State, s.CommandPID, s.Reason = w.State, w.CommandPID, w.Reason
+	if i < len(r.PIDs) && s.State != StateDead {
+		s.PID = r.PIDs[i]
+	}
+	if s.State == StateExited {
+		ws := syscall.WaitStatus(w.WaitStatus)
+		code := exitCode(ws)
+		s.ExitCode = &code
+		if ws.Signaled() {
+			s.Signal = unix.SignalName(ws.Signal())
+		}
+	}
+	return s
+}
+
+// exitCode is a shell's: the command's own, or 128 and the signal.
+func exitCode(ws syscall.WaitStatus) int {
+	if ws.Signaled() {
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}
+
+// interfaces lists every node's, in the order of the links.
+func interfaces(l *topology.Lab) map[string][]InterfaceStatus {
+	m := make(map[string][]InterfaceStatus, len(l.Nodes))
+	add := func(e, other *topology.Endpoint) {
+		s := InterfaceStatus{Name: e.Interface, MAC: e.MAC, MTU: e.MTU, Peer: other.Bridge, Addresses: []string{}}
+		if s.Peer == "" {
+			s.Peer = other.Node + ":" + other.Interface
+		}
+		for _, a := range e.Addresses {
+			s.Addresses = append(s.Addresses, a.String())
+		}
+		m[e.Node] = append(m[e.Node], s)
+	}
+	for i := range l.Links {
+		k := &l.Links[i]
+		add(&k.A, &k.B)
+		if k.B.Node != "" {
+			add(&k.B, &k.A)
+		}
+	}
+	return m
+}
+
+// size writes bytes as people do.
+func size(n int64) string {
+	for _, u := range []struct {
+		name  string
+		shift uint
+	}{{"GiB", 30}, {"MiB", 20}, {"KiB", 10}} {
+		if n >= 1<<u.shift && n%(1<<u.shift) == 0 {
+			return fmt.Sprintf("%d %s", n>>u.shift, u.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// Find turns "LAB/NODE", or "NODE" where one running lab has it, into both names.
+func Find(ctx context.Context, ref string) (labName, node string, err error) {
+	if err := needRoot(); err != nil {
+		return "", "", err
+	}
+	if l, n, ok := strings.Cut(ref, "/"); ok {
+		if _, err := os.Stat(dirOf(l)); err != nil || !nameRE.MatchString(l) {
+			return "", "", &Error{Lab: l, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+		}
+		t, err := readLab(dirOf(l))
+		if err != nil {
+			return "", "", &Error{Lab: l, Op: "read its record", Err: err}
+		}
+		if !hasNode(t, n) {
+			return "", "", &Error{Lab: l, Node: n, Err: ErrNotFound, Remedy: "nsnet ps " + l + " lists the nodes there are"}
+		}
+		return l, n, nil
+	}
+	names, err := Names()
+	if err != nil {
+		return "", "", err
+	}
+	var in []string
+	for _, l := range names {
+		if live, _ := alive(dirOf(l)); !live {
+			continue
+		}
+		if t, err := readLab(dirOf(l)); err == nil && hasNode(t, ref) {
+			in = append(in, l)
+		}
+	}
+	switch len(in) {
+	case 0:
+		return "", "", &Error{Node: ref, Err: ErrNotFound, Remedy: "nsnet ps lists the nodes of all labs"}
+	case 1:
+		return in[0], ref, nil
+	}
+	return "", "", &Error{Node: ref, Err: fmt.Errorf("%w: labs %s each have one", ErrNotFound, strings.Join(in, ", ")), Remedy: "say which, as " + in[0] + "/" + ref}
+}
+
+func hasNode(l *topology.Lab, name string) bool {
+	for i := range l.Nodes {
+		if l.Nodes[i].Name == name {
+			return true
+		}
+	}
+	return false
+}

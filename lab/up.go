@@ -1,0 +1,548 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/cgroups"
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Up makes the lab run, wholly or not at all. A lab that runs already with the same
+// content is left as it is; with other content it is ErrConflict.
+func Up(ctx context.Context, o UpOptions) (UpResult, error) {
+	start := time.Now()
+	res := UpResult{Name: o.Lab.Name, Nodes: len(o.Lab.Nodes), Bridges: len(o.Lab.Bridges), Links: len(o.Lab.Links)}
+	dir, err := lockLab(ctx, o.Lab.Name, true, o.NoWait)
+	if err != nil {
+		return res, err
+	}
+	defer dir.unlock()
+	content, err := json.Marshal(o.Lab)
+	if err != nil {
+		return res, err
+	}
+	sum := sha256.Sum256(content)
+	digest := hex.EncodeToString(sum[:])
+	running, err := current(ctx, dir, o.Lab.Name)
+	if err != nil {
+		return res, err
+	}
+	if running != nil {
+		if running.Digest != digest {
+			return res, &Error{Lab: o.Lab.Name, Err: ErrConflict, Remedy: fmt.Sprintf("it was made from %s; take it down first, or give this one another name with --name", running.File)}
+		}
+		res.Elapsed = time.Since(start)
+		return res, nil
+	}
+	b := &builder{dir: dir.dir, lab: o.Lab, progress: o.Progress, content: content,
+		rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
+	if err := b.up(ctx); err != nil {
+		if rerr := b.rollback(); rerr != nil {
+			err = errors.Join(err, rerr)
+		}
+		return res, b.wrap(ctx, err)
+	}
+	b.close()
+	res.Changed, res.Notes, res.Elapsed = true, b.notes, time.Since(start)
+	return res, nil
+}
+
+// current is the record of the lab if it runs. What a dead one left is removed.
+func current(ctx context.Context, dir *locked, name string) (*record, error) {
+	if live, _ := alive(dir.dir); live {
+		r, err := readRecord(dir.dir)
+		if err != nil {
+			return nil, &Error{Lab: name, Op: "read the record of the running lab", Err: err, Remedy: "take it down first"}
+		}
+		if r.Built {
+			return r, nil
+		}
+		// up was killed; its lab init is on the way out.
+	}
+	return nil, clean(ctx, dir.dir, name, true)
+}
+
+// builder is one up in progress, and what it has to take back if it fails.
+type builder struct {
+	dir      string
+	lab      *topology.Lab
+	rec      record
+	content  []byte
+	notes    []string
+	progress func(Step)
+
+	cgroups *cgroups.Host
+	groups  map[int]*cgroups.Group
+	mounts  *mounter
+	conn    *container.Conn
+	alive   *os.File
+	init    *os.Process
+	fabric  *os.File
+	nat     *os.File
+	events  chan event
+	pids    []int
+}
+
+// event is a message of the lab init.
+type event struct {
+	kind wire.Kind
+	body []byte
+	fds  []int
+	err  error
+}
+
+func (b *builder) step(name string, done, total int) {
+	if b.progress != nil {
+		b.progress(Step{name, done, total})
+	}
+}
+
+// wrap says which lab an error is of, and that it was interrupted if it was.
+func (b *builder) wrap(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &Error{Lab: b.lab.Name, Err: context.Cause(ctx), Remedy: "nothing is left of it"}
+	}
+	var e *Error
+	if errors.As(err, &e) && err == error(e) {
+		e.Lab = b.lab.Name
+		return e
+	}
+	return &Error{Lab: b.lab.Name, Err: err}
+}
+
+func (b *builder) up(ctx context.Context) error {
+	if err := b.check(); err != nil {
+		return err
+	}
+	if err := b.plan(ctx); err != nil {
+		return err
+	}
+	b.step("prepare", 0, 0)
+	var err error
+	if b.mounts, err = newMounter(b.dir); err != nil {
+		return &Error{Op: "prepare", Err: err}
+	}
+	prepared := make(chan error, 1)
+	go func() { prepared <- b.mounts.prepare(b.lab) }()
+	spec, err := b.spec()
+	if err != nil {
+		return err
+	}
+	if err := b.limits(); err != nil {
+		return err
+	}
+	if err := <-prepared; err != nil {
+		return &Error{Op: "prepare the nodes' files", Err: err}
+	}
+	if err := b.start(spec); err != nil {
+		return err
+	}
+	return b.build(ctx)
+}
+
+// check finds what the file wants and this machine has not, before anything is changed.
+func (b *builder) check() error {
+	for i := range b.lab.Nodes {
+		n := &b.lab.Nodes[i]
+		if n.Limits.CPU != 0 || n.Limits.CPUWeight != 0 || n.Limits.Memory != 0 || n.Limits.Pids != 0 || len(n.Limits.IO) > 0 {
+			if b.cgroups == nil {
+				h, err := cgroups.Probe()
+				if err != nil {
+					return &Error{Op: "look at the control groups", Err: err}
+				}
+				b.cgroups = h
+			}
+			if err := b.cgroups.Check(n.Limits); err != nil {
+				return &Error{Node: n.Name, Op: "limits", Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
+			}
+		}
+	}
+	for i := range b.lab.Links {
+		if err := b.checkExternal(&b.lab.Links[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spec is what the lab init is told.
+func (b *builder) spec() (*proto.LabSpec, error) {
+	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS}
+	// The lab's own root has the first range, its nodes the ones behind it. Inside the
+	// lab's user namespace ids count from 0.
+	if s.Base = container.IDs; !b.rec.UserNS {
+		s.Base = b.rec.Base + container.IDs
+	}
+	filters := map[string]int{}
+	hosts := dns.Hosts(b.lab)
+	for i := range b.lab.Nodes {
+		n := &b.lab.Nodes[i]
+		caps, err := container.Capabilities(n.Caps, n.Privileged)
+		if err != nil {
+			return nil, &Error{Node: n.Name, Op: "capabilities", Err: err}
+		}
+		setup := proto.NodeSetup{Caps: caps, Filter: -1}
+		if profile := n.Seccomp; profile != "unconfined" && !n.Privileged {
+			key := fmt.Sprintf("%s %x", profile, caps)
+			at, ok := filters[key]
+			if !ok {
+				f, err := container.SeccompFilter(profile, caps)
+				if err != nil {
+					return nil, &Error{Node: n.Name, Op: "seccomp", Err: err}
+				}
+				at = len(s.Filters)
+				filters[key] = at
+				s.Filters = append(s.Filters, f)
+			}
+			setup.Filter = at
+		}
+		if n.DNS != nil {
+			setup.Resolv = dns.ResolvConf(*n.DNS)
+		}
+		if len(n.Hosts) > 0 {
+			setup.Hosts = dns.AppendHosts(hosts, n.Hosts)
+		}
+		s.Nodes = append(s.Nodes, setup)
+	}
+	for _, m := range container.MaskedPaths() {
+		if _, err := os.Lstat("/" + m); err == nil {
+			s.Masks = append(s.Masks, m)
+		}
+	}
+	_, err := os.Stat("/proc/sys/net/ipv6")
+	s.IPv6 = err == nil
+	return s, nil
+}
+
+// limits makes the groups of the nodes that have limits.
+func (b *builder) limits() error {
+	if b.cgroups == nil {
+		return nil
+	}
+	b.groups = map[int]*cgroups.Group{}
+	for i := range b.lab.Nodes {
+		n := &b.lab.Nodes[i]
+		g, err := b.cgroups.Create(b.lab.Name, n.Name, n.Limits)
+		if err != nil {
+			return &Error{Node: n.Name, Op: "create its control group", Err: err}
+		}
+		b.groups[i] = g
+	}
+	return nil
+}
+
+// start starts the lab init and tells it what to build.
+func (b *builder) start(spec *proto.LabSpec) error {
+	devs, err := b.mounts.devs()
+	if err != nil {
+		return &Error{Op: "prepare device nodes", Err: err}
+	}
+	defer unix.Close(devs)
+	exe, err := sealedExecutable()
+	if err != nil {
+		return &Error{Op: "open the nsnet program", Err: err}
+	}
+	defer exe.Close()
+	ours, theirs, err := container.SocketPair()
+	if err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	defer theirs.Close()
+	if b.conn, err = container.NewConn(ours); err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	control, err := listen(filepath.Join(b.dir, controlFile))
+	if err != nil {
+		return &Error{Op: "create the control socket", Err: err}
+	}
+	defer control.Close()
+	out, err := os.OpenFile(filepath.Join(b.dir, initLog), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	defer out.Close()
+	if b.alive, err = os.OpenFile(filepath.Join(b.dir, aliveFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	if err := unix.Flock(int(b.alive.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return &Error{Op: "take the lab's life lock", Err: err}
+	}
+	if b.init, err = startInit(exe, b.lab.Name, &b.rec, []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd()}); err != nil {
+		return err
+	}
+	b.rec.InitPID = b.init.Pid
+	if _, err := fmt.Fprintf(b.alive, "%d\n", b.init.Pid); err != nil {
+		return &Error{Op: "write the lab's pid", Err: err}
+	}
+	b.events = make(chan event)
+	go b.listenInit()
+	if err := proto.Send(b.conn, proto.Spec, spec, int(exe.Fd()), devs); err != nil {
+		return b.initDied(err)
+	}
+	return nil
+}
+
+// listenInit takes the lab init's messages until it ends.
+func (b *builder) listenInit() {
+	for {
+		var e event
+		e.kind, e.body, e.fds, e.err = b.conn.Receive()
+		b.events <- e
+		if e.err != nil {
+			return
+		}
+	}
+}
+
+// initDied tells why the lab init ended, by what it wrote last.
+func (b *builder) initDied(err error) error {
+	text := "the lab's init ended"
+	if f, ferr := os.Open(filepath.Join(b.dir, initLog)); ferr == nil {
+		defer f.Close()
+		for s := bufio.NewScanner(f); s.Scan(); {
+			if strings.HasPrefix(s.Text(), "panic:") || strings.HasPrefix(s.Text(), "fatal error:") {
+				text += ": " + s.Text()
+			}
+		}
+	}
+	return &Error{Op: "build", Err: fmt.Errorf("%s: %w", text, err)}
+}
+
+// build follows the lab init until the lab is committed.
+func (b *builder) build(ctx context.Context) error {
+	b.pids = make([]int, len(b.lab.Nodes))
+	for {
+		var e event
+		select {
+		case e = <-b.events:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if e.err != nil {
+			return b.initDied(e.err)
+		}
+		var err error
+		switch e.kind {
+		case proto.Fabric:
+			b.fabric = os.NewFile(uintptr(e.fds[0]), "fabric")
+			err = b.legs()
+		case proto.Node:
+			err = b.node(e)
+		case proto.Progress:
+			var p proto.ProgressReport
+			if err = proto.Decode(e.body, &p); err == nil {
+				b.step(p.Name, p.Done, p.Total)
+			}
+		case proto.Booted:
+			if err = b.external(); err == nil {
+				err = b.conn.Send(proto.Wired, nil)
+			}
+		case proto.Built:
+			var r proto.BuiltReport
+			if err = proto.Decode(e.body, &r); err == nil {
+				err = b.finish(&r)
+			}
+		case proto.Started:
+			return nil
+		case proto.Failed:
+			return initFailure(e.body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// initFailure is what the lab init reports, as an Error.
+func initFailure(body []byte) error {
+	var f proto.Failure
+	if err := proto.Decode(body, &f); err != nil {
+		return err
+	}
+	err := errors.New(f.Text)
+	if f.Errno != 0 {
+		err = &errnoText{f.Text, syscall.Errno(f.Errno)}
+	}
+	return &Error{Op: f.Op, Node: f.Node, Object: f.Object, Err: err}
+}
+
+// errnoText is an error of another process: its text, and the errno that it wraps.
+type errnoText struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *errnoText) Error() string { return e.text }
+func (e *errnoText) Unwrap() error { return e.errno }
+
+// node gives a new node what only the host's root can: its place in the cgroups, and its
+// mounts.
+func (b *builder) node(e event) error {
+	defer closeFDs(e.fds)
+	var m proto.NodeIndex
+	if err := proto.Decode(e.body, &m); err != nil {
+		return err
+	}
+	n := &b.lab.Nodes[m.Index]
+	pid, err := pidOf(e.fds[0])
+	if err != nil {
+		return &Error{Node: n.Name, Op: "find its process", Err: err}
+	}
+	b.pids[m.Index] = pid
+	if g := b.groups[m.Index]; g != nil {
+		if err := g.Add(pid); err != nil {
+			return &Error{Node: n.Name, Op: "enter its control group", Err: err}
+		}
+	}
+	userns := -1
+	if len(e.fds) > 1 {
+		userns = e.fds[1]
+	}
+	fds, dirs, err := b.mounts.node(n, userns)
+	if err != nil {
+		return &Error{Node: n.Name, Op: "prepare its mounts", Err: err}
+	}
+	defer func() { closeFDs(fds) }()
+	if len(n.Command) > 0 {
+		for _, name := range []string{n.Name + ".log", n.Name + ".log.1"} {
+			fd, err := unix.Open(filepath.Join(b.dir, name), unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+			if err != nil {
+				return &Error{Node: n.Name, Op: "create its log", Err: err}
+			}
+			fds = append(fds, fd)
+		}
+	}
+	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: dirs}, fds...)
+}
+
+// pidOf is the pid of a pidfd's process as this process sees it. proc_pid_fdinfo(5).
+func pidOf(pidfd int) (int, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		var pid int
+		if n, _ := fmt.Sscanf(line, "Pid:\t%d", &pid); n == 1 && pid > 0 {
+			return pid, nil
+		}
+	}
+	return 0, errors.New("it has ended")
+}
+
+// finish writes what names the lab on the host, and commits.
+func (b *builder) finish(r *proto.BuiltReport) error {
+	b.step("finish", 0, 0)
+	if err := b.hostReady(); err != nil {
+		return err
+	}
+	if err := b.names(r); err != nil {
+		return err
+	}
+	b.rec.PIDs, b.rec.Built = b.pids, true
+	if err := b.rec.write(b.dir); err != nil {
+		return &Error{Op: "write the record", Err: err}
+	}
+	var fds []int
+	if b.nat != nil {
+		fds = append(fds, int(b.nat.Fd()))
+	}
+	if err := b.conn.Send(proto.Commit, nil, fds...); err != nil {
+		return b.initDied(err)
+	}
+	return nil
+}
+
+// close lets go of everything; the lab stays.
+func (b *builder) close() {
+	if b.mounts != nil {
+		b.mounts.close()
+	}
+	if b.conn != nil {
+		_ = b.conn.Close()
+	}
+	for _, f := range []*os.File{b.alive, b.fabric, b.nat} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+	if b.init != nil {
+		_ = b.init.Release()
+	}
+}
+
+// rollback leaves nothing of a lab that did not come up.
+func (b *builder) rollback() error {
+	if b.init != nil {
+		_ = b.init.Kill()
+	}
+	go func() { // the listener may wait to deliver one more message
+		if b.events != nil {
+			for e := range b.events {
+				closeFDs(e.fds)
+				if e.err != nil {
+					return
+				}
+			}
+		}
+	}()
+	if b.init != nil {
+		_, _ = b.init.Wait()
+		b.init = nil
+	}
+	b.close()
+	return clean(context.Background(), b.dir, b.lab.Name, false)
+}
+
+// writeFiles writes the lab's content and the record of what is about to be made.
+func (b *builder) writeFiles() error {
+	if err := os.WriteFile(filepath.Join(b.dir, labFile), b.content, 0o600); err != nil {
+		return &Error{Op: "write the record", Err: err}
+	}
+	if err := b.rec.write(b.dir); err != nil {
+		return &Error{Op: "write the record", Err: err}
+	}
+	return nil
+}
+
+// listen makes the control socket, which only root can reach: its directory is 0700.
+func listen(path string) (*os.File, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), "control")
+	err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
+	if err == nil {
+		err = os.Chmod(path, 0o600)
+	}
+	if err == nil {
+		err = unix.Listen(fd, 128)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
