@@ -229,7 +229,7 @@ func indexes(c *rtnl.Conn) (map[string]int, error) {
 // external plugs nodes into the host's own bridges. The lab init addresses their ends.
 func (b *builder) external() error {
 	var reqs []rtnl.Request
-	wires := map[string]int{} // interfaces of a node so far, in the lab init's order
+	at := labinit.Indexes(b.lab)
 	pid := map[string]int{}
 	for i := range b.lab.Nodes {
 		pid[b.lab.Nodes[i].Name] = b.pids[i]
@@ -242,11 +242,6 @@ func (b *builder) external() error {
 	defer c.Close()
 	for i := range b.lab.Links {
 		k := &b.lab.Links[i]
-		at := labinit.FirstInterface + wires[k.A.Node]
-		wires[k.A.Node]++
-		if k.B.Node != "" {
-			wires[k.B.Node]++
-		}
 		if !b.isExternal(k.B.Bridge) {
 			continue
 		}
@@ -263,7 +258,7 @@ func (b *builder) external() error {
 		r, err := veth.Create(
 			veth.End{Name: bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface), MTU: k.A.MTU, Master: index[k.B.Bridge], Up: true,
 				Alias: "nsnet:" + b.lab.Name + ":" + k.A.Node + ":" + k.A.Interface},
-			veth.End{Name: k.A.Interface, Index: at, MAC: k.A.MAC, MTU: k.A.MTU, Netns: ns},
+			veth.End{Name: k.A.Interface, Index: at[i][0], MAC: k.A.MAC, MTU: k.A.MTU, Netns: ns},
 			"plug "+k.A.Node+":"+k.A.Interface+" into the host's bridge "+k.B.Bridge)
 		if err != nil {
 			return &Error{Node: k.A.Node, Op: "create link", Err: err}

@@ -56,7 +56,7 @@ func build(dir string) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	args, env := []string{"build", "-o", path}, append(os.Environ(), "CGO_ENABLED=0")
+	args, env := []string{"build", "-buildvcs=false", "-o", path}, append(os.Environ(), "CGO_ENABLED=0")
 	if os.Getenv("NSNET_RACE") == "1" && os.Getenv("CGO_ENABLED") != "0" {
 		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1")
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // Interface indexes are given, not asked for: bridges from firstBridge on, their ports
-// from firstPort on, a node's interfaces from FirstInterface on. Below are those that the
+// from firstPort on, a node's interfaces from FirstInterface on (see Indexes). Below are those that the
 // kernel makes in a new network namespace, lo and the fallback tunnels.
 const (
 	firstBridge    = 100
@@ -265,16 +265,17 @@ func (l *labInit) plug() ([]rtnl.Want, error) {
 		bridges[l.spec.Lab.Bridges[i].Name] = i
 	}
 	ports := portNames(&l.spec.Lab)
+	indexes := Indexes(&l.spec.Lab)
 	var reqs []rtnl.Request
 	var want []rtnl.Want
 	for i := range l.spec.Lab.Links {
 		k := &l.spec.Lab.Links[i]
 		a := byName[k.A.Node]
-		end := a.wire(k.A, k.B.Bridge == "")
+		end := a.wire(k.A, indexes[i][0], k.B.Bridge == "")
 		label := "create link " + linkName(k)
 		var first veth.End
 		if k.B.Bridge == "" {
-			first = byName[k.B.Node].wire(k.B, true)
+			first = byName[k.B.Node].wire(k.B, indexes[i][1], true)
 		} else {
 			b := &l.spec.Lab.Bridges[bridges[k.B.Bridge]]
 			if b.External {
@@ -308,9 +309,33 @@ func (l *labInit) plug() ([]rtnl.Want, error) {
 // LegPort is the fabric's end of the host's leg of bridge i.
 func LegPort(i int) string { return fmt.Sprintf("host%d", i) }
 
+// Indexes gives the interface indexes of each link's ends in their nodes: counted from
+// FirstInterface on, but never the same at both ends. An interface whose index is its
+// peer's looks to the kernel like one without a peer, whose carrier it then reports up to
+// a second late (linkwatch_urgent_event in net/core/link_watch.c).
+func Indexes(l *topology.Lab) [][2]int {
+	next := make(map[string]int, len(l.Nodes))
+	take := func(node string, not int) int {
+		i := max(next[node], FirstInterface)
+		if i == not {
+			i++
+		}
+		next[node] = i + 1
+		return i
+	}
+	out := make([][2]int, len(l.Links))
+	for i := range l.Links {
+		k := &l.Links[i]
+		out[i][0] = take(k.A.Node, 0)
+		if k.B.Node != "" {
+			out[i][1] = take(k.B.Node, out[i][0])
+		}
+	}
+	return out
+}
+
 // wire notes an interface of n and returns its end.
-func (n *node) wire(e topology.Endpoint, pair bool) veth.End {
-	index := FirstInterface + len(n.wires)
+func (n *node) wire(e topology.Endpoint, index int, pair bool) veth.End {
 	n.wires = append(n.wires, wireEnd{e, index, pair})
 	return veth.End{Name: e.Interface, Index: index, MAC: e.MAC, MTU: e.MTU, Netns: n.proc.Netns}
 }
