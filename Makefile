@@ -1,0 +1,45 @@
+# make          build bin/nsnet
+# make help     the other targets
+
+FUZZTIME ?= 30s
+
+.PHONY: build
+build: ## build bin/nsnet, a static binary
+	sh scripts/build.sh bin/nsnet
+
+.PHONY: demo
+demo: ## build nsnet and bring up a first lab (as root, or by sudo)
+	sh scripts/first-lab.sh
+
+.PHONY: test
+test: ## install what the tests need, and run every check (as root)
+	sh scripts/test.sh
+
+.PHONY: check
+check: ## the tests that need no root, and no more than Go
+	go vet ./...
+	go test ./...
+
+.PHONY: lint
+lint: ## gofmt, go vet and golangci-lint
+	sh scripts/lint.sh
+
+.PHONY: bench
+bench: build ## measure nsnet beside Mininet and ip (as root); BENCH='-only up -sizes 10'
+	go run ./internal/bench $(BENCH)
+
+.PHONY: generate
+generate: ## make the generated files anew
+	go generate ./...
+
+.PHONY: fuzz
+fuzz: ## fuzz each target for FUZZTIME (30s)
+	sh scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18

@@ -1,0 +1,83 @@
+#!/bin/sh
+# Installs what the tests need, on Debian and its kin, by apt-get. Does nothing when all
+# of it is there. No service is started or enabled: the tests run their own in namespaces.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin:/usr/lib/frr
+
+# command package; gcc and libc are for go test -race.
+needs='
+iptables iptables
+nft nftables
+ip iproute2
+ping iputils-ping
+bgpd frr
+nginx nginx-light
+sshd openssh-server
+dnsmasq dnsmasq-base
+tcpdump tcpdump
+ps procps
+iperf3 iperf3
+mn mininet
+brctl bridge-utils
+strace strace
+nsenter util-linux
+gcc gcc
+git git
+make make
+'
+
+static_busybox() {
+	command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1
+}
+
+missing=$(echo "$needs" | while read -r program package; do
+	[ -z "$program" ] || command -v "$program" >/dev/null || echo "$package"
+done)
+static_busybox || missing="$missing busybox-static"
+[ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+missing=$(echo $missing) # one line
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	echo "setup-test.sh: needs root to install: $missing" >&2
+	exit 1
+fi
+if ! command -v apt-get >/dev/null; then
+	echo "setup-test.sh: no apt-get here; install these, as Debian names them: $missing" >&2
+	exit 1
+fi
+
+# invoke-rc.d(8) asks policy-rc.d before it starts a service; 101 is no.
+policy=/usr/sbin/policy-rc.d
+log=$(mktemp)
+restore() {
+	rm -f "$policy" "$log"
+	[ ! -e "$policy.nsnet-saved" ] || mv "$policy.nsnet-saved" "$policy"
+}
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+[ ! -e "$policy" ] || mv "$policy" "$policy.nsnet-saved"
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+install() {
+	DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+		apt-get install -qq -y --no-install-recommends $missing </dev/null >"$log" 2>&1
+}
+
+echo "installing: $missing"
+# Package lists that are fresh enough need no update.
+install || { apt-get update -qq >"$log" 2>&1 && install; } || {
+	cat "$log" >&2
+	echo "setup-test.sh: cannot install: $missing" >&2
+	exit 1
+}
+
+# Not at the next boot either, where this script has brought them.
+if [ -d /run/systemd/system ]; then
+	for pair in frr:frr nginx-light:nginx openssh-server:ssh; do
+		case " $missing " in
+		*" ${pair%:*} "*) systemctl disable --quiet "${pair#*:}" ;;
+		esac
+	done
+fi
