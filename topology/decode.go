@@ -50,7 +50,7 @@ func (d *decoder) errorf(n *yaml.Node, format string, args ...any) {
 		d.more++
 		return
 	}
-	e := Error{File: d.file, Msg: fmt.Sprintf(format, args...)}
+	e := Error{File: d.file, Msg: printable(fmt.Sprintf(format, args...))}
 	if n != nil {
 		e.Line, e.Column = n.Line, n.Column
 	}

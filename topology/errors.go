@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // maxErrors bounds the list; a file that is wrong everywhere is not read to its end by
@@ -50,6 +51,29 @@ func (e Errors) Unwrap() []error {
 		errs[i] = e[i]
 	}
 	return errs
+}
+
+// maxMessage bounds one message: it may quote a text of megabytes.
+const maxMessage = 1000
+
+// printable makes a message fit for a terminal: a file from a stranger must not send it
+// escape sequences, nor fill it.
+func printable(s string) string {
+	if len(s) > maxMessage {
+		s = strings.ToValidUTF8(s[:maxMessage], "") + " ..."
+	}
+	if strings.IndexFunc(s, unicode.IsControl) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsControl(r) {
+			fmt.Fprintf(&b, "\\x%02x", r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // sorted orders the errors by place and drops those said twice.

@@ -197,7 +197,8 @@ func TestErrors(t *testing.T) {
 		"route dev":          {"nodes: {a: {routes: [{to: 0.0.0.0/0, dev: §eth1}]}}\nbridges: {l: {}}\nlinks: [{endpoints: ['a:eth0', l]}]", []string{`node a has no interface "eth1" (did you mean "eth0"?)`}},
 		"route twice":        {"nodes: {a: {routes: [{to: 10.0.0.0/8, dev: e}, §{to: 10.0.0.0/8, dev: e}]}}\nbridges: {l: {}}\nlinks: [{endpoints: ['a:e', l]}]", []string{`node a has a route to 10.0.0.0/8 already (line 1); give them different metrics`}},
 
-		"merge of text": {"nodes: {a: {<<: §x}}", []string{`the merge key << takes a mapping or a list of mappings, not text`}},
+		"merge of text":   {"nodes: {a: {<<: §x}}", []string{`the merge key << takes a mapping or a list of mappings, not text`}},
+		"escape sequence": {"nodes: {a: {env: {\"A\\e[31m\": §[]}}}", []string{`env A\x1b[31m must be text, not a list`}},
 		"all at once": {"§x: 1\nnodes: {a: {tun: §1}}\nlinks:\n  - endpoints: [§'b:e', §l]", []string{
 			`unknown key "x" in the file`, `tun must be true or false, not a number`, `unknown node "b"`, `unknown bridge "l"`}},
 	} {

@@ -50,10 +50,10 @@ func parseYAML(file string, data []byte) (*yaml.Node, *Error) {
 
 // guard refuses text that would cost the YAML library more than its share. It counts what
 // can begin a YAML node (a value after ':' counts for its key, too) and, per line, every
-// byte that can begin a token. What is inside [] and {} has a
-// limit of its own: the library queues all tokens
-// of an outermost [] or {}, and those cost five times what the nodes do. Text inside quotes and comments is counted as well: telling it
-// apart needs the very parser that is guarded.
+// byte that can begin a token. What is inside [] and {} has a limit of its own: the library
+// queues all tokens of an outermost [] or {}, and those cost five times what the nodes do.
+// Text inside quotes and comments is counted as well: telling it apart needs the very parser
+// that is guarded.
 func guard(file string, data []byte) *Error {
 	if len(data) > maxFile {
 		return &Error{File: file, Msg: fmt.Sprintf("the file is larger than %d MiB", maxFile>>20)}
@@ -162,7 +162,7 @@ func (yamlLimits) CheckAlias(int, int) error { return nil }
 func syntaxError(file string, err error) *Error {
 	var le *yaml.LoadError
 	if !errors.As(err, &le) {
-		return &Error{File: file, Msg: "not valid YAML: " + err.Error()}
+		return &Error{File: file, Msg: printable("not valid YAML: " + err.Error())}
 	}
 	e := &Error{File: file, Line: le.Mark.Line, Column: le.Mark.Column}
 	if e.Line == 0 {
@@ -172,6 +172,6 @@ func syntaxError(file string, err error) *Error {
 	if le.ContextMsg != "" && !strings.Contains(le.Message, "nested more than") {
 		e.Msg += le.ContextMsg + ": "
 	}
-	e.Msg += le.Message
+	e.Msg = printable(e.Msg + le.Message)
 	return e
 }

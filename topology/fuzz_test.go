@@ -1,0 +1,28 @@
+package topology
+
+import (
+	"os"
+	"testing"
+)
+
+// FuzzParse begins with the examples and with what is hard about YAML.
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"docker0", "pair", "routers", "limits", "mount", "demo"} {
+		data, err := os.ReadFile("../examples/topologies/" + name + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	for _, text := range []string{
+		"", "---\n", "name: [", "name: &a *a", "- &a [*a]", "? {a: b}\n: c", "name: !!binary x", "name: t\nnodes: {a: {<<: *a}}",
+		"name: t\nnodes: {a: &a {<<: *a}}", "name: t\nnodes: {a: {env: &e {<<: [*e, *e]}}}", "%YAML 1.2\n---\nname: t", "\xef\xbb\xbfname: t",
+		"name: t\nnodes: {a: }\nbridges: {l: {address: 10.0.0.1/32}}\nlinks: [{endpoints: ['a:e', l]}]",
+		"name: t\nnodes: {a: }\nlinks: [{endpoints: ['a:e', 'a:f'], addresses: [[], 10.0.0.1/32]}]",
+		"name: t\nnodes: {a: {ports: ['[::1]:1:1'], tmpfs: ['/a:size=1.5G'], binds: ['a:/b:rw,idmap']}}",
+		"name: t\nbridges: {l: {subnet: 0.0.0.0/1}, k: {subnet: '::/1'}}",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) { verdict(t, data) })
+}
