@@ -160,7 +160,7 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 	if !d.o.CheckFiles {
 		return abs, true
 	}
-	real, err := filepath.EvalSymlinks(abs)
+	resolved, err := filepath.EvalSymlinks(abs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.errorf(n, "%s %q does not exist", what, path)
@@ -173,8 +173,8 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 	if err != nil {
 		dir = d.dir
 	}
-	if err := d.allowed(real, dir, relative); err != nil {
-		d.errorf(n, "%s %q is a link to %q, which %v (allowed with --allow-host-paths)", what, path, real, err)
+	if err := d.allowed(resolved, dir, relative); err != nil {
+		d.errorf(n, "%s %q is a link to %q, which %v (allowed with --allow-host-paths)", what, path, resolved, err)
 		return "", false
 	}
 	return abs, true

@@ -264,14 +264,14 @@ func (r *resolver) pair(w *wire) {
 			if a.IsSingleIP() {
 				continue
 			}
-			var any, inside bool
+			var same, inside bool
 			for _, b := range other.Addresses {
 				if family(b.Addr()) == family(a.Addr()) && !b.Addr().IsLinkLocalUnicast() {
-					any = true
+					same = true
 					inside = inside || a.Contains(b.Addr())
 				}
 			}
-			if any && !inside && !a.Addr().IsLinkLocalUnicast() {
+			if same && !inside && !a.Addr().IsLinkLocalUnicast() {
 				n := w.n
 				if len(w.fixed[side]) == len(e.Addresses) {
 					n = w.fixed[side][i].n
