@@ -31,6 +31,13 @@
 // Control groups, /tmp and the users are the machine's. Lab names must be unique there: take
 // them from [LabName], or name others to [IsolateLabs] and run the test on its own.
 //
+// # Threads
+//
+// The main thread cannot end: a goroutine that locks itself to a thread and leaves its
+// namespace must not be on it, or the thread stays there and the leak check says so. Tests that do this have
+//
+//	func init() { runtime.LockOSThread() }
+//
 // # Descriptors
 //
 // The Go runtime opens an epoll descriptor on first use; Isolate makes it do so before it looks.

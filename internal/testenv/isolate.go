@@ -55,7 +55,9 @@ func runIsolated(t *testing.T, token string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Env = append(os.Environ(), envRole+"="+roleSupervise, envToken+"="+token)
+	cmd.Env = append(os.Environ(), envRole+"="+roleSupervise, envToken+"="+token,
+		// With the race detector each process would sleep for a second at its end.
+		"GORACE=atexit_sleep_ms=0 "+os.Getenv("GORACE"))
 	var out bytes.Buffer
 	cmd.Stdout = io.MultiWriter(&out, t.Output())
 	cmd.Stderr = cmd.Stdout
