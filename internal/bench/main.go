@@ -131,6 +131,7 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 	if err := printMachine(out); err != nil {
 		return err
 	}
+	var failed error
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, options, string) (table, error)
@@ -142,15 +143,18 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 		if !slices.Contains(o.only, part.name) {
 			continue
 		}
-		t, err := part.run(ctx, o, dir)
-		if err != nil {
-			return fmt.Errorf("measure %s: %w", part.name, err)
+		t, measureErr := part.run(ctx, o, dir)
+		// What was measured before a failure is worth showing.
+		if len(t.rows) > 0 {
+			if _, err := io.WriteString(out, "\n"+t.markdown()); err != nil {
+				return err
+			}
 		}
-		if _, err := io.WriteString(out, "\n"+t.markdown()); err != nil {
-			return err
+		if measureErr != nil {
+			failed = errors.Join(failed, fmt.Errorf("measure %s: %w", part.name, measureErr))
 		}
 	}
-	return nil
+	return failed
 }
 
 // printMachine says what the numbers were measured on.

@@ -36,7 +36,7 @@ func measureStars(ctx context.Context, o options, dir string) (table, error) {
 	for _, n := range o.sizes {
 		ups, downs, err := rounds(ctx, o, entries, n)
 		if err != nil {
-			return table{}, err
+			return t, err
 		}
 		var base, baseDown time.Duration
 		for i, e := range entries {
