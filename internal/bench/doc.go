@@ -1,8 +1,9 @@
 // Command bench measures nsnet beside others on the same machine, in one run, and prints
 // Markdown tables of medians and ratios. make bench builds nsnet and runs it; it needs root.
 //
-// Three parts: stars of idle nodes on one bridge, up and down, against Mininet and against a
-// shell script of ip commands that does the wiring without containers; exec against ip netns
+// Three parts: stars of idle nodes on one bridge, up and down, against Mininet, against a
+// shell script of ip commands that does the wiring without containers, and against containers
+// made without care for what grows with their number; exec against ip netns
 // exec; the private memory of nsnet's processes.
 //
 // # What is timed

@@ -26,6 +26,7 @@ const envRole = "NSNET_BENCH_ROLE"
 const (
 	roleSupervise = "supervise"
 	roleMeasure   = "measure"
+	roleNaive     = "naive" // a node of the naive star
 )
 
 // Parts of the benchmark.
@@ -57,6 +58,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (int, error) {
+	if os.Getenv(envRole) == roleNaive {
+		return 0, naiveNode()
+	}
 	o, err := parseOptions(args)
 	if err != nil {
 		return 2, err
@@ -90,7 +94,7 @@ func parseOptions(args []string) (options, error) {
 	only := f.String("only", "up,exec,mem", "the `parts` to run, separated by commas")
 	sizes := f.String("sizes", "10,100,1000", "`nodes` of the stars, separated by commas")
 	f.IntVar(&o.runs, "runs", 3, "rounds of up and down, the median of which counts")
-	f.BoolVar(&o.peers, "peers", true, "measure Mininet and the ip script, too")
+	f.BoolVar(&o.peers, "peers", true, "measure Mininet, the ip script and naive containers, too")
 	f.IntVar(&o.pairs, "pairs", 50, "pairs of nodes of each star that must reach each other by ping")
 	if err := f.Parse(args); err != nil {
 		return options{}, err

@@ -70,7 +70,9 @@ func contenders(o options, dir string) []entry {
 	} else {
 		fmt.Fprintln(os.Stderr, "bench: Mininet or brctl is missing; scripts/setup-test.sh installs them")
 	}
-	return append(entries, entry{name: "ip script", competitor: &ipScript{dir: dir}})
+	return append(entries,
+		entry{name: "ip script", competitor: &ipScript{dir: dir}},
+		entry{name: "naive containers", competitor: &naive{dir: dir}})
 }
 
 // rounds lets the competitors take turns, and checks each star's connectivity in the first round.
