@@ -11,8 +11,10 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
-// Create is the request that makes bridge b, with this index, in the fabric. The bridge is
-// up, has no forward delay, and keeps its MAC whatever ports come and go. RTM_NEWLINK.
+// Create is the request that makes bridge b, with this index, in the fabric. It keeps its
+// MAC whatever ports come and go. It is down: each port that joins or gets a carrier while
+// its bridge is up has the bridge look at all others, a cost with the square of the lab.
+// RTM_NEWLINK.
 func Create(b *topology.Bridge, index int) (rtnl.Request, error) {
 	label := "create bridge " + b.Name
 	mac, err := net.ParseMAC(b.MAC)
@@ -22,7 +24,6 @@ func Create(b *topology.Bridge, index int) (rtnl.Request, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(index)
-	msg.Flags, msg.Change = unix.IFF_UP, unix.IFF_UP
 	req.AddData(msg)
 	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(b.Name)))
 	req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, mac))

@@ -121,11 +121,11 @@ func (w *world) forward() {
 
 // seenFrom sends a datagram to another namespace's .2 and returns the sender's address as it
 // is seen there, or none when nothing arrives.
-func (w *world) seenFrom(from, to netns.NsHandle, net_ netip.Prefix) netip.Addr {
+func (w *world) seenFrom(from, to netns.NsHandle, subnet netip.Prefix) netip.Addr {
 	w.t.Helper()
 	var server *net.UDPConn
 	var err error
-	dst := netip.AddrPortFrom(net_.Addr().Next().Next(), 7777)
+	dst := netip.AddrPortFrom(subnet.Addr().Next().Next(), 7777)
 	w.in(to, func() { server, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(dst)) })
 	must(w.t, err)
 	defer server.Close()

@@ -295,12 +295,12 @@ func seccompChild() error {
 		{"getppid", call(unix.SYS_GETPPID), nil},
 	} {
 		if !errors.Is(tc.err, tc.want) {
-			return fmt.Errorf("%s: %v, want %v", tc.name, tc.err, tc.want)
+			return fmt.Errorf("%s: %w, want %w", tc.name, tc.err, tc.want)
 		}
 	}
 	out, err := exec.Command("/bin/sh", "-c", "echo ran | cat").CombinedOutput()
 	if err != nil || string(out) != "ran\n" {
-		return fmt.Errorf("run a pipeline: %q, %v", out, err)
+		return fmt.Errorf("run a pipeline: %q, %w", out, err)
 	}
 	return nil
 }

@@ -103,6 +103,10 @@ func (b *builder) checkExternal(k *topology.Link) error {
 	return nil
 }
 
+// unlikelyIndex is added to the interface index of a lab's end whose other end is the
+// host's, which the kernel numbers, so that the two differ. See labinit.Indexes.
+const unlikelyIndex = 1 << 20
+
 // legs plugs the bridges that have a host address into the host, and sets up what
 // translates and forwards their packets.
 func (b *builder) legs() error {
@@ -116,7 +120,7 @@ func (b *builder) legs() error {
 		name := bridge.LegName(b.lab.Name, t.Name)
 		r, err := veth.Create(
 			veth.End{Name: name, MAC: t.HostMAC, MTU: t.MTU, Alias: "nsnet:" + b.lab.Name + ":" + t.Name},
-			veth.End{Name: labinit.LegPort(i), MTU: t.MTU, Netns: b.fabric},
+			veth.End{Name: labinit.LegPort(i), Index: unlikelyIndex + i, MTU: t.MTU, Netns: b.fabric},
 			"create the host's leg "+name)
 		if err != nil {
 			return &Error{Op: "create the host's leg of bridge", Object: t.Name, Err: err}
@@ -258,7 +262,7 @@ func (b *builder) external() error {
 		r, err := veth.Create(
 			veth.End{Name: bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface), MTU: k.A.MTU, Master: index[k.B.Bridge], Up: true,
 				Alias: "nsnet:" + b.lab.Name + ":" + k.A.Node + ":" + k.A.Interface},
-			veth.End{Name: k.A.Interface, Index: at[i][0], MAC: k.A.MAC, MTU: k.A.MTU, Netns: ns},
+			veth.End{Name: k.A.Interface, Index: unlikelyIndex + at[i][0], MAC: k.A.MAC, MTU: k.A.MTU, Netns: ns},
 			"plug "+k.A.Node+":"+k.A.Interface+" into the host's bridge "+k.B.Bridge)
 		if err != nil {
 			return &Error{Node: k.A.Node, Op: "create link", Err: err}

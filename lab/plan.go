@@ -15,7 +15,7 @@ import (
 // Plan says what Up would do, changing nothing: everything for a lab that is not up,
 // nothing for one that is up with the same content. One that is up with other content is
 // ErrConflict, as it is for Up.
-func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
+func Plan(_ context.Context, l *topology.Lab) ([]Action, error) {
 	if needRoot() == nil {
 		dir := dirOf(l.Name)
 		if live, _ := alive(dir); live {

@@ -55,7 +55,7 @@ func nodeStates(name string) ([]proto.NodeState, error) {
 }
 
 // Inspect tells all of one lab. A lab whose init is gone is StateDead.
-func Inspect(ctx context.Context, name string) (*Status, error) {
+func Inspect(_ context.Context, name string) (*Status, error) {
 	if err := needRoot(); err != nil {
 		return nil, err
 	}
@@ -188,7 +188,7 @@ func size(n int64) string {
 }
 
 // Find turns "LAB/NODE", or "NODE" where one running lab has it, into both names.
-func Find(ctx context.Context, ref string) (labName, node string, err error) {
+func Find(_ context.Context, ref string) (labName, node string, err error) {
 	if err := needRoot(); err != nil {
 		return "", "", err
 	}

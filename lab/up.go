@@ -121,9 +121,9 @@ func (b *builder) wrap(ctx context.Context, err error) error {
 		return &Error{Lab: b.lab.Name, Err: context.Cause(ctx), Remedy: "nothing is left of it"}
 	}
 	var e *Error
-	if errors.As(err, &e) && err == error(e) {
+	if errors.As(err, &e) {
 		e.Lab = b.lab.Name
-		return e
+		return err
 	}
 	return &Error{Lab: b.lab.Name, Err: err}
 }

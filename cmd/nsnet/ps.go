@@ -146,7 +146,7 @@ func stateText(n lab.NodeStatus) string {
 
 // colorState gives a state the colour of how much it deserves attention.
 func colorState(state string) string {
-	code := ""
+	var code string
 	switch {
 	case state == lab.StateRunning:
 		code = "32"

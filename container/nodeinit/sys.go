@@ -86,7 +86,7 @@ type capHeader struct {
 	pid     int32
 }
 
-type capData struct{ effective, permitted, inheritable uint32 }
+type capData struct{ effective, permitted, _ uint32 } // the last is inheritable: never set
 
 // setEffective sets the calling thread's effective capabilities and leaves the permitted.
 func setEffective(mask uint64) syscall.Errno {

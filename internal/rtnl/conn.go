@@ -19,9 +19,10 @@ const batch = 64
 
 // Conn is a rtnetlink socket in one network namespace. It is not for concurrent use.
 type Conn struct {
-	fd  int
-	seq uint32
-	buf []byte
+	fd     int
+	events int // socket of the multicast groups, -1 without; apart, as a flood of events loses answers
+	seq    uint32
+	buf    []byte
 }
 
 // Request is a message with the words for it in an error.
@@ -49,9 +50,11 @@ func (e *Error) Unwrap() error { return e.Errno }
 // Dial opens a socket in the network namespace ns, the caller's own when nil, and joins
 // the multicast groups (unix.RTNLGRP_LINK ...). setns(2), netlink(7).
 func Dial(ns *os.File, groups ...int) (*Conn, error) {
-	fd := -1
+	c := &Conn{fd: -1, events: -1, buf: make([]byte, 64<<10)}
 	open := func() (err error) {
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+		if c.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE); err == nil && len(groups) > 0 {
+			c.events, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+		}
 		return err
 	}
 	var err error
@@ -61,9 +64,9 @@ func Dial(ns *os.File, groups ...int) (*Conn, error) {
 		err = In(ns, open)
 	}
 	if err != nil {
+		c.Close()
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
-	c := &Conn{fd: fd, buf: make([]byte, 64<<10)}
 	if err := c.setup(groups); err != nil {
 		c.Close()
 		return nil, fmt.Errorf("set up a netlink socket: %w", err)
@@ -78,10 +81,14 @@ func (c *Conn) setup(groups []int) error {
 	// Both are for better errors; kernels from 4.12 on have them.
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
 	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
+	if c.events < 0 {
+		return nil
+	}
+	if err := unix.Bind(c.events, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return err
+	}
 	for _, g := range groups {
-		// A lab of a thousand ports sends some megabytes of events at once.
-		_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
-		if err := unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
+		if err := unix.SetsockoptInt(c.events, unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, g); err != nil {
 			return err
 		}
 	}
@@ -113,8 +120,14 @@ func In(ns *os.File, f func() error) error {
 	return <-done
 }
 
-// Close closes the socket.
-func (c *Conn) Close() { _ = unix.Close(c.fd) }
+// Close closes the sockets.
+func (c *Conn) Close() {
+	for _, fd := range []int{c.fd, c.events} {
+		if fd >= 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
 
 // Do sends requests in order and waits for the answers to all. It returns the first
 // refusal as *Error.
@@ -275,10 +288,10 @@ func (c *Conn) Dump(req *nl.NetlinkRequest, reset func(), each func([]byte) erro
 	}
 }
 
-// Wait blocks until an event comes or the timeout in milliseconds is over, drops what has
-// come, and tells whether there was any. Lost events count as one.
+// Wait blocks until an event of the groups comes or the timeout in milliseconds is over,
+// drops what has come, and tells whether there was any. Lost events count as one.
 func (c *Conn) Wait(ms int) (bool, error) {
-	p := []unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
+	p := []unix.PollFd{{Fd: int32(c.events), Events: unix.POLLIN}}
 	for {
 		n, err := unix.Poll(p, ms)
 		if errors.Is(err, unix.EINTR) {
@@ -290,7 +303,7 @@ func (c *Conn) Wait(ms int) (bool, error) {
 		break
 	}
 	for {
-		_, _, err := unix.Recvfrom(c.fd, c.buf, unix.MSG_DONTWAIT)
+		_, _, err := unix.Recvfrom(c.events, c.buf, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) {
 			return true, nil
 		}

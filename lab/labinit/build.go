@@ -451,17 +451,40 @@ func linkLocal(mac string) (netip.Prefix, bool) {
 	return netip.PrefixFrom(a, 64), true
 }
 
+// bridgesUp brings the bridges up when all their ports have carriers, so that each decides
+// once about all of its ports, and waits until those forward.
+func (l *labInit) bridgesUp(fabric *os.File, ports []rtnl.Want) error {
+	c, err := rtnl.Dial(fabric, unix.RTNLGRP_LINK)
+	if err != nil {
+		return &buildError{op: "watch the fabric", err: err}
+	}
+	defer c.Close()
+	carriers := slices.Clone(ports)
+	for i := range carriers {
+		carriers[i].Forward = false
+	}
+	var up []rtnl.Request
+	for i := range l.spec.Lab.Bridges {
+		if b := &l.spec.Lab.Bridges[i]; !b.External {
+			up = append(up, rtnl.Up(b.Name, "bring up bridge "+b.Name))
+		}
+	}
+	if err := c.Ready(carriers, readyTimeout); err != nil {
+		return &buildError{op: "wait for the fabric", err: err}
+	}
+	if err := c.Do(up...); err != nil {
+		return &buildError{op: "bring up bridges", err: err}
+	}
+	if err := c.Ready(ports, readyTimeout); err != nil {
+		return &buildError{op: "wait for the fabric", err: err}
+	}
+	return nil
+}
+
 // ready waits until every port forwards and every cable between nodes has a carrier.
 func (l *labInit) ready(fabric *os.File, ports []rtnl.Want) error {
-	if len(ports) > 0 {
-		c, err := rtnl.Dial(fabric, unix.RTNLGRP_LINK)
-		if err != nil {
-			return &buildError{op: "watch the fabric", err: err}
-		}
-		defer c.Close()
-		if err := c.Ready(ports, readyTimeout); err != nil {
-			return &buildError{op: "wait for the fabric", err: err}
-		}
+	if err := l.bridgesUp(fabric, ports); err != nil {
+		return err
 	}
 	for _, n := range l.nodes {
 		var want []rtnl.Want

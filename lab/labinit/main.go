@@ -29,8 +29,8 @@ const EnvValue = "lab"
 // Wanted tells whether this process was started to be a lab init.
 func Wanted() bool { return os.Getenv(nodeinit.EnvKey) == EnvValue && os.Getpid() == 1 }
 
-// Main is the lab init. It returns when the lab is to end; the caller exits, and the
-// kernel takes down all that the lab is made of.
+// Main is the lab init. It returns when it cannot go on; the caller exits, and the kernel
+// takes down all that the lab is made of.
 func Main() int {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE)
 	for fd := SocketFD; fd <= AliveFD; fd++ {
@@ -42,12 +42,10 @@ func Main() int {
 		return 1
 	}
 	l := &labInit{up: up, mounts: map[int]chan mountReply{}, wired: make(chan struct{}), commit: make(chan []int, 1)}
-	if err := l.run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		_ = proto.Send(up, proto.Failed, failure(err))
-		return 1
-	}
-	return 0
+	err = l.run() // returns only when something is wrong: a lab ends by SIGKILL
+	fmt.Fprintln(os.Stderr, err)
+	_ = proto.Send(up, proto.Failed, failure(err))
+	return 1
 }
 
 // buildError says at what a build failed.
