@@ -15,7 +15,7 @@ import (
 // each into an exit code of its own.
 var (
 	ErrNotFound    = errors.New("not found")                     // no such lab or node
-	ErrConflict    = errors.New("already up with other content") // the lab runs with another file, or a name on the host is taken
+	ErrConflict    = errors.New("conflict") // the lab runs with another file, or a name on the host is taken
 	ErrPermission  = errors.New("needs root")                    // the caller may not do this
 	ErrUnsupported = errors.New("not supported by this kernel")  // a kernel feature is missing
 	ErrBusy        = errors.New("locked by another nsnet")       // NoWait was given and the lab's lock is held

@@ -91,7 +91,7 @@ func removeLinks(r *record) error {
 	}
 	var reqs []rtnl.Request
 	for _, l := range links {
-		if slices.Contains(r.Links, l.Name) && strings.HasPrefix(l.Alias, "nsnet:"+r.Name+":") {
+		if slices.Contains(r.Links, l.Name) && strings.HasPrefix(l.Alias, mark(r.Name)) {
 			reqs = append(reqs, rtnl.Delete(l.Name, "delete "+l.Name))
 		}
 	}

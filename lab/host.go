@@ -107,6 +107,10 @@ func (b *builder) checkExternal(k *topology.Link) error {
 // host's, which the kernel numbers, so that the two differ. See labinit.Indexes.
 const unlikelyIndex = 1 << 20
 
+// mark begins the ifalias of every interface of a lab in the host's network namespace. What
+// does not bear it is not touched.
+func mark(lab string) string { return "nsnet:" + lab + ":" }
+
 // legs plugs the bridges that have a host address into the host, and sets up what
 // translates and forwards their packets.
 func (b *builder) legs() error {
@@ -119,13 +123,13 @@ func (b *builder) legs() error {
 		}
 		name := bridge.LegName(b.lab.Name, t.Name)
 		r, err := veth.Create(
-			veth.End{Name: name, MAC: t.HostMAC, MTU: t.MTU, Alias: "nsnet:" + b.lab.Name + ":" + t.Name},
+			veth.End{Name: name, MAC: t.HostMAC, MTU: t.MTU},
 			veth.End{Name: labinit.LegPort(i), Index: unlikelyIndex + i, MTU: t.MTU, Netns: b.fabric},
 			"create the host's leg "+name)
 		if err != nil {
 			return &Error{Op: "create the host's leg of bridge", Object: t.Name, Err: err}
 		}
-		create = append(create, r)
+		create = append(create, r, rtnl.Alias(name, mark(b.lab.Name)+t.Name, "mark the host's leg "+name))
 		leg := bridge.NATLeg{Interface: name}
 		if t.NAT {
 			for _, a := range t.Addresses {
@@ -260,14 +264,14 @@ func (b *builder) external() error {
 		}
 		defer ns.Close()
 		r, err := veth.Create(
-			veth.End{Name: bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface), MTU: k.A.MTU, Master: index[k.B.Bridge], Up: true,
-				Alias: "nsnet:" + b.lab.Name + ":" + k.A.Node + ":" + k.A.Interface},
+			veth.End{Name: bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface), MTU: k.A.MTU, Master: index[k.B.Bridge], Up: true},
 			veth.End{Name: k.A.Interface, Index: unlikelyIndex + at[i][0], MAC: k.A.MAC, MTU: k.A.MTU, Netns: ns},
 			"plug "+k.A.Node+":"+k.A.Interface+" into the host's bridge "+k.B.Bridge)
 		if err != nil {
 			return &Error{Node: k.A.Node, Op: "create link", Err: err}
 		}
-		reqs = append(reqs, r)
+		port := bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface)
+		reqs = append(reqs, r, rtnl.Alias(port, mark(b.lab.Name)+k.A.Node+":"+k.A.Interface, "mark "+port))
 	}
 	if len(reqs) == 0 {
 		return nil

@@ -30,7 +30,7 @@ func Plan(_ context.Context, l *topology.Lab) ([]Action, error) {
 			if sum := sha256.Sum256(content); r.Digest == hex.EncodeToString(sum[:]) {
 				return nil, nil
 			}
-			return nil, &Error{Lab: l.Name, Err: ErrConflict, Remedy: fmt.Sprintf("it was made from %s; take it down first", r.File)}
+			return nil, &Error{Lab: l.Name, Err: fmt.Errorf("%w: it is up with other content", ErrConflict), Remedy: fmt.Sprintf("it was made from %s; take it down first", r.File)}
 		}
 	}
 	return actions(l), nil

@@ -47,7 +47,7 @@ func Up(ctx context.Context, o UpOptions) (UpResult, error) {
 	}
 	if running != nil {
 		if running.Digest != digest {
-			return res, &Error{Lab: o.Lab.Name, Err: ErrConflict, Remedy: fmt.Sprintf("it was made from %s; take it down first, or give this one another name with --name", running.File)}
+			return res, &Error{Lab: o.Lab.Name, Err: fmt.Errorf("%w: it is up with other content", ErrConflict), Remedy: fmt.Sprintf("it was made from %s; take it down first, or give this one another name with --name", running.File)}
 		}
 		res.Elapsed = time.Since(start)
 		return res, nil

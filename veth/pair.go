@@ -20,7 +20,6 @@ type End struct {
 	Netns  *os.File // nil: the namespace of the socket that the request is sent on
 	Master int      // index of a bridge in the end's namespace; first end only
 	Up     bool     // first end only
-	Alias  string   // ifalias; first end only
 }
 
 // Create is the request that makes a pair. RTM_NEWLINK with VETH_INFO_PEER.
@@ -72,9 +71,6 @@ func (e *End) attributes() ([]*nl.RtAttr, error) {
 	}
 	if e.Netns != nil {
 		l = append(l, nl.NewRtAttr(unix.IFLA_NET_NS_FD, nl.Uint32Attr(uint32(e.Netns.Fd()))))
-	}
-	if e.Alias != "" {
-		l = append(l, nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(e.Alias)))
 	}
 	return l, nil
 }

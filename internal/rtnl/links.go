@@ -98,6 +98,16 @@ func Up(name, label string) Request {
 	return Request{req, label}
 }
 
+// Alias marks an interface, by name. The kernel takes no ifalias in the message that makes
+// an interface, only in one that changes it.
+func Alias(name, alias, label string) Request {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
+	return Request{req, label}
+}
+
 // SetMaster makes an interface, by name, a port of the bridge with index master, and
 // brings it up.
 func SetMaster(name string, master int, label string) Request {
