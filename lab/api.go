@@ -14,12 +14,12 @@ import (
 // Kinds of failure that a caller may tell apart with errors.Is. The command line turns
 // each into an exit code of its own.
 var (
-	ErrNotFound    = errors.New("not found")                     // no such lab or node
-	ErrConflict    = errors.New("conflict") // the lab runs with another file, or a name on the host is taken
-	ErrPermission  = errors.New("needs root")                    // the caller may not do this
-	ErrUnsupported = errors.New("not supported by this kernel")  // a kernel feature is missing
-	ErrBusy        = errors.New("locked by another nsnet")       // NoWait was given and the lab's lock is held
-	ErrNotRunning  = errors.New("not running")                   // the lab's record is there, its processes are gone
+	ErrNotFound    = errors.New("not found")                    // no such lab or node
+	ErrConflict    = errors.New("conflict")                     // the lab runs with another file, or a name on the host is taken
+	ErrPermission  = errors.New("needs root")                   // the caller may not do this
+	ErrUnsupported = errors.New("not supported by this kernel") // a kernel feature is missing
+	ErrBusy        = errors.New("locked by another nsnet")      // NoWait was given and the lab's lock is held
+	ErrNotRunning  = errors.New("not running")                  // the lab's record is there, its processes are gone
 )
 
 // Error is what every function of this package returns: what was being done, to what,
