@@ -16,6 +16,7 @@ const (
 	Work    = "/n"     // empty directory: each node's own tmpfs goes here
 	Devices = "/devs"  // device nodes, made by the host's root
 	Empty   = "/empty" // empty read-only directory, for masks
+	root    = Work + "/root"
 )
 
 // DefaultPath is the PATH of a node's commands unless its env says otherwise.
@@ -30,13 +31,13 @@ const (
 
 // Setup is what a boot program needs to know besides the node.
 type Setup struct {
-	Caps    uint64   // capabilities the node keeps
-	Filter  []byte   // seccomp program; empty: none
-	Masks   []string // those of MaskedPaths that exist here, relative
-	Resolv  []byte   // resolv.conf; nil: the image's own stays
-	Hosts   []byte   // the node's own /etc/hosts; nil: the common layer's
-	IPv6    bool     // the kernel has IPv6
-	MaxSize string   // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
+	Caps    uint64      // capabilities the node keeps
+	Filter  []byte      // seccomp program; empty: none
+	Masks   []string    // those of MaskedPaths that exist here, relative
+	Sysctls [][2]string // those of DefaultSysctls that a new network namespace has not
+	Resolv  []byte      // resolv.conf; nil: the image's own stays
+	Hosts   []byte      // the node's own /etc/hosts; nil: the common layer's
+	MaxSize string      // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
 }
 
 // MaskedPaths are files of proc and sysfs that tell of the host and not of the node.
@@ -55,8 +56,8 @@ func BootProgram(n *topology.Node, s Setup) []wire.Step {
 	p.kernelFiles(n, s)
 	p.add(wire.OpEnter, "enter the root filesystem", nil, flag(needsPivot(n, s)))
 	p.add(wire.OpHostname, "set the hostname "+n.Hostname, []string{n.Hostname})
-	p.files(n, s)
-	p.sysctls(n, s.IPv6)
+	p.tmpfs(n)
+	p.sysctls(n, s.Sysctls)
 	p.add(wire.OpCgroupNS, "create the cgroup namespace", nil)
 	if len(n.Command) > 0 {
 		p.add(wire.OpFindCommand, "find the command", []string{n.Command[0], path(n.Env)})
@@ -92,8 +93,10 @@ func (p *program) mkdir(path string, mode uint64) {
 	p.add(wire.OpMkdir, "create "+path, []string{path}, mode)
 }
 
-func (p *program) mountIn(source, path, kind string, flags uint64, data string) {
-	p.add(wire.OpMountIn, "mount /"+path, []string{source, path, kind, data}, flags)
+// mount mounts on a directory or file of the root before it is entered. All of those are
+// the common layer's own, so no image decides where such a mount goes.
+func (p *program) mount(source, path, kind string, flags uint64, data string) {
+	p.add(wire.OpMount, "mount /"+path, []string{source, root + "/" + path, kind, data}, flags)
 }
 
 func (p *program) sysctl(key, value string) {
@@ -106,49 +109,78 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		data += ",size=" + s.MaxSize
 	}
 	p.add(wire.OpMount, "mount the writable layer", []string{"nsnet", Work, "tmpfs", data}, unix.MS_NOSUID|unix.MS_NODEV)
-	for _, d := range []string{"common", "image", "upper", "work", "root", "dev", "dev/pts", "dev/mqueue"} {
+	for _, d := range []string{"common", "image", "upper", "upper/etc", "work", "root"} {
 		p.mkdir(Work+"/"+d, 0o755)
 	}
 	p.mkdir(Work+"/shm", 0o1777)
-	p.mkdir(Work+"/dev/shm", 0o1777)
+	p.files(n, s)
 	p.add(wire.OpAttach, "attach the common layer", []string{Work + "/common"}, MountCommon)
 	p.add(wire.OpAttach, "attach the image", []string{Work + "/image"}, MountImage)
 	image := Work + "/image"
 	if n.Image.Kind == topology.ImageHost && !n.Privileged {
 		p.mkdir(Work+"/weak", 0o755)
-		p.mkdir(Work+"/none", 0o755)
-		p.add(wire.OpOverlayWeak, "mount the host's root", []string{Work + "/weak", "lowerdir=" + image + ":" + Work + "/none,userxattr"})
+		p.add(wire.OpOverlayWeak, "mount the host's root", []string{Work + "/weak", "lowerdir=" + image + ":" + Empty + ",userxattr"})
 		image = Work + "/weak"
 	}
-	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", Work + "/root", "overlay",
+	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", root, "overlay",
 		fmt.Sprintf("lowerdir=%s/common:%s,upperdir=%s/upper,workdir=%s/work,userxattr", Work, image, Work, Work)}, 0)
-	p.add(wire.OpRoot, "open the root filesystem", []string{Work + "/root"})
+	p.add(wire.OpRoot, "open the root filesystem", []string{root})
+}
+
+// files writes the node's own files straight into its upper layer, where they hide the
+// image's whatever those are.
+func (p *program) files(n *topology.Node, s Setup) {
+	write := func(path string, content []byte) {
+		p.add(wire.OpWrite, "write /"+path, []string{Work + "/upper/" + path, string(content)}, 0o644)
+	}
+	write("etc/hostname", []byte(n.Hostname+"\n"))
+	if s.Hosts != nil {
+		write("etc/hosts", s.Hosts)
+	}
+	if s.Resolv != nil {
+		write("etc/resolv.conf", s.Resolv)
+	}
+	if hasTun(n) {
+		p.mkdir(Work+"/upper/dev", 0o755)
+		p.mkdir(Work+"/upper/dev/net", 0o755)
+		write("dev/net/tun", nil)
+	}
+}
+
+func hasTun(n *topology.Node) bool { return n.Tun || n.Privileged }
+
+// DeviceNodes are the device nodes of every node; net/tun comes on request.
+func DeviceNodes() []string { return []string{"null", "zero", "full", "random", "urandom", "tty"} }
+
+// CommonDirs are the directories that a common layer needs for the mounts of every node,
+// parents first, and whether each hides what the image has there.
+func CommonDirs() map[string]bool {
+	return map[string]bool{"dev": true, "proc": true, "sys": true, "etc": false, "dev/pts": false, "dev/shm": false, "dev/mqueue": false}
+}
+
+// CommonLinks are the symbolic links of a common layer, by name.
+func CommonLinks() map[string]string {
+	return map[string]string{"dev/fd": "/proc/self/fd", "dev/stdin": "/proc/self/fd/0", "dev/stdout": "/proc/self/fd/1",
+		"dev/stderr": "/proc/self/fd/2", "dev/ptmx": "pts/ptmx"}
 }
 
 func (p *program) devices(n *topology.Node) {
-	const dev = Work + "/dev"
-	for _, l := range [][2]string{{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
-		{"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"}} {
-		p.add(wire.OpSymlink, "create /dev/"+l[1], []string{l[0], dev + "/" + l[1]})
-	}
-	nodes := []string{"null", "zero", "full", "random", "urandom", "tty"}
-	if n.Tun || n.Privileged {
-		p.mkdir(dev+"/net", 0o755)
+	nodes := DeviceNodes()
+	if hasTun(n) {
 		nodes = append(nodes, "net/tun")
 	}
-	p.mountIn(dev, "dev", "", unix.MS_BIND, "")
 	for _, d := range nodes {
-		p.add(wire.OpLink, "create /dev/"+d, []string{Devices + "/" + d, Work + "/root/dev/" + d})
+		p.mount(Devices+"/"+d, "dev/"+d, "", unix.MS_BIND, "")
 	}
-	p.mountIn("devpts", "dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
-	p.mountIn("mqueue", "dev/mqueue", "mqueue", unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "")
-	p.mountIn(Work+"/shm", "dev/shm", "", unix.MS_BIND, "")
+	p.mount("devpts", "dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+	p.mount("mqueue", "dev/mqueue", "mqueue", unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "")
+	p.mount(Work+"/shm", "dev/shm", "", unix.MS_BIND, "")
 }
 
 func (p *program) kernelFiles(n *topology.Node, s Setup) {
 	const flags = unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV
-	p.mountIn("proc", "proc", "proc", flags, "")
-	p.mountIn("sysfs", "sys", "sysfs", flags, "")
+	p.mount("proc", "proc", "proc", flags, "")
+	p.mount("sysfs", "sys", "sysfs", flags, "")
 	if n.Privileged {
 		return
 	}
@@ -157,7 +189,7 @@ func (p *program) kernelFiles(n *topology.Node, s Setup) {
 		if maskedDir(m) {
 			source = Empty
 		}
-		p.add(wire.OpMaskIn, "mask /"+m, []string{source, m})
+		p.add(wire.OpMount, "mask /"+m, []string{source, root + "/" + m}, unix.MS_BIND)
 	}
 }
 
@@ -170,17 +202,7 @@ func maskedDir(m string) bool {
 	return strings.HasPrefix(m, "sys/")
 }
 
-func (p *program) files(n *topology.Node, s Setup) {
-	write := func(path string, content []byte) {
-		p.add(wire.OpWriteIn, "write "+path, []string{path, string(content)}, 0o644)
-	}
-	write("/etc/hostname", []byte(n.Hostname+"\n"))
-	if s.Hosts != nil {
-		write("/etc/hosts", s.Hosts)
-	}
-	if s.Resolv != nil {
-		write("/etc/resolv.conf", s.Resolv)
-	}
+func (p *program) tmpfs(n *topology.Node) {
 	for _, t := range n.Tmpfs {
 		data := fmt.Sprintf("mode=%o", t.Mode)
 		if t.Size > 0 {
@@ -202,28 +224,28 @@ func Binds(steps []wire.Step, n *topology.Node, dirs []bool) []wire.Step {
 	return slices.Insert(slices.Clone(steps), at, add...)
 }
 
-// sysctls sets what a new network namespace would otherwise copy from the host, then what
-// the file says.
-func (p *program) sysctls(n *topology.Node, ipv6 bool) {
-	for _, kv := range [][2]string{
+// DefaultSysctls are the sysctls of a node before the file's own. A new network namespace
+// copies some of them from the host, so each is set where it is not so already.
+func DefaultSysctls() [][2]string {
+	return [][2]string{
 		{"net.ipv4.ip_forward", "0"},
 		{"net.ipv4.conf.all.rp_filter", "0"},
 		{"net.ipv4.conf.default.rp_filter", "0"},
 		{"net.ipv4.ip_unprivileged_port_start", "0"},
+		{"net.ipv4.ping_group_range", "0\t65535"}, // ids outside the node's map are refused here
 		{"net.ipv6.conf.all.forwarding", "0"},
 		// No duplicate detection, router solicitation or automatic link-local address: what
 		// the file says is there at once, and a thousand ports do not flood each other.
 		{"net.ipv6.conf.default.accept_dad", "0"},
 		{"net.ipv6.conf.default.accept_ra", "0"},
 		{"net.ipv6.conf.default.addr_gen_mode", "1"},
-	} {
-		if ipv6 || !strings.HasPrefix(kv[0], "net.ipv6.") {
-			p.sysctl(kv[0], kv[1])
-		}
 	}
-	if !n.Privileged {
-		// Group ids outside the node's map are refused here.
-		p.sysctl("net.ipv4.ping_group_range", "0 65535")
+}
+
+// sysctls sets the defaults that are not so already, then what the file says.
+func (p *program) sysctls(n *topology.Node, defaults [][2]string) {
+	for _, kv := range defaults {
+		p.sysctl(kv[0], kv[1])
 	}
 	for _, k := range sortedKeys(n.Sysctls) {
 		if !perInterface(k) {

@@ -56,7 +56,7 @@ func Spawn(exe *os.File, name string, base uint32, privileged bool) (*Process, e
 	var pidfd int
 	attr := &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   []string{nodeinit.EnvKey + "=node", "GOMAXPROCS=2", "GODEBUG=madvdontneed=1"},
+		Env:   []string{nodeinit.EnvKey + "=node", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"},
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET,

@@ -3,12 +3,15 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
@@ -75,7 +78,7 @@ func (m *mounter) prepare(l *topology.Lab) error {
 					return fmt.Errorf("prepare the host's image: %w", err)
 				}
 			}
-			if err := os.MkdirAll(filepath.Join(dir, "etc"), 0o755); err != nil {
+			if err := mountPoints(dir); err != nil {
 				return err
 			}
 			if err := os.WriteFile(filepath.Join(dir, "etc/hosts"), hosts, 0o644); err != nil {
@@ -84,6 +87,38 @@ func (m *mounter) prepare(l *topology.Lab) error {
 		}
 		return nil
 	})
+}
+
+// mountPoints makes in a common layer what every node mounts its devices and the kernel's
+// file systems on. They hide what an image has there, so that none is a symbolic link.
+func mountPoints(dir string) error {
+	dirs := container.CommonDirs()
+	for _, d := range slices.Sorted(maps.Keys(dirs)) {
+		path := filepath.Join(dir, d)
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			return err
+		}
+		if !dirs[d] {
+			continue
+		}
+		if err := unix.Setxattr(path, "user.overlay.opaque", []byte("y"), 0); err != nil {
+			if errors.Is(err, unix.EOPNOTSUPP) {
+				err = fmt.Errorf("%w: extended attributes of users on tmpfs (Linux 6.6)", ErrUnsupported)
+			}
+			return err
+		}
+	}
+	for name, target := range container.CommonLinks() {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	for _, d := range container.DeviceNodes() {
+		if err := os.WriteFile(filepath.Join(dir, "dev", d), nil, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func usesImage(l *topology.Lab, k topology.ImageKind) bool {

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"syscall"
@@ -59,6 +60,10 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 		attr.Sys.UidMappings, attr.Sys.GidMappings = ids, ids
 		attr.Sys.GidMappingsEnableSetgroups = true
 		attr.Sys.Credential = &syscall.Credential{}
+	}
+	// Whatever this process was started with, no descriptor but the given ones goes on.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return nil, &Error{Op: "start the lab: keep descriptors back", Err: err}
 	}
 	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: lab " + name}, attr)
 	if err != nil {

@@ -227,8 +227,6 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 			s.Masks = append(s.Masks, m)
 		}
 	}
-	_, err := os.Stat("/proc/sys/net/ipv6")
-	s.IPv6 = err == nil
 	return s, nil
 }
 

@@ -3,6 +3,7 @@ package nodeinit
 import (
 	"sync"
 	"syscall"
+	"unsafe"
 
 	"github.com/nsnet/nsnet/container/wire"
 )
@@ -44,6 +45,9 @@ type request struct {
 
 func run() int {
 	syscall.Umask(0)
+	syscall.CloseOnExec(Socket) // no command of the node may speak with the lab init
+	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'n', 'o', 'd', 'e'} // else the number of a descriptor
+	_, _ = prctl(prSetName, uintptr(unsafe.Pointer(&name)), 0)
 	s := &state{procs: map[int]*process{}, requests: make(chan request), children: make(chan struct{}, 1), root: -1}
 	sig, err := forwardedSignals()
 	if err != 0 {

@@ -60,8 +60,6 @@ func (s *state) step(st *wire.Step, fds []int) failure {
 		if err := syscall.Mkdir(st.T(0), uint32(st.N(0))); err != nil && err != syscall.EEXIST {
 			return failErr(err, st.T(0))
 		}
-	case wire.OpSymlink:
-		return failErr(syscall.Symlink(st.T(0), st.T(1)), st.T(1))
 	case wire.OpMount:
 		return failErr(syscall.Mount(st.T(0), st.T(1), st.T(2), uintptr(st.N(0)), st.T(3)), st.T(1))
 	case wire.OpAttach:
@@ -72,25 +70,14 @@ func (s *state) step(st *wire.Step, fds []int) failure {
 		fd, err := syscall.Open(st.T(0), oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 		s.root = fd
 		return failErr(err, st.T(0))
-	case wire.OpMountIn:
-		return s.mountIn(st)
-	case wire.OpMaskIn:
-		return s.maskIn(st.T(0), st.T(1))
-	case wire.OpLink:
-		fd, err := syscall.Open(st.T(1), syscall.O_CREAT|syscall.O_EXCL|syscall.O_RDONLY|syscall.O_CLOEXEC, 0o666)
-		if err != nil {
-			return failErr(err, st.T(1))
-		}
-		_ = syscall.Close(fd)
-		return failErr(syscall.Mount(st.T(0), st.T(1), "", syscall.MS_BIND, ""), st.T(1))
 	case wire.OpEnter:
 		return s.enter(st.N(0) == 1)
 	case wire.OpAttachIn:
 		return s.attachIn(int(st.N(0)), fds, st.T(0), st.N(1) == 1)
 	case wire.OpTmpfsIn:
 		return s.tmpfsIn(st.T(0), st.T(1))
-	case wire.OpWriteIn:
-		return s.writeIn(st.T(0), uint32(st.N(0)), st.T(1))
+	case wire.OpWrite:
+		return write(st.T(0), uint32(st.N(0)), st.T(1))
 	case wire.OpHostname:
 		return failErr(syscall.Sethostname([]byte(st.T(0))), st.T(0))
 	case wire.OpSysctl:
@@ -145,48 +132,6 @@ func overlayWeak(path, data string) failure {
 		return fail(e, "capset")
 	}
 	return f
-}
-
-// mountIn mounts on a directory of the root. A symbolic link there, or anything that is no
-// directory, is refused: an image could have put it there to move a mount elsewhere.
-func (s *state) mountIn(st *wire.Step) failure {
-	path := st.T(1)
-	fd, e := openIn(s.root, path, oPath|syscall.O_DIRECTORY, 0, resolveInRoot|resolveNoSymlinks)
-	if e == syscall.ENOENT {
-		if f := s.makeDirs(path, 0o755); f != ok {
-			return f
-		}
-		fd, e = openIn(s.root, path, oPath|syscall.O_DIRECTORY, 0, resolveInRoot|resolveNoSymlinks)
-	}
-	if e != 0 {
-		return fail(e, path+" is not an ordinary directory")
-	}
-	defer syscall.Close(fd)
-	source := st.T(0)
-	if err := syscall.Fchdir(fd); err != nil {
-		return failErr(err, path)
-	}
-	flags := uintptr(st.N(0))
-	err := syscall.Mount(source, ".", st.T(2), flags, st.T(3))
-	_ = syscall.Chdir("/")
-	return failErr(err, path)
-}
-
-func (s *state) maskIn(source, path string) failure {
-	fd, e := openIn(s.root, path, oPath, 0, resolveInRoot|resolveNoSymlinks)
-	if e == syscall.ENOENT {
-		return ok
-	}
-	if e != 0 {
-		return fail(e, path)
-	}
-	defer syscall.Close(fd)
-	tree, e := openTree(source)
-	if e != 0 {
-		return fail(e, source)
-	}
-	defer syscall.Close(tree)
-	return fail(moveMount(tree, fd), path)
 }
 
 // enter makes the root "/". Moving the mount on top of the lab's tiny root leaves nothing
@@ -330,22 +275,8 @@ func split(path string) (parent, name string) {
 	return "/", path
 }
 
-// writeIn makes a file anew. What was there, a symbolic link above all, is removed first:
-// /etc/resolv.conf often points into a directory that the node has not.
-func (s *state) writeIn(path string, mode uint32, content string) failure {
-	parent, name := split(path)
-	if f := s.makeDirs(parent, 0o755); f != ok {
-		return f
-	}
-	dir, e := openIn(s.root, parent, oPath|syscall.O_DIRECTORY, 0, resolveInRoot)
-	if e != 0 {
-		return fail(e, parent)
-	}
-	defer syscall.Close(dir)
-	if err := syscall.Unlinkat(dir, name); err != nil && err != syscall.ENOENT {
-		return failErr(err, path)
-	}
-	fd, err := syscall.Openat(dir, name, syscall.O_CREAT|syscall.O_EXCL|syscall.O_WRONLY|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, mode)
+func write(path string, mode uint32, content string) failure {
+	fd, err := syscall.Open(path, syscall.O_CREAT|syscall.O_EXCL|syscall.O_WRONLY|syscall.O_CLOEXEC|syscall.O_NOFOLLOW, mode)
 	if err != nil {
 		return failErr(err, path)
 	}

@@ -8,11 +8,9 @@ import (
 // Constants of the kernel's interface that package syscall has not. Numbers of system
 // calls above 424 are the same on every architecture.
 const (
-	sysOpenTree  = 428
 	sysMoveMount = 429
 	sysOpenat2   = 437
 
-	openTreeClone      = 1
 	atEmptyPath        = 0x1000
 	atRecursive        = 0x8000
 	moveMountFromEmpty = 0x4
@@ -23,6 +21,7 @@ const (
 	resolveNoSymlinks = 0x04
 	resolveInRoot     = 0x10
 
+	prSetName      = 15
 	prCapbsetRead  = 23
 	prCapbsetDrop  = 24
 	prSetNoNewPriv = 38
@@ -67,18 +66,6 @@ func moveMount(fd, at int) syscall.Errno {
 	var empty byte
 	_, _, e := syscall.Syscall6(sysMoveMount, uintptr(fd), uintptr(unsafe.Pointer(&empty)), uintptr(at), uintptr(unsafe.Pointer(&empty)), moveMountFromEmpty|moveMountToEmpty, 0)
 	return e
-}
-
-// openTree makes a detached copy of the mount at path. open_tree(2), Linux 5.2.
-func openTree(path string) (int, syscall.Errno) {
-	p, err := syscall.BytePtrFromString(path)
-	if err != nil {
-		return -1, syscall.EINVAL
-	}
-	const atFdcwd = -100
-	at := atFdcwd
-	fd, _, e := syscall.Syscall(sysOpenTree, uintptr(at), uintptr(unsafe.Pointer(p)), openTreeClone|syscall.O_CLOEXEC)
-	return int(fd), e
 }
 
 type capHeader struct {

@@ -9,18 +9,14 @@ type Op uint64
 // lead out of the node's root.
 const (
 	OpMkdir       Op = iota + 1 // path, mode: a directory; one that exists stays
-	OpSymlink                   // target, path
 	OpMount                     // source, path, type, flags, data
 	OpAttach                    // n, path: attach received mount n at path
 	OpOverlayWeak               // path, data: an overlay whose lookups have no privilege over files
 	OpRoot                      // path: from now on the root is this directory, for In steps
-	OpMountIn                   // source, path, type, flags, data: path is an ordinary directory of the root, made if it is missing
-	OpMaskIn                    // source, path: bind source over path where path exists
-	OpLink                      // source, path: bind a file over a new empty file, both as seen now
 	OpEnter                     // pivot (0 or 1): make the root "/"
 	OpAttachIn                  // n, path, dir (0 or 1): attach received mount n in the root; what is missing is made
 	OpTmpfsIn                   // path, data: a tmpfs in the root; what is missing is made
-	OpWriteIn                   // path, mode, content: a new file in the root, replacing what is there
+	OpWrite                     // path, content, mode: a new file
 	OpHostname                  // name
 	OpSysctl                    // path below /proc/sys, value
 	OpCgroupNS                  // a cgroup namespace rooted where the process is now

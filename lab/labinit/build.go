@@ -41,6 +41,7 @@ type labInit struct {
 	spec      proto.LabSpec
 	exe       *os.File
 	fabric    *rtnl.Conn
+	sysctls   [][2]string // what every node has to set
 	nodes     []*node
 	committed atomic.Bool
 	commit    chan []int
@@ -102,6 +103,7 @@ func (l *labInit) node(name string) *node {
 
 // build makes the lab up to the point where only its commands are missing.
 func (l *labInit) build() error {
+	l.sysctls = unlike(container.DefaultSysctls())
 	if err := quietFabric(); err != nil {
 		return err
 	}
@@ -241,7 +243,7 @@ func (l *labInit) boot(n *node) error {
 		return &buildError{op: "boot", node: n.name, err: fmt.Errorf("%d mounts for %d layers and binds", len(m.fds), layers)}
 	}
 	n.logs = m.fds[layers:]
-	s := container.Setup{Caps: setup.Caps, Masks: l.spec.Masks, Resolv: setup.Resolv, Hosts: setup.Hosts, IPv6: l.spec.IPv6}
+	s := container.Setup{Caps: setup.Caps, Masks: l.spec.Masks, Resolv: setup.Resolv, Hosts: setup.Hosts, Sysctls: l.sysctls}
 	if setup.Filter >= 0 {
 		s.Filter = l.spec.Filters[setup.Filter]
 	}

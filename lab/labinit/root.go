@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -87,4 +88,17 @@ func quietFabric() error {
 		}
 	}
 	return nil
+}
+
+// unlike returns those of sysctls that a new network namespace, as the fabric still is, has
+// otherwise. What this kernel has not, IPv6 above all, is left out.
+func unlike(sysctls [][2]string) [][2]string {
+	var out [][2]string
+	for _, kv := range sysctls {
+		b, err := os.ReadFile("/proc/sys/" + container.SysctlPath(kv[0]))
+		if err == nil && strings.TrimSpace(string(b)) != kv[1] {
+			out = append(out, kv)
+		}
+	}
+	return out
 }

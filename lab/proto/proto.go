@@ -38,7 +38,6 @@ type LabSpec struct {
 	Filters [][]byte
 	Nodes   []NodeSetup
 	Masks   []string
-	IPv6    bool
 }
 
 // NodeSetup is what only up knows of a node.
