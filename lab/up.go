@@ -99,6 +99,9 @@ type builder struct {
 	nat     *os.File
 	events  chan event
 	pids    []int
+
+	ports     []*os.File // sockets of published ports
+	published []proto.PublishedPort
 }
 
 // event is a message of the lab init.
@@ -452,6 +455,9 @@ func (b *builder) finish(r *proto.BuiltReport) error {
 	if err := b.hostReady(); err != nil {
 		return err
 	}
+	if err := b.listenPorts(); err != nil {
+		return err
+	}
 	if err := b.names(r); err != nil {
 		return err
 	}
@@ -460,10 +466,13 @@ func (b *builder) finish(r *proto.BuiltReport) error {
 		return &Error{Op: "write the record", Err: err}
 	}
 	var fds []int
+	for _, f := range b.ports {
+		fds = append(fds, int(f.Fd()))
+	}
 	if b.nat != nil {
 		fds = append(fds, int(b.nat.Fd()))
 	}
-	if err := b.conn.Send(proto.Commit, nil, fds...); err != nil {
+	if err := proto.Send(b.conn, proto.Commit, proto.CommitSpec{Ports: b.published}, fds...); err != nil {
 		return b.initDied(err)
 	}
 	return nil
@@ -477,7 +486,7 @@ func (b *builder) close() {
 	if b.conn != nil {
 		_ = b.conn.Close()
 	}
-	for _, f := range []*os.File{b.alive, b.fabric, b.nat} {
+	for _, f := range append(b.ports, b.alive, b.fabric, b.nat) {
 		if f != nil {
 			_ = f.Close()
 		}

@@ -44,10 +44,16 @@ type labInit struct {
 	sysctls   [][2]string // what every node has to set
 	nodes     []*node
 	committed atomic.Bool
-	commit    chan []int
+	commit    chan commitment
 	wired     chan struct{}
 	mountsMu  sync.Mutex
 	mounts    map[int]chan mountReply
+}
+
+// commitment is up's last word.
+type commitment struct {
+	spec proto.CommitSpec
+	fds  []int
 }
 
 // mountReply is what up sent for a node: layers, binds and, for a command, logs.

@@ -44,7 +44,7 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	l := &labInit{up: up, mounts: map[int]chan mountReply{}, wired: make(chan struct{}), commit: make(chan []int, 1)}
+	l := &labInit{up: up, mounts: map[int]chan mountReply{}, wired: make(chan struct{}), commit: make(chan commitment, 1)}
 	err = l.run() // returns only when something is wrong: a lab ends by SIGKILL
 	fmt.Fprintln(os.Stderr, err)
 	_ = proto.Send(up, proto.Failed, failure(err))
@@ -99,8 +99,12 @@ func (l *labInit) run() error {
 	if err := l.build(); err != nil {
 		return err
 	}
-	nat := <-l.commit
-	_ = nat // the NAT table's socket stays open, and with it the table, for as long as this process lives
+	// The NAT table's socket, the one behind the ports', stays open, and with it the table,
+	// for as long as this process lives.
+	c := <-l.commit
+	if err := l.publish(c.spec.Ports, c.fds); err != nil {
+		return err
+	}
 	l.startCommands()
 	if err := proto.Send(l.up, proto.Started, struct{}{}); err != nil {
 		// up is gone after its commitment; the lab is on its own anyway.
@@ -129,8 +133,12 @@ func (l *labInit) fromUp() {
 		case proto.Wired:
 			close(l.wired)
 		case proto.Commit:
+			var c proto.CommitSpec
+			if err := proto.Decode(body, &c); err != nil || len(fds) < len(c.Ports) {
+				os.Exit(1)
+			}
 			l.committed.Store(true)
-			l.commit <- fds
+			l.commit <- commitment{c, fds}
 		}
 	}
 }

@@ -10,7 +10,7 @@
 //	 |<--------------------------- Booted ---|  all nodes are prepared, all cables plugged
 //	 |-- Wired ----------------------------->|  the host's ends are there, too
 //	 |<---------------------------- Built ---|  addresses, routes, everything forwards
-//	 |-- Commit  NAT table's socket -------->|  from here on the lab lives without up
+//	 |-- Commit  ports, NAT table's socket ->|  from here on the lab lives without up
 //	 |<-------------------------- Started ---|
 //
 // End of file before Commit ends the lab init, and with it all it has made. Failed takes

@@ -64,6 +64,17 @@ type ProgressReport struct {
 // init's descriptors.
 type BuiltReport struct{ NetnsFDs []int }
 
+// CommitSpec is the body of Commit. Descriptors: the listening sockets of the published
+// ports, in this order, then, where there is translation, the NAT table's.
+type CommitSpec struct{ Ports []PublishedPort }
+
+// PublishedPort is a port of a node that one of the host's sockets leads to.
+type PublishedPort struct {
+	Node     string
+	Port     uint16
+	Protocol string
+}
+
 // Failure is the body of Failed.
 type Failure struct {
 	Op, Node, Object, Text string

@@ -1,0 +1,174 @@
+package labinit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// A published port is a socket of the host that the lab init holds: it is gone with the
+// lab, needs no packet filter rule, and reaches nothing but the one port of the node.
+const (
+	dialTimeout = 5 * time.Second
+	udpIdle     = 60 * time.Second
+	udpSessions = 1024 // of one port at a time; a new client beyond that waits for an old one to end
+)
+
+// publish serves the published ports on the host's sockets fds.
+func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
+	for i, p := range ports {
+		n := l.node(p.Node)
+		f := os.NewFile(uintptr(fds[i]), "published port")
+		targets := targets(&l.spec.Lab, p)
+		var err error
+		if p.Protocol == "udp" {
+			var c net.PacketConn
+			if c, err = net.FilePacketConn(f); err == nil {
+				go relayUDP(c, n, targets)
+			}
+		} else {
+			var ln net.Listener
+			if ln, err = net.FileListener(f); err == nil {
+				go relayTCP(ln, n, targets)
+			}
+		}
+		_ = f.Close()
+		if err != nil {
+			return fmt.Errorf("publish a port of node %s: %w", p.Node, err)
+		}
+	}
+	return nil
+}
+
+// targets are where a port of a node may be listened on, in the order to try: its own
+// addresses, then loopback.
+func targets(l *topology.Lab, p proto.PublishedPort) []netip.AddrPort {
+	var out []netip.AddrPort
+	add := func(e *topology.Endpoint) {
+		if e.Node != p.Node {
+			return
+		}
+		for _, a := range e.Addresses {
+			out = append(out, netip.AddrPortFrom(a.Addr(), p.Port))
+		}
+	}
+	for i := range l.Links {
+		add(&l.Links[i].A)
+		add(&l.Links[i].B)
+	}
+	return append(out, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p.Port),
+		netip.AddrPortFrom(netip.IPv6Loopback(), p.Port))
+}
+
+// dialIn connects from inside a node to the first target that answers.
+func dialIn(n *node, network string, targets []netip.AddrPort) (c net.Conn, err error) {
+	for _, t := range targets {
+		err = rtnl.In(n.proc.Netns, func() (err error) {
+			// An address, not a name: the socket is made by this goroutine, on this thread.
+			c, err = (&net.Dialer{Timeout: dialTimeout}).Dial(network, t.String())
+			return err
+		})
+		if err == nil || !errors.Is(err, unix.ECONNREFUSED) {
+			return c, err
+		}
+	}
+	return nil, err
+}
+
+func relayTCP(ln net.Listener, n *node, targets []netip.AddrPort) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			in, err := dialIn(n, "tcp", targets)
+			if err != nil {
+				if t, ok := c.(*net.TCPConn); ok {
+					_ = t.SetLinger(0) // the client sees a reset, as from a closed port
+				}
+				return
+			}
+			defer in.Close()
+			var wg sync.WaitGroup
+			wg.Add(2)
+			go half(&wg, in, c)
+			go half(&wg, c, in)
+			wg.Wait()
+		}()
+	}
+}
+
+// half copies one direction and passes its end on.
+func half(wg *sync.WaitGroup, to, from net.Conn) {
+	defer wg.Done()
+	_, _ = io.Copy(to, from)
+	if t, ok := to.(*net.TCPConn); ok {
+		_ = t.CloseWrite()
+	}
+}
+
+func relayUDP(c net.PacketConn, n *node, targets []netip.AddrPort) {
+	var mu sync.Mutex
+	sessions := map[string]net.Conn{}
+	b := make([]byte, 64<<10)
+	for {
+		size, from, err := c.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		s := sessions[from.String()]
+		full := len(sessions) >= udpSessions
+		mu.Unlock()
+		if s == nil {
+			if full {
+				continue
+			}
+			if s, err = dialIn(n, "udp", targets[:1]); err != nil {
+				continue
+			}
+			mu.Lock()
+			sessions[from.String()] = s
+			mu.Unlock()
+			go func() {
+				answerUDP(c, s, from)
+				mu.Lock()
+				delete(sessions, from.String())
+				mu.Unlock()
+				_ = s.Close()
+			}()
+		}
+		_ = s.SetReadDeadline(time.Now().Add(udpIdle))
+		_, _ = s.Write(b[:size])
+	}
+}
+
+// answerUDP sends a node's answers to one client until none has come for a while.
+func answerUDP(c net.PacketConn, s net.Conn, to net.Addr) {
+	b := make([]byte, 64<<10)
+	for {
+		size, err := s.Read(b)
+		if errors.Is(err, unix.ECONNREFUSED) {
+			continue // nobody listens yet; the client may try again
+		}
+		if err != nil {
+			return
+		}
+		if _, err := c.WriteTo(b[:size], to); err != nil {
+			return
+		}
+	}
+}

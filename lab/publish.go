@@ -1,0 +1,59 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// maxPorts is what the kernel passes in one message (SCM_MAX_FD), less the NAT table's.
+const maxPorts = 252
+
+// listenPorts opens the host's sockets of all published ports, which the lab init then
+// serves and holds.
+func (b *builder) listenPorts() error {
+	for i := range b.lab.Nodes {
+		n := &b.lab.Nodes[i]
+		for _, p := range n.Ports {
+			if len(b.ports) == maxPorts {
+				return &Error{Node: n.Name, Op: "publish port", Err: fmt.Errorf("a lab can publish %d ports", maxPorts)}
+			}
+			f, err := listenPort(p)
+			if err != nil {
+				e := &Error{Node: n.Name, Op: "publish port", Object: fmt.Sprintf("%s:%d/%s", p.HostAddr, p.HostPort, p.Protocol), Err: err}
+				if errors.Is(err, unix.EADDRINUSE) {
+					e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "choose another port of the host, or end what listens there"
+				}
+				return e
+			}
+			b.ports = append(b.ports, f)
+			b.published = append(b.published, proto.PublishedPort{Node: n.Name, Port: p.Port, Protocol: p.Protocol})
+		}
+	}
+	return nil
+}
+
+func listenPort(p topology.Port) (*os.File, error) {
+	at := netip.AddrPortFrom(p.HostAddr, p.HostPort)
+	if p.Protocol == "udp" {
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			return nil, err
+		}
+		defer c.Close()
+		return c.File()
+	}
+	ln, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
+	}
+	defer ln.Close()
+	return ln.File()
+}
