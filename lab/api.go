@@ -113,7 +113,7 @@ const (
 	StateRunning = "running" // a lab; or a node whose command runs
 	StateIdle    = "idle"    // a node without a command
 	StateExited  = "exited"  // a node whose command has ended; its namespaces and links stay
-	StateDead    = "dead"    // processes gone; the next up or down cleans up
+	StateDead    = "dead"    // processes gone; Sweep cleans up after a lab
 )
 
 // Status is what ps and inspect show of a lab.

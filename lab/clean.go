@@ -52,7 +52,11 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 		}
 	}
 	if !keep {
-		errs = append(errs, os.RemoveAll(dir))
+		errs = append(errs, os.Remove(filepath.Join(dir, lockFile)))
+		// Who has made the lock anew by now is next to lock it, and takes the directory over.
+		if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 		_ = removeRunDir()
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"time"
 )
 
@@ -64,5 +65,22 @@ func Sweep(ctx context.Context) error {
 		}
 		dir.unlock()
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, sweepRunDir(ctx))...)
+}
+
+// sweepRunDir removes the record's root if an up was killed before it had more than that.
+func sweepRunDir(ctx context.Context) error {
+	if names, err := Names(); err != nil || len(names) > 0 {
+		return err
+	}
+	if _, err := os.Stat(RunDir); err != nil {
+		return nil //nolint:nilerr // nothing to remove
+	}
+	host, err := lockHost(ctx)
+	if err != nil {
+		return &Error{Op: "lock the host's record", Err: err}
+	}
+	defer host.Close()
+	_ = removeRunDir()
+	return nil
 }

@@ -89,7 +89,11 @@ func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, er
 	dir := dirOf(name)
 	for {
 		if create {
-			if err := os.MkdirAll(dir, 0o700); err != nil {
+			err := os.MkdirAll(dir, 0o700)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // the last lab's down has just removed the parent
+			}
+			if err != nil {
 				return nil, &Error{Lab: name, Op: "create the record", Err: err}
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -71,18 +70,28 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		return nil, &Error{Lab: name, Op: "read its record", Err: err}
 	}
 	l, err := readLab(dir)
+	if errors.Is(err, fs.ErrNotExist) { // a down is at it
+		return nil, &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+	}
 	if err != nil {
 		return nil, &Error{Lab: name, Op: "read its record", Err: err}
 	}
 	st := &Status{Name: name, State: StateRunning, File: r.File, Created: r.Created, InitPID: r.InitPID, Links: l.Links}
 	var states []proto.NodeState
-	if live, _ := alive(dir); !live {
-		st.State, st.InitPID = StateDead, 0
-		st.Reason = "its init has ended; the next nsnet up or down removes what it left"
-	} else if !r.Built {
+	live, _ := alive(dir)
+	switch {
+	case live && !r.Built:
 		st.State, st.Reason = "building", "nsnet up is at work, or was killed"
-	} else if states, err = nodeStates(name); err != nil {
-		return nil, err
+	case live:
+		if states, err = nodeStates(name); err != nil {
+			if live, _ = alive(dir); live {
+				return nil, err
+			}
+		}
+	}
+	if !live {
+		st.State, st.InitPID = StateDead, 0
+		st.Reason = "its init has ended; the end of any nsnet command removes what it left"
 	}
 	for i := range l.Bridges {
 		b := BridgeStatus{Bridge: l.Bridges[i]}
@@ -193,10 +202,13 @@ func Find(_ context.Context, ref string) (labName, node string, err error) {
 		return "", "", err
 	}
 	if l, n, ok := strings.Cut(ref, "/"); ok {
-		if _, err := os.Stat(dirOf(l)); err != nil || !nameRE.MatchString(l) {
+		if !nameRE.MatchString(l) {
 			return "", "", &Error{Lab: l, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
 		}
 		t, err := readLab(dirOf(l))
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", "", &Error{Lab: l, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+		}
 		if err != nil {
 			return "", "", &Error{Lab: l, Op: "read its record", Err: err}
 		}

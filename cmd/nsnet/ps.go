@@ -39,7 +39,8 @@ func newPS(std stdio) *cobra.Command {
   running    its command runs
   idle       it has no command
   exited(N)  its command has ended with code N; the node's links and addresses stay
-  dead       its processes are gone; the next up or down of its lab cleans up
+  dead       its processes are gone; of a lab that is dead as a whole, nsnet removes
+             what it left as soon as it has shown it
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission),
 		Example: `  nsnet ps

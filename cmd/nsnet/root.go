@@ -80,6 +80,7 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 		newValidate(std), newSchema(std),
 		newVersion(std), newCompletion(std),
 	)
+	sweepLabs(root, std)
 	root.SetHelpCommand(newHelp())
 	return root
 }

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsnet/nsnet/lab"
+)
+
+// sweepAfter makes a command end by removing what dead labs have left, whether it succeeded
+// or not: it has shown a dead lab by then. It keeps the command's own verdict.
+func sweepAfter(cmd *cobra.Command, std stdio, sweep func(context.Context) error) {
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		err := run(cmd, args)
+		if failure := sweep(cmd.Context()); failure != nil {
+			for line := range strings.SplitSeq(failure.Error(), "\n") {
+				say(std.err, "nsnet: note: %s\n", plain(line))
+			}
+		}
+		return err
+	}
+}
+
+// touchesLabs tells the commands that look at labs or change them from those that do not.
+func touchesLabs(cmd *cobra.Command) bool {
+	return cmd.GroupID == groupLab || cmd.GroupID == groupNode
+}
+
+// sweepLabs is lab.Sweep for every command of root that touches labs.
+func sweepLabs(root *cobra.Command, std stdio) {
+	for _, cmd := range root.Commands() {
+		if touchesLabs(cmd) {
+			sweepAfter(cmd, std, lab.Sweep)
+		}
+	}
+}
