@@ -15,14 +15,15 @@ import (
 )
 
 // IDs is how many user and group ids a node has.
-const IDs = 65536
+const IDs = nodeinit.IDs
 
 // Process is a node init, as its parent holds it.
 type Process struct {
-	Conn  *Conn
-	PID   int      // in the parent's pid namespace
-	Pidfd *os.File // pidfd_open(2)
-	Netns *os.File // the node's network namespace; holds it and its links even without the process
+	Conn   *Conn
+	PID    int      // in the parent's pid namespace
+	Pidfd  *os.File // pidfd_open(2)
+	Userns *os.File // its user namespace, nil when it has none of its own; the caller may close it
+	Netns  *os.File // the node's network namespace; holds it and its links even without the process
 }
 
 // Executable duplicates the descriptor of the program that inits run to a number above
@@ -37,57 +38,97 @@ func Executable(fd int) (*os.File, error) {
 	return os.NewFile(uintptr(high), "nsnet"), nil
 }
 
-// Spawn starts a node init in new namespaces: UTS, IPC, PID, mount, network, and a user
-// namespace whose ids start at base in the caller's, unless privileged. The executable is
-// given as an open file, made by Executable, so that no path of the host is needed. The cgroup namespace
-// is the boot program's, as the process has to be in its cgroup first. clone(2).
-func Spawn(exe *os.File, name string, base uint32, privileged bool) (*Process, error) {
+// Spawner is a small process that forks node inits. It is for one goroutine at a time.
+type Spawner struct {
+	conn *Conn
+}
+
+// NewSpawner starts a spawner. The program is given as an open file, made by Executable,
+// so that no path of the host is needed.
+func NewSpawner(exe *os.File) (*Spawner, error) {
 	ours, theirs, err := SocketPair()
 	if err != nil {
 		return nil, err
 	}
 	defer theirs.Close()
+	conn, err := NewConn(ours)
+	if err != nil {
+		return nil, err
+	}
 	null, err := os.OpenFile(Devices+"/null", os.O_RDWR, 0)
 	if err != nil {
-		ours.Close()
+		_ = conn.Close()
 		return nil, fmt.Errorf("open the null device: %w", err)
 	}
 	defer null.Close()
-	var pidfd int
 	attr := &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   []string{nodeinit.EnvKey + "=node", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"},
-		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd()},
-		Sys: &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
-			PidFD:      &pidfd,
-		},
+		Env:   []string{nodeinit.EnvKey + "=spawn", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"},
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd(), exe.Fd(), null.Fd()},
 	}
-	if !privileged {
-		attr.Sys.Cloneflags |= unix.CLONE_NEWUSER
-		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(base), Size: IDs}}
-		attr.Sys.UidMappings, attr.Sys.GidMappings = ids, ids
-		attr.Sys.GidMappingsEnableSetgroups = true
-		attr.Sys.Credential = &syscall.Credential{}
+	if err := forkBlocked("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: spawner"}, attr); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("start the spawner: %w", explain(err))
 	}
-	pid, err := fork("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: node " + name}, attr)
+	return &Spawner{conn}, nil
+}
+
+// Close ends the spawner. The node inits that it started stay.
+func (s *Spawner) Close() error { return s.conn.Close() }
+
+// Spawn starts a node init in new namespaces: UTS, IPC, PID, mount, network, and a user
+// namespace whose ids start at base in the caller's, unless privileged. The cgroup
+// namespace is the boot program's, as the process has to be in its cgroup first.
+func (s *Spawner) Spawn(name string, base uint32, privileged bool) (*Process, error) {
+	ours, theirs, err := SocketPair()
 	if err != nil {
-		ours.Close()
-		return nil, fmt.Errorf("create namespaces: %w", explain(err))
-	}
-	p := &Process{PID: pid, Pidfd: os.NewFile(uintptr(pidfd), "pidfd")}
-	if p.Conn, err = NewConn(ours); err == nil {
-		p.Netns, err = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
-	}
-	if err != nil {
-		p.Kill()
 		return nil, err
+	}
+	defer theirs.Close()
+	conn, err := NewConn(ours)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.spawn(name, base, privileged, theirs)
+	if err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	p.Conn = conn
+	return p, nil
+}
+
+func (s *Spawner) spawn(name string, base uint32, privileged bool, socket *os.File) (*Process, error) {
+	var w wire.Writer
+	w.String(name)
+	w.Uint(uint64(base))
+	w.Uint(flag(privileged))
+	if err := s.conn.Send(wire.Spawn, w.Bytes(), int(socket.Fd())); err != nil {
+		return nil, fmt.Errorf("ask the spawner: %w", err)
+	}
+	k, body, fds, err := s.conn.Receive()
+	if err != nil {
+		return nil, fmt.Errorf("ask the spawner: %w", err)
+	}
+	r := wire.NewReader(body)
+	if k == wire.Failed {
+		f := wire.DecodeFailure(r)
+		return nil, fmt.Errorf("%s: %w", f.Text, explain(syscall.Errno(f.Errno)))
+	}
+	if k != wire.Started || len(fds) < 2 {
+		closeFDs(fds)
+		return nil, fmt.Errorf("the spawner answered with message %d and %d descriptors", k, len(fds))
+	}
+	p := &Process{PID: int(r.Uint()), Pidfd: os.NewFile(uintptr(fds[0]), "pidfd"), Netns: os.NewFile(uintptr(fds[1]), "netns")}
+	if len(fds) > 2 {
+		p.Userns = os.NewFile(uintptr(fds[2]), "userns")
 	}
 	return p, nil
 }
 
-// fork forks with the signals blocked that the node init takes from a signalfd.
-func fork(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+// forkBlocked forks with the signals blocked that a node init takes from a signalfd: the
+// mask is inherited, and the Go runtime keeps what it starts with.
+func forkBlocked(path string, argv []string, attr *syscall.ProcAttr) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	var block, old unix.Sigset_t
@@ -95,13 +136,13 @@ func fork(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
 		block.Val[(s-1)/64] |= 1 << ((s - 1) % 64)
 	}
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &block, &old); err != nil {
-		return 0, err
+		return err
 	}
-	pid, err := syscall.ForkExec(path, argv, attr)
+	_, err := syscall.ForkExec(path, argv, attr)
 	if rerr := unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil); err == nil {
 		err = rerr
 	}
-	return pid, err
+	return err
 }
 
 // explain turns the errors that clone uses for limits into what they mean.
@@ -113,11 +154,6 @@ func explain(err error) error {
 		return fmt.Errorf("%w: the limit of processes is reached (pids cgroup, ulimit -u or kernel.pid_max)", err)
 	}
 	return err
-}
-
-// Userns opens the process's user namespace.
-func (p *Process) Userns() (*os.File, error) {
-	return os.Open("/proc/" + strconv.Itoa(p.PID) + "/ns/user")
 }
 
 // Kill ends the process and with it every process of its pid namespace.

@@ -8,15 +8,19 @@ import (
 	"github.com/nsnet/nsnet/container/wire"
 )
 
-// EnvKey is set to "node" in the environment of a process that is to be a node init.
+// EnvKey is set to "node" in the environment of a process that is to be a node init, to
+// "spawn" in that of a spawner.
 const EnvKey = "_NSNET_INIT"
 
 // Socket is the descriptor of the stream socket to the lab init.
 const Socket = 3
 
 func init() {
-	if v, ok := syscall.Getenv(EnvKey); ok && v == "node" {
+	switch v, _ := syscall.Getenv(EnvKey); v {
+	case "node":
 		syscall.Exit(run())
+	case "spawn":
+		syscall.Exit(spawn())
 	}
 }
 
@@ -45,7 +49,7 @@ type request struct {
 
 func run() int {
 	syscall.Umask(0)
-	syscall.CloseOnExec(Socket) // no command of the node may speak with the lab init
+	syscall.CloseOnExec(Socket)                                        // no command of the node may speak with the lab init
 	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'n', 'o', 'd', 'e'} // else the number of a descriptor
 	_, _ = prctl(prSetName, uintptr(unsafe.Pointer(&name)), 0)
 	s := &state{procs: map[int]*process{}, requests: make(chan request), children: make(chan struct{}, 1), root: -1}

@@ -14,6 +14,7 @@ const (
 	Failed                  // step, errno, text
 	Started                 // pid as the node sees it; descriptor: the terminal's master, if one was asked for
 	Exited                  // wait status
+	Spawn                   // to a spawner: name, first id, privileged (0 or 1); descriptor: the new node init's socket
 )
 
 // HeaderSize is the length of a message's header in bytes.

@@ -178,6 +178,11 @@ func (l *labInit) bootNodes() error {
 	total := len(l.spec.Lab.Nodes)
 	l.nodes = make([]*node, total)
 	slots := make(chan struct{}, 8*runtime.NumCPU())
+	spawner, err := container.NewSpawner(l.exe)
+	if err != nil {
+		return &buildError{op: "start nodes", err: err}
+	}
+	defer spawner.Close()
 	errs := make(chan error, total)
 	var failed atomic.Bool
 	var done atomic.Int64
@@ -187,7 +192,7 @@ func (l *labInit) bootNodes() error {
 			break
 		}
 		slots <- struct{}{}
-		n, err := l.spawn(i)
+		n, err := l.spawn(spawner, i)
 		if err != nil {
 			errs <- err
 			break
@@ -217,21 +222,17 @@ func (l *labInit) bootNodes() error {
 }
 
 // spawn clones the init of node i and asks up for what it needs of the host.
-func (l *labInit) spawn(i int) (*node, error) {
+func (l *labInit) spawn(s *container.Spawner, i int) (*node, error) {
 	tn := &l.spec.Lab.Nodes[i]
-	p, err := container.Spawn(l.exe, tn.Name, l.spec.Base+uint32(i)*container.IDs, tn.Privileged)
+	p, err := s.Spawn(tn.Name, l.spec.Base+uint32(i)*container.IDs, tn.Privileged)
 	if err != nil {
 		return nil, &buildError{op: "start", node: tn.Name, err: err}
 	}
 	n := &node{index: i, name: tn.Name, proc: p, state: proto.NodeState{Name: tn.Name, State: "idle"}}
 	fds := []int{int(p.Pidfd.Fd())}
-	if !tn.Privileged {
-		u, err := p.Userns()
-		if err != nil {
-			return nil, &buildError{op: "open the user namespace", node: tn.Name, err: err}
-		}
-		defer u.Close()
-		fds = append(fds, int(u.Fd()))
+	if p.Userns != nil {
+		fds = append(fds, int(p.Userns.Fd()))
+		defer p.Userns.Close()
 	}
 	if err := l.send(proto.Node, proto.NodeIndex{Index: i}, fds...); err != nil {
 		return nil, err
