@@ -42,6 +42,7 @@ type labInit struct {
 	exe       *os.File
 	fabric    *rtnl.Conn
 	sysctls   [][2]string // what every node has to set
+	ipv6      bool        // new network namespaces have IPv6
 	nodes     []*node
 	committed atomic.Bool
 	commit    chan commitment
@@ -110,6 +111,7 @@ func (l *labInit) node(name string) *node {
 // build makes the lab up to the point where only its commands are missing.
 func (l *labInit) build() error {
 	l.sysctls = unlike(container.DefaultSysctls())
+	l.ipv6 = len(unlike([][2]string{{"net.ipv6.conf.default.disable_ipv6", "1"}})) > 0
 	if err := quietFabric(); err != nil {
 		return err
 	}
@@ -419,12 +421,10 @@ func (l *labInit) configure(n *node) error {
 	for _, w := range n.wires {
 		e := &w.end
 		index[e.Interface] = w.index
-		v6 := false
 		for _, a := range e.Addresses {
-			v6 = v6 || a.Addr().Is6()
 			reqs = append(reqs, rtnl.Address(w.index, a, fmt.Sprintf("add address %s to %s", a, e.Interface)))
 		}
-		if ll, ok := linkLocal(e.MAC); ok && v6 {
+		if ll, ok := linkLocal(e.MAC); ok && l.hasIPv6(tn, e) {
 			reqs = append(reqs, rtnl.Address(w.index, ll, "add the link-local address of "+e.Interface))
 		}
 		reqs = append(reqs, rtnl.Up(e.Interface, "bring up "+e.Interface))
@@ -448,6 +448,18 @@ func (l *labInit) configure(n *node) error {
 		return &buildError{op: "configure", node: n.name, err: err}
 	}
 	return nil
+}
+
+// hasIPv6 tells whether an interface can have a link-local address: it has one then, as
+// routing protocols and neighbour discovery expect.
+func (l *labInit) hasIPv6(n *topology.Node, e *topology.Endpoint) bool {
+	const leastMTU = 1280 // RFC 8200 section 5; below it the kernel has no IPv6 on an interface
+	for _, k := range []string{"all", "default", e.Interface} {
+		if v, set := n.Sysctls["net.ipv6.conf."+k+".disable_ipv6"]; set && v != "0" {
+			return false
+		}
+	}
+	return l.ipv6 && e.MTU >= leastMTU
 }
 
 // linkLocal is the address that a MAC gives. RFC 4291 appendix A.
