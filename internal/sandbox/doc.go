@@ -11,5 +11,5 @@
 // # What is shared
 //
 // Control groups, file systems and users are the machine's. The directories that [OwnDirs]
-// names are made on the machine when missing, and stay, empty: they are mount points.
+// names are made on the machine when missing, and stay: they are mount points.
 package sandbox

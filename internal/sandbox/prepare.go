@@ -3,6 +3,7 @@ package sandbox
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -11,6 +12,12 @@ import (
 // OwnDirs are directories that a sandbox has to itself, empty at first.
 // /run/nsnet and /run/netns are on the sandbox's own /run.
 func OwnDirs() []string { return []string{"/etc/netns", "/var/lib/nsnet"} }
+
+// keep is a directory in each of OwnDirs, below the mount. Without it a "down" on the machine
+// itself, or of a version that is tested elsewhere, could remove the empty mount point,
+// and the kernel would take the mount off in every sandbox that runs (rmdir(2) detaches
+// the mounts of other mount namespaces).
+const keep = ".nsnet-sandbox"
 
 // prepare makes the new namespaces of the calling process a small machine.
 func prepare() error {
@@ -24,7 +31,7 @@ func prepare() error {
 		return err
 	}
 	for _, dir := range OwnDirs() {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(dir, keep), 0o755); err != nil {
 			return fmt.Errorf("make mount point: %w", err)
 		}
 		if err := mountTmpfs(dir); err != nil {
