@@ -33,12 +33,9 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 	}
 	defer host.Close()
 	if rerr == nil {
-		errs = append(errs, removeLinks(r), bridge.Remove(r.Rules), releaseSysctls(r))
-		for _, n := range r.DNS {
-			errs = append(errs, dns.RemoveNetns(EtcNetns, name, n))
-		}
+		errs = append(errs, bridge.Remove(r.Rules), releaseSysctls(r))
 	}
-	errs = append(errs, removeNetns(name, r))
+	errs = append(errs, removeLinks(name, r), removeNetns(name, r), removeDNS(dir, name, r))
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Lab: name, Op: "remove what it left", Err: err, Remedy: "run the command again"}
 	}
@@ -78,10 +75,42 @@ func removeRunDir() error {
 	return os.Remove(RunDir)
 }
 
+// removeDNS removes the nodes' files for ip netns exec: those of the record, or without one
+// all that look like the lab's and belong to no network namespace any more.
+func removeDNS(dir, name string, r *record) error {
+	var errs []error
+	if r != nil {
+		for _, n := range r.DNS {
+			errs = append(errs, dns.RemoveNetns(EtcNetns, name, n))
+		}
+		return errors.Join(errs...)
+	}
+	if l, err := readLab(dir); err == nil {
+		for i := range l.Nodes {
+			errs = append(errs, dns.RemoveNetns(EtcNetns, name, l.Nodes[i].Name))
+		}
+		return errors.Join(errs...)
+	}
+	entries, err := os.ReadDir(EtcNetns)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		node, ok := strings.CutPrefix(e.Name(), name+".")
+		if _, err := os.Lstat(filepath.Join(NetnsDir, e.Name())); ok && errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, dns.RemoveNetns(EtcNetns, name, node))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // removeLinks deletes the host's ends, which vanish by themselves but later. One without
 // the lab's mark is not the lab's.
-func removeLinks(r *record) error {
-	if len(r.Links) == 0 {
+func removeLinks(name string, r *record) error {
+	if r != nil && len(r.Links) == 0 {
 		return nil
 	}
 	c, err := rtnl.Dial(nil)
@@ -95,7 +124,7 @@ func removeLinks(r *record) error {
 	}
 	var reqs []rtnl.Request
 	for _, l := range links {
-		if slices.Contains(r.Links, l.Name) && strings.HasPrefix(l.Alias, mark(r.Name)) {
+		if (r == nil || slices.Contains(r.Links, l.Name)) && strings.HasPrefix(l.Alias, mark(name)) {
 			reqs = append(reqs, rtnl.Delete(l.Name, "delete "+l.Name))
 		}
 	}

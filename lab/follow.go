@@ -1,0 +1,246 @@
+package lab
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/lab/proto"
+)
+
+// start starts the lab init and tells it what to build.
+func (b *builder) start(spec *proto.LabSpec) error {
+	devs, err := b.mounts.devs()
+	if err != nil {
+		return &Error{Op: "prepare device nodes", Err: err}
+	}
+	defer unix.Close(devs)
+	exe, err := sealedExecutable()
+	if err != nil {
+		return &Error{Op: "open the nsnet program", Err: err}
+	}
+	defer exe.Close()
+	ours, theirs, err := container.SocketPair()
+	if err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	defer theirs.Close()
+	if b.conn, err = container.NewConn(ours); err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	control, err := listen(filepath.Join(b.dir, controlFile))
+	if err != nil {
+		return &Error{Op: "create the control socket", Err: err}
+	}
+	defer control.Close()
+	out, err := os.OpenFile(filepath.Join(b.dir, initLog), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	defer out.Close()
+	if b.alive, err = os.OpenFile(filepath.Join(b.dir, aliveFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	if err := unix.Flock(int(b.alive.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return &Error{Op: "take the lab's life lock", Err: err}
+	}
+	if b.init, err = startInit(exe, b.lab.Name, &b.rec, []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd()}); err != nil {
+		return err
+	}
+	b.rec.InitPID = b.init.Pid
+	if _, err := fmt.Fprintf(b.alive, "%d\n", b.init.Pid); err != nil {
+		return &Error{Op: "write the lab's pid", Err: err}
+	}
+	b.events = make(chan event)
+	go b.listenInit()
+	if err := proto.Send(b.conn, proto.Spec, spec, int(exe.Fd()), devs); err != nil {
+		return b.initDied(err)
+	}
+	return nil
+}
+
+// listenInit takes the lab init's messages until it ends.
+func (b *builder) listenInit() {
+	for {
+		var e event
+		e.kind, e.body, e.fds, e.err = b.conn.Receive()
+		b.events <- e
+		if e.err != nil {
+			return
+		}
+	}
+}
+
+// initDied tells why the lab init ended, by what it wrote last.
+func (b *builder) initDied(err error) error {
+	text := "the lab's init ended"
+	if f, ferr := os.Open(filepath.Join(b.dir, initLog)); ferr == nil {
+		defer f.Close()
+		for s := bufio.NewScanner(f); s.Scan(); {
+			if strings.HasPrefix(s.Text(), "panic:") || strings.HasPrefix(s.Text(), "fatal error:") {
+				text += ": " + s.Text()
+			}
+		}
+	}
+	return &Error{Op: "build", Err: fmt.Errorf("%s: %w", text, err)}
+}
+
+// build follows the lab init until the lab is committed.
+func (b *builder) build(ctx context.Context) error {
+	b.pids = make([]int, len(b.lab.Nodes))
+	for {
+		var e event
+		select {
+		case e = <-b.events:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if e.err != nil {
+			return b.initDied(e.err)
+		}
+		var err error
+		switch e.kind {
+		case proto.Fabric:
+			b.fabric = os.NewFile(uintptr(e.fds[0]), "fabric")
+			err = b.legs()
+		case proto.Node:
+			err = b.node(e)
+		case proto.Progress:
+			var p proto.ProgressReport
+			if err = proto.Decode(e.body, &p); err == nil {
+				b.step(p.Name, p.Done, p.Total)
+			}
+		case proto.Booted:
+			if err = b.external(); err == nil {
+				err = b.conn.Send(proto.Wired, nil)
+			}
+		case proto.Built:
+			var r proto.BuiltReport
+			if err = proto.Decode(e.body, &r); err == nil {
+				err = b.finish(&r)
+			}
+		case proto.Started:
+			return nil
+		case proto.Failed:
+			return initFailure(e.body)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// initFailure is what the lab init reports, as an Error.
+func initFailure(body []byte) error {
+	var f proto.Failure
+	if err := proto.Decode(body, &f); err != nil {
+		return err
+	}
+	err := errors.New(f.Text)
+	if f.Errno != 0 {
+		err = &errnoText{f.Text, syscall.Errno(f.Errno)}
+	}
+	return &Error{Op: f.Op, Node: f.Node, Object: f.Object, Err: err}
+}
+
+// errnoText is an error of another process: its text, and the errno that it wraps.
+type errnoText struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *errnoText) Error() string { return e.text }
+func (e *errnoText) Unwrap() error { return e.errno }
+
+// node gives a new node what only the host's root can: its place in the cgroups, and its
+// mounts.
+func (b *builder) node(e event) error {
+	defer closeFDs(e.fds)
+	var m proto.NodeIndex
+	if err := proto.Decode(e.body, &m); err != nil {
+		return err
+	}
+	n := &b.lab.Nodes[m.Index]
+	pid, err := pidOf(e.fds[0])
+	if err != nil {
+		return &Error{Node: n.Name, Op: "find its process", Err: err}
+	}
+	b.pids[m.Index] = pid
+	if g := b.groups[m.Index]; g != nil {
+		if err := g.Add(pid); err != nil {
+			return &Error{Node: n.Name, Op: "enter its control group", Err: err}
+		}
+	}
+	userns := -1
+	if len(e.fds) > 1 {
+		userns = e.fds[1]
+	}
+	fds, dirs, err := b.mounts.node(n, userns)
+	if err != nil {
+		return &Error{Node: n.Name, Op: "prepare its mounts", Err: err}
+	}
+	defer func() { closeFDs(fds) }()
+	if len(n.Command) > 0 {
+		for _, name := range []string{n.Name + ".log", n.Name + ".log.1"} {
+			fd, err := unix.Open(filepath.Join(b.dir, name), unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+			if err != nil {
+				return &Error{Node: n.Name, Op: "create its log", Err: err}
+			}
+			fds = append(fds, fd)
+		}
+	}
+	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: dirs}, fds...)
+}
+
+// pidOf is the pid of a pidfd's process as this process sees it. proc_pid_fdinfo(5).
+func pidOf(pidfd int) (int, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		var pid int
+		if n, _ := fmt.Sscanf(line, "Pid:\t%d", &pid); n == 1 && pid > 0 {
+			return pid, nil
+		}
+	}
+	return 0, errors.New("it has ended")
+}
+
+// finish writes what names the lab on the host, and commits.
+func (b *builder) finish(r *proto.BuiltReport) error {
+	b.step("finish", 0, 0)
+	if err := b.hostReady(); err != nil {
+		return err
+	}
+	if err := b.listenPorts(); err != nil {
+		return err
+	}
+	if err := b.names(r); err != nil {
+		return err
+	}
+	b.rec.PIDs, b.rec.Built = b.pids, true
+	if err := b.rec.write(b.dir); err != nil {
+		return &Error{Op: "write the record", Err: err}
+	}
+	var fds []int
+	for _, f := range b.ports {
+		fds = append(fds, int(f.Fd()))
+	}
+	if b.nat != nil {
+		fds = append(fds, int(b.nat.Fd()))
+	}
+	if err := proto.Send(b.conn, proto.Commit, proto.CommitSpec{Ports: b.published}, fds...); err != nil {
+		return b.initDied(err)
+	}
+	return nil
+}
+
