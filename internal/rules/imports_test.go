@@ -33,6 +33,8 @@ func layer(dir string) (int, error) {
 		return 3, nil
 	case "cmd":
 		return 4, nil
+	case "e2e":
+		return 5, nil // tests of the whole program
 	}
 	return 0, fmt.Errorf("%s: no layer; give it one here, and a line in the design", dir)
 }
