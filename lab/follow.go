@@ -243,4 +243,3 @@ func (b *builder) finish(r *proto.BuiltReport) error {
 	}
 	return nil
 }
-
