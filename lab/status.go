@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"path/filepath"
@@ -53,6 +54,11 @@ func nodeStates(name string) ([]proto.NodeState, error) {
 	return s, proto.Decode(body, &s)
 }
 
+// hasGone tells whether an error of nodeStates means that there is no lab init any more.
+func hasGone(err error) bool {
+	return errors.Is(err, ErrNotRunning) || errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+}
+
 // Inspect tells all of one lab. A lab whose init is gone is StateDead.
 func Inspect(_ context.Context, name string) (*Status, error) {
 	if err := needRoot(); err != nil {
@@ -84,9 +90,10 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		st.State, st.Reason = "building", "nsnet up is at work, or was killed"
 	case live:
 		if states, err = nodeStates(name); err != nil {
-			if live, _ = alive(dir); live {
+			if !hasGone(err) {
 				return nil, err
 			}
+			live = false
 		}
 	}
 	if !live {

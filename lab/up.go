@@ -70,9 +70,12 @@ func current(ctx context.Context, dir *locked, name string) (*record, error) {
 			return nil, &Error{Lab: name, Op: "read the record of the running lab", Err: err, Remedy: "take it down first"}
 		}
 		if r.Built {
-			return r, nil
+			if _, err = nodeStates(name); !hasGone(err) {
+				return r, err
+			}
+			// A killed lab init holds its lock for one more moment.
 		}
-		// up was killed; its lab init is on the way out.
+		// If not built, up was killed; its lab init is on the way out.
 	}
 	return nil, clean(ctx, dir.dir, name, true)
 }
