@@ -123,8 +123,10 @@ func (b *builder) legs() error {
 		}
 		name := bridge.LegName(b.lab.Name, t.Name)
 		r, err := veth.Create(
-			veth.End{Name: name, MAC: t.HostMAC, MTU: t.MTU},
+			// The fabric's end first: of a second end's index the kernel takes notice only where
+			// the first end has one, too (veth_newlink in drivers/net/veth.c).
 			veth.End{Name: labinit.LegPort(i), Index: unlikelyIndex + i, MTU: t.MTU, Netns: b.fabric},
+			veth.End{Name: name, MAC: t.HostMAC, MTU: t.MTU},
 			"create the host's leg "+name)
 		if err != nil {
 			return &Error{Op: "create the host's leg of bridge", Object: t.Name, Err: err}
