@@ -162,6 +162,11 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	if dir == "" {
 		dir = "/"
 	}
+	// No ENOENT here, which is for a command that is not there.
+	var st syscall.Stat_t
+	if err := syscall.Stat(dir, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+		return refuse(fail(syscall.ENOTDIR, "in "+dir))
+	}
 	path, f := s.find(cmd.Argv[0], env, dir)
 	if f != ok {
 		return refuse(f)
