@@ -32,7 +32,8 @@ func TestLabInitKilled(t *testing.T) {
 		testenv.Must(t, "up", r.file) // at once, over what is left
 		r.sh("n0", "ping -n -c 1 -W 1 n1")
 		kill(t, r.status().InitPID)
-		fails(t, r.exec("n0", "true"), 125, r.name)
+		nothingLeft(t, before, "init killed", onNextCommand()...)
+		fails(t, r.exec("n0", "true"), 125, r.name, "not running")
 		nothingLeft(t, before, "after exec")
 
 		testenv.Must(t, "up", r.file)
