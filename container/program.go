@@ -60,7 +60,7 @@ func BootProgram(n *topology.Node, s Setup) []wire.Step {
 	p.sysctls(n, s.Sysctls)
 	p.add(wire.OpCgroupNS, "create the cgroup namespace", nil)
 	if len(n.Command) > 0 {
-		p.add(wire.OpFindCommand, "find the command", []string{n.Command[0], path(n.Env)})
+		p.add(wire.OpFindCommand, "find the command", []string{n.Command[0], path(n.Env), n.Workdir})
 	}
 	p.add(wire.OpPrivileges, "drop privileges", []string{string(s.Filter)}, s.Caps, flag(n.NoNewPrivs))
 	return p.steps
@@ -213,7 +213,8 @@ func (p *program) tmpfs(n *topology.Node) {
 }
 
 // Binds adds the steps that show the host's files and directories in the node; dirs tells
-// which sources are directories. They come right after the root is entered.
+// which sources are directories. They come after the root is entered and its tmpfs are
+// there, in which a bind may be.
 func Binds(steps []wire.Step, n *topology.Node, dirs []bool) []wire.Step {
 	var add []wire.Step
 	for i, b := range n.Binds {

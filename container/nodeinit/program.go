@@ -88,7 +88,7 @@ func (s *state) step(st *wire.Step, fds []int) failure {
 	case wire.OpPrivileges:
 		return privileges(st.N(0), st.N(1) == 1, []byte(st.T(0)))
 	case wire.OpFindCommand:
-		_, f := s.find(st.T(0), []string{"PATH=" + st.T(1)}, "/")
+		_, f := s.find(st.T(0), []string{"PATH=" + st.T(1)}, st.T(2))
 		return f
 	default:
 		return fail(syscall.ENOSYS, "unknown step")

@@ -21,7 +21,7 @@ const (
 	OpSysctl                    // path below /proc/sys, value
 	OpCgroupNS                  // a cgroup namespace rooted where the process is now
 	OpPrivileges                // capability mask, no_new_privs (0 or 1), seccomp program
-	OpFindCommand               // argv[0], PATH, user: fails where the command could not be executed
+	OpFindCommand               // argv[0], PATH, working directory: fails where the command could not be executed
 )
 
 // Step is an Op with its fields, and the words for it in an error.
