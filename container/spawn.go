@@ -68,6 +68,9 @@ func NewSpawner(exe *os.File) (*Spawner, error) {
 	}
 	if err := forkBlocked("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: spawner"}, attr); err != nil {
 		_ = conn.Close()
+		if errors.Is(err, unix.ENOENT) {
+			err = fmt.Errorf("%w: this nsnet needs a dynamic linker, which a lab has not; build it with CGO_ENABLED=0", err)
+		}
 		return nil, fmt.Errorf("start the spawner: %w", explain(err))
 	}
 	return &Spawner{conn}, nil

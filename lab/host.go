@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -100,12 +102,15 @@ func (b *builder) checkExternal(k *topology.Link) error {
 	if _, err := os.Stat(filepath.Join("/sys/class/net", k.B.Bridge, "bridge")); err != nil {
 		return &Error{Object: k.B.Bridge, Err: fmt.Errorf("the file says external: true, but this host has no bridge of that name"), Remedy: "create it, or leave external out and the lab makes one of its own"}
 	}
+	flags, err := os.ReadFile(filepath.Join("/sys/class/net", k.B.Bridge, "flags"))
+	if err != nil {
+		return &Error{Object: k.B.Bridge, Err: err}
+	}
+	if f, err := strconv.ParseUint(strings.TrimSpace(string(flags)), 0, 32); err != nil || f&unix.IFF_UP == 0 {
+		return &Error{Object: k.B.Bridge, Err: errors.New("this bridge of the host is down"), Remedy: "bring it up with ip link set " + k.B.Bridge + " up"}
+	}
 	return nil
 }
-
-// unlikelyIndex is added to the interface index of a lab's end whose other end is the
-// host's, which the kernel numbers, so that the two differ. See labinit.Indexes.
-const unlikelyIndex = 1 << 20
 
 // mark begins the ifalias of every interface of a lab in the host's network namespace. What
 // does not bear it is not touched.
@@ -115,24 +120,12 @@ func mark(lab string) string { return "nsnet:" + lab + ":" }
 // translates and forwards their packets.
 func (b *builder) legs() error {
 	var nat []bridge.NATLeg
-	var create, fabric, host []rtnl.Request
 	for i := range b.lab.Bridges {
 		t := &b.lab.Bridges[i]
 		if t.External || len(t.Addresses) == 0 {
 			continue
 		}
-		name := bridge.LegName(b.lab.Name, t.Name)
-		r, err := veth.Create(
-			// The fabric's end first: of a second end's index the kernel takes notice only where
-			// the first end has one, too (veth_newlink in drivers/net/veth.c).
-			veth.End{Name: labinit.LegPort(i), Index: unlikelyIndex + i, MTU: t.MTU, Netns: b.fabric},
-			veth.End{Name: name, MAC: t.HostMAC, MTU: t.MTU},
-			"create the host's leg "+name)
-		if err != nil {
-			return &Error{Op: "create the host's leg of bridge", Object: t.Name, Err: err}
-		}
-		create = append(create, r, rtnl.Alias(name, mark(b.lab.Name)+t.Name, "mark the host's leg "+name))
-		leg := bridge.NATLeg{Interface: name}
+		leg := bridge.NATLeg{Interface: bridge.LegName(b.lab.Name, t.Name)}
 		if t.NAT {
 			for _, a := range t.Addresses {
 				leg.Subnets = append(leg.Subnets, a.Masked())
@@ -140,54 +133,14 @@ func (b *builder) legs() error {
 		}
 		nat = append(nat, leg)
 	}
-	if len(create) == 0 {
+	if len(nat) == 0 {
 		return nil
 	}
-	c, err := rtnl.Dial(nil)
-	if err != nil {
-		return &Error{Op: "create the host's legs", Err: err}
+	if err := b.plugHost(); err != nil {
+		return err
 	}
-	defer c.Close()
-	if err := c.Do(create...); err != nil {
-		e := &Error{Op: "create the host's legs", Err: err}
-		if errors.Is(err, unix.EEXIST) {
-			e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "remove the interface of that name, which is not this lab's"
-		}
-		return e
-	}
-	index, err := indexes(c)
-	if err != nil {
-		return &Error{Op: "list the host's interfaces", Err: err}
-	}
-	f, err := rtnl.Dial(b.fabric)
-	if err != nil {
-		return &Error{Op: "enter the fabric", Err: err}
-	}
-	defer f.Close()
-	inFabric, err := indexes(f)
-	if err != nil {
-		return &Error{Op: "list the fabric's interfaces", Err: err}
-	}
-	for i := range b.lab.Bridges {
-		t := &b.lab.Bridges[i]
-		if t.External || len(t.Addresses) == 0 {
-			continue
-		}
-		name := bridge.LegName(b.lab.Name, t.Name)
-		if err := quietLeg(name); err != nil {
-			return &Error{Op: "set up the host's leg of bridge", Object: t.Name, Err: err}
-		}
-		fabric = append(fabric, rtnl.SetMaster(labinit.LegPort(i), inFabric[t.Name], "plug the host into bridge "+t.Name))
-		for _, a := range t.Addresses {
-			host = append(host, rtnl.Address(index[name], a, fmt.Sprintf("add address %s to the host's leg of bridge %s", a, t.Name)))
-		}
-		host = append(host, rtnl.Up(name, "bring up the host's leg of bridge "+t.Name))
-	}
-	if err := f.Do(fabric...); err != nil {
-		return &Error{Op: "plug the host in", Err: err}
-	}
-	if err := c.Do(host...); err != nil {
-		return &Error{Op: "address the host", Err: err}
+	if err := b.addressHost(); err != nil {
+		return err
 	}
 	if !b.rec.NAT {
 		return nil
@@ -202,6 +155,83 @@ func (b *builder) legs() error {
 	b.nat = table.File()
 	if err := bridge.Insert(b.rec.Rules); err != nil {
 		return &Error{Op: "add rules to the host's firewall", Err: err}
+	}
+	return nil
+}
+
+// plugHost makes the legs: the first end is the bridge's port in the fabric, the peer the
+// host's interface. Of a peer's index the kernel takes notice only where the first end has
+// one, too (veth_newlink in drivers/net/veth.c), and the host numbers its own.
+func (b *builder) plugHost() error {
+	host, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return &Error{Op: "open the host's network namespace", Err: err}
+	}
+	defer host.Close()
+	c, err := rtnl.Dial(b.fabric)
+	if err != nil {
+		return &Error{Op: "enter the fabric", Err: err}
+	}
+	defer c.Close()
+	bridges, err := indexes(c)
+	if err != nil {
+		return &Error{Op: "list the fabric's interfaces", Err: err}
+	}
+	var reqs []rtnl.Request
+	for i := range b.lab.Bridges {
+		t := &b.lab.Bridges[i]
+		if t.External || len(t.Addresses) == 0 {
+			continue
+		}
+		name := bridge.LegName(b.lab.Name, t.Name)
+		r, err := veth.Create(
+			veth.End{Name: labinit.LegPort(i), Index: labinit.FarIndex + i, MTU: t.MTU, Master: bridges[t.Name], Up: true},
+			veth.End{Name: name, MAC: t.HostMAC, MTU: t.MTU, Netns: host},
+			"create the host's leg "+name)
+		if err != nil {
+			return &Error{Op: "create the host's leg of bridge", Object: t.Name, Err: err}
+		}
+		reqs = append(reqs, r)
+	}
+	if err := c.Do(reqs...); err != nil {
+		e := &Error{Op: "create the host's legs", Err: err}
+		if errors.Is(err, unix.EEXIST) {
+			e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "remove the interface of that name, which is not this lab's"
+		}
+		return e
+	}
+	return nil
+}
+
+// addressHost marks the legs' host ends, gives them their addresses and brings them up.
+func (b *builder) addressHost() error {
+	c, err := rtnl.Dial(nil)
+	if err != nil {
+		return &Error{Op: "address the host's legs", Err: err}
+	}
+	defer c.Close()
+	index, err := indexes(c)
+	if err != nil {
+		return &Error{Op: "list the host's interfaces", Err: err}
+	}
+	var reqs []rtnl.Request
+	for i := range b.lab.Bridges {
+		t := &b.lab.Bridges[i]
+		if t.External || len(t.Addresses) == 0 {
+			continue
+		}
+		name := bridge.LegName(b.lab.Name, t.Name)
+		if err := quietLeg(name); err != nil {
+			return &Error{Op: "set up the host's leg of bridge", Object: t.Name, Err: err}
+		}
+		reqs = append(reqs, rtnl.Alias(name, mark(b.lab.Name)+t.Name, "mark the host's leg "+name))
+		for _, a := range t.Addresses {
+			reqs = append(reqs, rtnl.Address(index[name], a, fmt.Sprintf("add address %s to the host's leg of bridge %s", a, t.Name)))
+		}
+		reqs = append(reqs, rtnl.Up(name, "bring up the host's leg of bridge "+t.Name))
+	}
+	if err := c.Do(reqs...); err != nil {
+		return &Error{Op: "address the host's legs", Err: err}
 	}
 	return nil
 }
@@ -238,50 +268,65 @@ func indexes(c *rtnl.Conn) (map[string]int, error) {
 
 // external plugs nodes into the host's own bridges. The lab init addresses their ends.
 func (b *builder) external() error {
-	var reqs []rtnl.Request
-	at := labinit.Indexes(b.lab)
-	pid := map[string]int{}
-	for i := range b.lab.Nodes {
-		pid[b.lab.Nodes[i].Name] = b.pids[i]
+	if !slices.ContainsFunc(b.lab.Bridges, func(t topology.Bridge) bool { return t.External }) {
+		return nil
 	}
-	var index map[string]int
+	host, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return &Error{Op: "open the host's network namespace", Err: err}
+	}
+	defer host.Close()
 	c, err := rtnl.Dial(nil)
 	if err != nil {
 		return &Error{Op: "plug into the host's bridges", Err: err}
 	}
 	defer c.Close()
+	bridges, err := indexes(c)
+	if err != nil {
+		return &Error{Op: "list the host's interfaces", Err: err}
+	}
+	var plug []rtnl.Request
+	at := labinit.Indexes(b.lab)
 	for i := range b.lab.Links {
 		k := &b.lab.Links[i]
 		if !b.isExternal(k.B.Bridge) {
 			continue
 		}
-		if index == nil {
-			if index, err = indexes(c); err != nil {
-				return &Error{Op: "list the host's interfaces", Err: err}
-			}
-		}
-		ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid[k.A.Node]))
-		if err != nil {
-			return &Error{Node: k.A.Node, Op: "open its network namespace", Err: err}
-		}
-		defer ns.Close()
-		r, err := veth.Create(
-			veth.End{Name: bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface), MTU: k.A.MTU, Master: index[k.B.Bridge], Up: true},
-			veth.End{Name: k.A.Interface, Index: unlikelyIndex + at[i][0], MAC: k.A.MAC, MTU: k.A.MTU, Netns: ns},
-			"plug "+k.A.Node+":"+k.A.Interface+" into the host's bridge "+k.B.Bridge)
-		if err != nil {
-			return &Error{Node: k.A.Node, Op: "create link", Err: err}
-		}
 		port := bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface)
-		reqs = append(reqs, r, rtnl.Alias(port, mark(b.lab.Name)+k.A.Node+":"+k.A.Interface, "mark "+port))
+		if err := b.plugNode(&k.A, at[i][0], port, host); err != nil {
+			return &Error{Node: k.A.Node, Op: "plug " + k.A.Interface + " into the host's bridge", Object: k.B.Bridge, Err: err}
+		}
+		label := "plug " + k.A.Node + ":" + k.A.Interface + " into the host's bridge " + k.B.Bridge
+		plug = append(plug, rtnl.Alias(port, mark(b.lab.Name)+k.A.Node+":"+k.A.Interface, label), rtnl.SetMaster(port, bridges[k.B.Bridge], label))
 	}
-	if len(reqs) == 0 {
-		return nil
-	}
-	if err := c.Do(reqs...); err != nil {
+	if err := c.Do(plug...); err != nil {
 		return &Error{Op: "plug into the host's bridges", Err: err}
 	}
 	return nil
+}
+
+// plugNode makes the pair between a node's interface, with the index that the lab init
+// knows it by, and a port in the host's network namespace.
+func (b *builder) plugNode(e *topology.Endpoint, index int, port string, host *os.File) error {
+	i := slices.IndexFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Name == e.Node })
+	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", b.pids[i]))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	c, err := rtnl.Dial(ns)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	r, err := veth.Create(
+		veth.End{Name: e.Interface, Index: index, MAC: e.MAC, MTU: e.MTU},
+		veth.End{Name: port, MTU: e.MTU, Netns: host},
+		"create link "+port)
+	if err != nil {
+		return err
+	}
+	return c.Do(r)
 }
 
 // hostReady waits until the host's ends of the lab carry packets.
@@ -295,8 +340,17 @@ func (b *builder) hostReady() error {
 	}
 	defer c.Close()
 	var want []rtnl.Want
-	for _, l := range b.rec.Links {
-		want = append(want, rtnl.Want{Name: l})
+	for i := range b.lab.Bridges {
+		if t := &b.lab.Bridges[i]; !t.External && len(t.Addresses) > 0 {
+			want = append(want, rtnl.Want{Name: bridge.LegName(b.lab.Name, t.Name)})
+		}
+	}
+	for i := range b.lab.Links {
+		if k := &b.lab.Links[i]; b.isExternal(k.B.Bridge) {
+			// With spanning tree a port forwards half a minute later, and that is meant.
+			stp, _ := os.ReadFile(filepath.Join("/sys/class/net", k.B.Bridge, "bridge/stp_state"))
+			want = append(want, rtnl.Want{Name: bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface), Forward: strings.TrimSpace(string(stp)) == "0"})
+		}
 	}
 	if err := c.Ready(want, 30*time.Second); err != nil {
 		return &Error{Op: "wait for the host's interfaces", Err: err}

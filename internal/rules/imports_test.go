@@ -113,9 +113,7 @@ func budget() map[string]string {
 		"golang.org/x/net":                      "the assembler of BPF, for seccomp and its tests",
 		"golang.org/x/sys":                      "the kernel",
 		"github.com/google/go-cmp":              "tests: readable differences",
-		"github.com/rogpeppe/go-internal":       "tests: command lines as scripts",
 		"github.com/santhosh-tekuri/jsonschema": "tests: each example against the schema",
-		"go.uber.org/goleak":                    "tests: goroutines that stay",
 		"pgregory.net/rapid":                    "tests: properties",
 	}
 }

@@ -24,6 +24,8 @@ const (
 	firstBridge    = 100
 	firstPort      = 2000
 	FirstInterface = 20
+	// FarIndex is added where the other end is the host's, which the host numbers.
+	FarIndex = 1 << 20
 )
 
 // readyTimeout bounds the wait for carriers and forwarding ports.

@@ -88,10 +88,17 @@ func Indexes(l *topology.Lab) [][2]int {
 		next[node] = i + 1
 		return i
 	}
+	external := map[string]bool{}
+	for i := range l.Bridges {
+		external[l.Bridges[i].Name] = l.Bridges[i].External
+	}
 	out := make([][2]int, len(l.Links))
 	for i := range l.Links {
 		k := &l.Links[i]
 		out[i][0] = take(k.A.Node, 0)
+		if external[k.B.Bridge] {
+			out[i][0] += FarIndex
+		}
 		if k.B.Node != "" {
 			out[i][1] = take(k.B.Node, out[i][0])
 		}
