@@ -68,7 +68,13 @@ func (c *Conn) Receive() (k wire.Kind, body []byte, fds []int, err error) {
 	var h [wire.HeaderSize]byte
 	oob := make([]byte, unix.CmsgSpace(4*253))
 	for got := 0; got < len(h); {
-		n, oobn, _, _, err := c.c.ReadMsgUnix(h[got:], oob)
+		n, oobn, flags, _, err := c.c.ReadMsgUnix(h[got:], oob)
+		if err == nil && flags&unix.MSG_CTRUNC != 0 {
+			// Some descriptors found no place, and there was room for them in oob.
+			more, _ := rights(oob[:oobn])
+			closeFDs(append(fds, more...))
+			return 0, nil, nil, fmt.Errorf("receive descriptors: %w", unix.EMFILE)
+		}
 		if err != nil || (n == 0 && oobn == 0) {
 			closeFDs(fds)
 			if err == nil {

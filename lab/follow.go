@@ -229,7 +229,7 @@ func (b *builder) finish(r *proto.BuiltReport) error {
 	}
 	b.rec.PIDs, b.rec.Built = b.pids, true
 	if err := b.rec.write(b.dir); err != nil {
-		return &Error{Op: "write the record", Err: err}
+		return recordError(b.lab.Name, "write the record", err)
 	}
 	var fds []int
 	for _, f := range b.ports {

@@ -94,7 +94,7 @@ func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, er
 				continue // the last lab's down has just removed the parent
 			}
 			if err != nil {
-				return nil, &Error{Lab: name, Op: "create the record", Err: err}
+				return nil, recordError(name, "create the record", err)
 			}
 		}
 		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
@@ -225,6 +225,18 @@ func (r *record) write(dir string) error {
 		return err
 	}
 	return renameio.WriteFile(filepath.Join(dir, stateFile), b, 0o600, renameio.WithTempDir(dir))
+}
+
+// recordError is a failure to make or write a lab's record.
+func recordError(name, op string, err error) *Error {
+	e := &Error{Lab: name, Op: op, Err: err}
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		e.Remedy = "make room in the file system of " + RunDir
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES):
+		e.Remedy = "nsnet has to write below " + filepath.Dir(RunDir)
+	}
+	return e
 }
 
 func readLab(dir string) (*topology.Lab, error) {

@@ -52,10 +52,11 @@ func Up(ctx context.Context, o UpOptions) (UpResult, error) {
 	b := &builder{dir: dir.dir, lab: o.Lab, progress: o.Progress, content: content,
 		rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
 	if err := b.up(ctx); err != nil {
+		err = b.wrap(ctx, err)
 		if rerr := b.rollback(); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
-		return res, b.wrap(ctx, err)
+		return res, err
 	}
 	b.close()
 	res.Changed, res.Notes, res.Elapsed = true, b.notes, time.Since(start)
@@ -126,6 +127,9 @@ func (b *builder) wrap(ctx context.Context, err error) error {
 	var e *Error
 	if errors.As(err, &e) {
 		e.Lab = b.lab.Name
+		if e.Remedy == "" && errors.Is(err, unix.EMFILE) {
+			e.Remedy = "raise the limit of open files, ulimit -n: a node needs about five"
+		}
 		return err
 	}
 	return &Error{Lab: b.lab.Name, Err: err}
@@ -294,10 +298,10 @@ func (b *builder) rollback() error {
 // writeFiles writes the lab's content and the record of what is about to be made.
 func (b *builder) writeFiles() error {
 	if err := os.WriteFile(filepath.Join(b.dir, labFile), b.content, 0o600); err != nil {
-		return &Error{Op: "write the record", Err: err}
+		return recordError(b.lab.Name, "write the record", err)
 	}
 	if err := b.rec.write(b.dir); err != nil {
-		return &Error{Op: "write the record", Err: err}
+		return recordError(b.lab.Name, "write the record", err)
 	}
 	return nil
 }
