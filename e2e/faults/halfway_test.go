@@ -1,0 +1,237 @@
+package faults
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/internal/testenv"
+)
+
+// refusal is a machine that refuses something in the middle of an up.
+type refusal struct {
+	name    string
+	text    string                     // topology; empty: mixed(6)
+	prepare func(*testing.T, run)      // what the machine is like
+	argv    func(up []string) []string // how nsnet is started; nil: as it is
+	code    int
+	want    []string
+}
+
+// FAULTS 5, 7, 8, 9, 14: an up that fails half-way says at what, and leaves nothing.
+func TestUpFailsHalfWay(t *testing.T) {
+	t.Parallel()
+	prefix := func(argv ...string) func([]string) []string {
+		return func(up []string) []string { return append(argv, up...) }
+	}
+	for _, tt := range []refusal{
+		{
+			name: "command not found",
+			text: mixed(6) + "  - endpoints: [\"bad:eth0\", lan0]\n", code: 1,
+			prepare: func(t *testing.T, r run) {
+				edit(t, r.file, "nodes:\n", "nodes:\n  bad: {command: [no-such-program, -v]}\n")
+			},
+			want: []string{"node bad", "no-such-program", "find the command", "no such file"},
+		}, {
+			name: "command not executable", text: "name: NAME\nnodes: {good: {}, bad: {command: [/etc/passwd]}}\n", code: 1,
+			want: []string{"node bad", "/etc/passwd", "permission denied"},
+		}, {
+			name: "unknown user", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], user: nobody-here}}\n", code: 1,
+			want: []string{"node bad", "nobody-here"},
+		}, {
+			name: "sysctl that is not there", text: "name: NAME\nnodes: {good: {}, bad: {sysctls: {net.ipv4.no_such_thing: 1}}}\n", code: 1,
+			want: []string{"node bad", "net.ipv4.no_such_thing"},
+		}, {
+			name: "sysctl with a wrong value", text: "name: NAME\nnodes: {good: {}, bad: {sysctls: {net.ipv4.ip_default_ttl: wat}}}\n", code: 1,
+			want: []string{"node bad", "net.ipv4.ip_default_ttl", "invalid argument"},
+		}, {
+			name: "bind over a file of the image", text: "name: NAME\nnodes: {bad: {binds: [\".:/etc/passwd\"]}}\n", code: 1,
+			want: []string{"node bad", "/etc/passwd", "not a directory"},
+		}, {
+			name: "published port in use", text: "name: NAME\nnodes: {web: {ports: [\"127.0.0.1:7080:80\"]}}\n", code: 5,
+			prepare: func(t *testing.T, _ run) {
+				l, err := net.Listen("tcp", "127.0.0.1:7080")
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = l.Close() })
+			},
+			want: []string{"web", "127.0.0.1:7080", "in use"},
+		}, {
+			name: "published on an address that is not the host's", text: "name: NAME\nnodes: {web: {ports: [\"192.0.2.9:7080:80\"]}}\n", code: 1,
+			want: []string{"web", "192.0.2.9:7080", "cannot assign"},
+		}, {
+			name: "leg's name taken", code: 5,
+			prepare: func(t *testing.T, r run) {
+				leg := bridge.LegName(r.name, "lan1")
+				testenv.MustCommand(t, "ip", "link", "add", leg, "type", "bridge")
+				atEnd(t, "ip", "link", "del", leg)
+			},
+			want: []string{"remove the interface"},
+		}, {
+			name: "name of the network namespace taken", code: 5,
+			prepare: func(t *testing.T, r run) {
+				testenv.MustCommand(t, "ip", "netns", "add", r.name+".n3")
+				atEnd(t, "umount", "/run/netns")
+				atEnd(t, "ip", "netns", "del", r.name+".n3")
+			},
+			want: []string{"/run/netns/", ".n3", "--name"},
+		}, {
+			name: "resolv.conf of somebody else", code: 1,
+			prepare: func(t *testing.T, r run) {
+				dir := "/etc/netns/" + r.name + ".n2"
+				if err := os.Mkdir(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = os.RemoveAll(dir) })
+				writeFile(t, dir+"/resolv.conf", "nameserver 192.0.2.1\n")
+			},
+			want: []string{"node n2", "resolv.conf", "not made by nsnet"},
+		}, {
+			name: "read-only /run", code: 1,
+			prepare: func(t *testing.T, _ run) {
+				testenv.MustCommand(t, "mount", "-o", "bind", "/run", "/run")
+				atEnd(t, "umount", "/run")
+				testenv.MustCommand(t, "mount", "-o", "remount,bind,ro", "/run")
+			},
+			want: []string{"/run/nsnet", "read-only file system", "has to write below /run"},
+		}, {
+			name: "full /run", code: 1,
+			prepare: func(t *testing.T, _ run) {
+				testenv.MustCommand(t, "mount", "-t", "tmpfs", "-o", "size=4k", "small", "/run")
+				atEnd(t, "umount", "/run")
+			},
+			want: []string{"no space left on device", "record", "make room"},
+		}, {
+			name: "few inodes in /run", code: 1,
+			prepare: func(t *testing.T, _ run) {
+				testenv.MustCommand(t, "mount", "-t", "tmpfs", "-o", "nr_inodes=6", "small", "/run")
+				atEnd(t, "umount", "/run")
+			},
+			want: []string{"no space left on device"},
+		}, {
+			name: "64 descriptors", text: mixed(50), code: 1, argv: prefix("prlimit", "--nofile=64:64"),
+			want: []string{"node n", "too many open files", "ulimit -n"},
+		}, {
+			name: "soft limit of 64 descriptors", text: mixed(50), argv: prefix("prlimit", "--nofile=64:"),
+		}, {
+			name: "a few processes", text: mixed(20), code: 1,
+			argv: func(up []string) []string {
+				return append([]string{"sh", "-c", `echo $$ >"$0"/cgroup.procs && exec "$@"`, "/sys/fs/cgroup/pids/nsnet-faults-" + strconv.Itoa(os.Getppid())}, up...)
+			},
+			prepare: func(t *testing.T, _ run) {
+				if _, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs"); err != nil {
+					t.Skip("needs a version 1 pids hierarchy")
+				}
+				dir := "/sys/fs/cgroup/pids/nsnet-faults-" + strconv.Itoa(os.Getppid())
+				if err := os.Mkdir(dir, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					testenv.Eventually(t, 3*time.Second, "its processes are gone", func() bool { return os.Remove(dir) == nil })
+				})
+				writeFile(t, dir+"/pids.max", "60")
+			},
+			want: []string{"node n", "limit of processes", "pids cgroup"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			testenv.Isolate(t, func(t *testing.T) {
+				if tt.text == "" {
+					tt.text = mixed(6)
+				}
+				r := define(t, tt.text)
+				if tt.prepare != nil {
+					tt.prepare(t, r)
+				}
+				before := snapshot(t)
+				up := []string{testenv.Binary(t), "up", r.file}
+				if tt.argv != nil {
+					up = tt.argv(up)
+				}
+				res := testenv.Command(t, up...)
+				fails(t, res, tt.code, tt.want...)
+				if tt.code == 0 {
+					testenv.Must(t, "down", r.name)
+				} else if !strings.Contains(res.Stderr, "nsnet: lab "+r.name+": ") {
+					t.Errorf("the message does not name the lab:\n%s", res.Stderr)
+				}
+				t.Log(res.Stderr)
+				nothingLeft(t, before, tt.name)
+			})
+		})
+	}
+}
+
+// atEnd runs a command at the test's end.
+func atEnd(t *testing.T, argv ...string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", strings.Join(argv, " "), err, out)
+		}
+	})
+}
+
+func edit(t *testing.T, path, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, path, strings.Replace(string(b), from, to, 1))
+}
+
+// A bind's source that comes and goes while up is at work.
+func TestBindSourceVanishes(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		before := snapshot(t)
+		r := define(t, "name: NAME\nnodes: {a: {}, b: {binds: [\"./data:/mnt\"]}}\n")
+		data := filepath.Join(filepath.Dir(r.file), "data")
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = os.Mkdir(data, 0o755)
+					time.Sleep(30 * time.Millisecond)
+					_ = unix.Rmdir(data)
+					time.Sleep(30 * time.Millisecond)
+				}
+			}
+		}()
+		codes := map[int]int{}
+		for range 20 {
+			res := testenv.Run(t, "up", r.file)
+			codes[res.Code]++
+			switch res.Code {
+			case 0:
+				testenv.Must(t, "down", r.name)
+			case 1:
+				fails(t, res, 1, "node b", data)
+			case 3:
+				fails(t, res, 3, "./data")
+			default:
+				t.Errorf("exit code %d\n%s", res.Code, res.Stderr)
+			}
+			nothingLeft(t, before, "up of a bind that comes and goes")
+		}
+		close(stop)
+		<-stopped
+		_ = unix.Rmdir(data)
+		t.Log(codes)
+	})
+}
