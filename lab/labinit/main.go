@@ -3,6 +3,7 @@ package labinit
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/signal"
@@ -118,10 +119,13 @@ func (l *labInit) fromUp() {
 	for {
 		k, body, fds, err := l.up.Receive()
 		if err != nil {
-			if !l.committed.Load() {
-				os.Exit(1)
+			if l.committed.Load() {
+				return
 			}
-			return
+			if !errors.Is(err, io.EOF) { // up is there and should know
+				_ = l.send(proto.Failed, failure(&buildError{op: "build the lab", err: err}))
+			}
+			os.Exit(1)
 		}
 		switch k {
 		case proto.Mounts:
