@@ -60,7 +60,7 @@ func BootProgram(n *topology.Node, s Setup) []wire.Step {
 	p.sysctls(n, s.Sysctls)
 	p.add(wire.OpCgroupNS, "create the cgroup namespace", nil)
 	if len(n.Command) > 0 {
-		p.add(wire.OpFindCommand, "find the command", []string{n.Command[0], path(n.Env), n.Workdir})
+		p.add(wire.OpFindCommand, "find the command", []string{n.Command[0], path(n.Env), n.Workdir, n.User})
 	}
 	p.add(wire.OpPrivileges, "drop privileges", []string{string(s.Filter)}, s.Caps, flag(n.NoNewPrivs))
 	return p.steps

@@ -381,7 +381,11 @@ func (b *builder) names(r *proto.BuiltReport) error {
 			continue
 		}
 		if _, err := dns.WriteNetns(EtcNetns, b.lab.Name, n.Name, *n.DNS); err != nil {
-			return &Error{Node: n.Name, Op: "write resolv.conf for ip netns exec", Err: err}
+			e := &Error{Node: n.Name, Op: "write resolv.conf for ip netns exec", Err: err}
+			if errors.Is(err, dns.ErrForeign) {
+				e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "remove the file, or give the lab another name with --name"
+			}
+			return e
 		}
 	}
 	return nil

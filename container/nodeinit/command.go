@@ -162,10 +162,8 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	if dir == "" {
 		dir = "/"
 	}
-	// No ENOENT here, which is for a command that is not there.
-	var st syscall.Stat_t
-	if err := syscall.Stat(dir, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
-		return refuse(fail(syscall.ENOTDIR, "in "+dir))
+	if f := directory(dir); f != ok {
+		return refuse(f)
 	}
 	path, f := s.find(cmd.Argv[0], env, dir)
 	if f != ok {
@@ -217,6 +215,31 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	default:
 	}
 	return pid
+}
+
+// check finds out whether a command could start, while there is time to say so.
+func (s *state) check(name, path, dir, user string) failure {
+	if _, _, _, _, err := passwd.Lookup(user, slurp("/etc/passwd"), slurp("/etc/group")); err != nil {
+		return fail(syscall.EINVAL, err.Error())
+	}
+	if dir == "" {
+		dir = "/"
+	}
+	if f := directory(dir); f != ok {
+		return f
+	}
+	_, f := s.find(name, []string{"PATH=" + path}, dir)
+	return f
+}
+
+// directory tells whether there is one to start a command in. It never says ENOENT, which
+// is for a command that is not there.
+func directory(path string) failure {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+		return fail(syscall.ENOTDIR, "in "+path)
+	}
+	return ok
 }
 
 // find looks a program up as execvp(3) does. ENOENT: no such program; EACCES: one that

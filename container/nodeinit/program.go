@@ -88,8 +88,7 @@ func (s *state) step(st *wire.Step, fds []int) failure {
 	case wire.OpPrivileges:
 		return privileges(st.N(0), st.N(1) == 1, []byte(st.T(0)))
 	case wire.OpFindCommand:
-		_, f := s.find(st.T(0), []string{"PATH=" + st.T(1)}, st.T(2))
-		return f
+		return s.check(st.T(0), st.T(1), st.T(2), st.T(3))
 	default:
 		return fail(syscall.ENOSYS, "unknown step")
 	}
@@ -177,6 +176,17 @@ func (s *state) attachIn(n int, fds []int, path string, dir bool) failure {
 		return fail(e, path)
 	}
 	defer syscall.Close(at)
+	// move_mount(2) says EINVAL for both.
+	var st syscall.Stat_t
+	if err := syscall.Fstat(at, &st); err != nil {
+		return failErr(err, path)
+	}
+	switch isDir := st.Mode&syscall.S_IFMT == syscall.S_IFDIR; {
+	case dir && !isDir:
+		return fail(syscall.ENOTDIR, path)
+	case !dir && isDir:
+		return fail(syscall.EISDIR, path)
+	}
 	return fail(moveMount(fds[n], at), path)
 }
 
