@@ -265,6 +265,12 @@ func (c *Conn) Dump(req *nl.NetlinkRequest, reset func(), each func([]byte) erro
 				switch h.Type {
 				case unix.NLMSG_DONE:
 					done = true
+					// The end tells how the list went: its errno is where an acknowledgement has its own.
+					if len(b) >= 4 {
+						if errno := syscall.Errno(-int32(nl.NativeEndian().Uint32(b))); errno != 0 {
+							return &Error{Label: "list", Errno: errno}
+						}
+					}
 				case unix.NLMSG_ERROR:
 					done = true
 					if errno, detail, err := parseAck(h, b); err != nil || errno != 0 {
