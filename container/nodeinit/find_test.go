@@ -1,0 +1,310 @@
+package nodeinit
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/nsnet/nsnet/container/wire"
+)
+
+func TestSplit(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string][2]string{
+		"/":         {"/", ""},
+		"/a":        {"/", "a"},
+		"/a/b":      {"/a", "b"},
+		"/a/b/c.so": {"/a/b", "c.so"},
+		"a":         {"/", "a"},
+		"a/b":       {"a", "b"},
+		"/a/":       {"/a", ""},
+		"":          {"/", ""},
+	} {
+		if parent, name := split(path); parent != want[0] || name != want[1] {
+			t.Errorf("%q is split into %q and %q, not %q", path, parent, name, want)
+		}
+	}
+}
+
+func TestHasSlash(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.StringMatching(`[a/.]{0,4}`).Draw(t, "s")
+		if got := hasSlash(s); got != strings.Contains(s, "/") {
+			t.Fatalf("%q: %v", s, got)
+		}
+	})
+}
+
+func TestGet(t *testing.T) {
+	t.Parallel()
+	env := []string{"A=1", "AB=2", "EMPTY=", "X=a=b", "A=3", "=odd", "noequals", "PATH"}
+	for key, want := range map[string]string{"A": "3", "AB": "2", "EMPTY": "", "X": "a=b", "B": "", "noequals": "", "PATH": "", "a": ""} {
+		if got := get(env, key); got != want {
+			t.Errorf("%s is %q, not %q", key, got, want)
+		}
+	}
+	if got := get(nil, "A"); got != "" {
+		t.Errorf("in an empty environment: %q", got)
+	}
+}
+
+func TestDecimal(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{0: "0", 7: "7", 10: "10", 4194304: "4194304"} {
+		if got := decimal(n); got != want {
+			t.Errorf("%d is written %q", n, got)
+		}
+	}
+}
+
+// tree is a directory with programs and what is none.
+func tree(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, mode := range map[string]os.FileMode{
+		"bin/prog": 0o755, "bin/plain": 0o644, "bin/both": 0o644, "sbin/both": 0o711, "sbin/prog": 0o755, "srv/serve-it": 0o700, "file": 0o755,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "bin/dir"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"bin/link": "../sbin/prog", "bin/dangling": "nowhere"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestFind(t *testing.T) {
+	t.Parallel()
+	dir := tree(t)
+	path := func(parts ...string) string {
+		for i := range parts {
+			if parts[i] != "" {
+				parts[i] = dir + "/" + parts[i]
+			}
+		}
+		return "PATH=" + strings.Join(parts, ":")
+	}
+	both := path("bin", "sbin")
+	s := &state{}
+	for _, tc := range []struct {
+		name, path string
+		want       string // below dir
+		errno      syscall.Errno
+	}{
+		{"prog", both, "bin/prog", 0},
+		{"prog", path("sbin", "bin"), "sbin/prog", 0},
+		{"both", both, "sbin/both", 0}, // what cannot be executed is passed over
+		{"link", both, "bin/link", 0},
+		{"plain", both, "", syscall.EACCES},
+		{"plain", path("sbin", "bin", "srv"), "", syscall.EACCES}, // also when nothing follows
+		{"dir", both, "", syscall.EACCES},
+		{"dangling", both, "", syscall.ENOENT},
+		{"missing", both, "", syscall.ENOENT},
+		{"prog", "PATH=", "", syscall.ENOENT},
+		{"prog", "OTHER=1", "", syscall.ENOENT},
+		{"prog", path("", "nodir", "file", "bin", ""), "bin/prog", 0}, // empty and wrong parts
+		{"x", path("file"), "", syscall.ENOENT},
+	} {
+		got, f := s.find(tc.name, []string{"PATH=/nonsense", tc.path}, "/")
+		want := ""
+		if tc.want != "" {
+			want = dir + "/" + tc.want
+		}
+		if tc.path == "OTHER=1" {
+			got, f = s.find(tc.name, []string{tc.path}, "/")
+		}
+		if got != want || f.errno != tc.errno {
+			t.Errorf("%s in %s: %q, %v; want %q, %v", tc.name, tc.path, got, f, want, tc.errno)
+		}
+		if tc.errno != 0 && f.text != tc.name {
+			t.Errorf("%s: the failure is said to be of %q", tc.name, f.text)
+		}
+	}
+}
+
+func TestFindWithSlash(t *testing.T) {
+	t.Parallel()
+	dir := tree(t)
+	s := &state{}
+	for _, tc := range []struct {
+		name, dir string
+		want      string
+		errno     syscall.Errno
+	}{
+		{dir + "/bin/prog", "/nowhere", dir + "/bin/prog", 0},
+		{"./serve-it", dir + "/srv", "./serve-it", 0},
+		{"srv/serve-it", dir, "srv/serve-it", 0},
+		{"./serve-it", dir, "", syscall.ENOENT},
+		{dir + "/bin/plain", "/", "", syscall.EACCES},
+		{dir + "/bin", "/", "", syscall.EACCES},
+		{dir + "/file/x", "/", "", syscall.ENOENT},
+		{dir + "/bin/prog/", "/", "", syscall.ENOENT},
+	} {
+		got, f := s.find(tc.name, []string{"PATH=" + dir + "/bin"}, tc.dir)
+		if got != tc.want || f.errno != tc.errno {
+			t.Errorf("%s in %s: %q, %v; want %q, %v", tc.name, tc.dir, got, f, tc.want, tc.errno)
+		}
+	}
+}
+
+// The check at boot agrees with the start: a relative path is seen from the workdir.
+func TestFindCommandStep(t *testing.T) {
+	t.Parallel()
+	dir := tree(t)
+	for name, tc := range map[string]struct {
+		text  []string
+		errno syscall.Errno
+	}{
+		"in PATH":       {[]string{"prog", dir + "/bin", ""}, 0},
+		"in workdir":    {[]string{"./serve-it", dir + "/bin", dir + "/srv"}, 0},
+		"not in /":      {[]string{"./serve-it", dir + "/bin", ""}, syscall.ENOENT},
+		"no program":    {[]string{"plain", dir + "/bin", ""}, syscall.EACCES},
+		"not in a PATH": {[]string{"prog", "", dir + "/bin"}, syscall.ENOENT},
+	} {
+		if f := (&state{}).step(&wire.Step{Op: wire.OpFindCommand, Text: tc.text}, nil); f.errno != tc.errno {
+			t.Errorf("%s: %v, want %v", name, f, tc.errno)
+		}
+	}
+}
+
+// A program stops at its first failure and tells which step that was, and malformed ones are refused.
+func TestProgram(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var w wire.Writer
+	wire.Encode(&w, []wire.Step{
+		{Op: wire.OpMkdir, Text: []string{dir + "/a"}, Number: []uint64{0o755}},
+		{Op: wire.OpMkdir, Text: []string{dir + "/a"}, Number: []uint64{0o755}}, // which is there
+		{Op: wire.OpWrite, Text: []string{dir + "/a/f", "text"}, Number: []uint64{0o644}},
+		{Op: wire.OpWrite, Text: []string{dir + "/a/f", "again"}, Number: []uint64{0o644}},
+		{Op: wire.OpMkdir, Text: []string{dir + "/b"}, Number: []uint64{0o755}},
+	})
+	s := &state{root: -1}
+	f := s.program(w.Bytes(), nil)
+	if f == nil || f.Step != 3 || syscall.Errno(f.Errno) != syscall.EEXIST || f.Text != dir+"/a/f" {
+		t.Errorf("the failure is %+v", f)
+	}
+	if b, err := os.ReadFile(dir + "/a/f"); err != nil || string(b) != "text" {
+		t.Errorf("the file holds %q, error %v", b, err)
+	}
+	if _, err := os.Stat(dir + "/b"); err == nil {
+		t.Error("a step after the failure was carried out")
+	}
+	for name, body := range map[string][]byte{"cut short": w.Bytes()[:3], "unknown step": {99, 0, 0}} {
+		if f := s.program(body, nil); f == nil || f.Step != 0 || f.Errno == 0 {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	if f := s.program(nil, nil); f != nil {
+		t.Errorf("an empty program: %+v", f)
+	}
+}
+
+// What is missing below the root is made there, and links never lead out of it.
+func TestEnsure(t *testing.T) {
+	t.Parallel()
+	outside, dir := t.TempDir(), t.TempDir()
+	for name, target := range map[string]string{"up": "../../../../../.." + outside, "abs": outside, "inner": "real"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(dir+"/real", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Open(dir, oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	s := &state{root: fd}
+	for _, tc := range []struct {
+		path string
+		dir  bool
+		want string // below dir; empty: refused
+	}{
+		{"/a/b/c", true, "a/b/c"},
+		{"/a/b/file", false, "a/b/file"},
+		{"/top", false, "top"},
+		{"//x//y", true, "x/y"},
+		{"/inner/deep/file", false, "real/deep/file"},
+		{"/a", true, "a"}, // is there
+		{"/up/evil", true, ""},
+		{"/abs/evil", false, ""},
+		{"/top/below", true, ""},
+	} {
+		f := s.ensure(tc.path, tc.dir)
+		if tc.want == "" {
+			if f == ok {
+				t.Errorf("%s was made", tc.path)
+			}
+			continue
+		}
+		st, err := os.Lstat(filepath.Join(dir, tc.want))
+		if f != ok || err != nil || st.IsDir() != tc.dir {
+			t.Errorf("%s: %v, error %v", tc.path, f, err)
+		}
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+		t.Errorf("made outside of the root: %v, error %v", left, err)
+	}
+}
+
+// The log is bounded, and its end is always there.
+func TestPump(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open := func(name string) int {
+		fd, err := syscall.Open(filepath.Join(dir, name), syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fd
+	}
+	var p [2]int
+	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		pump(p[0], open("log"), open("old"))
+		close(done)
+	}()
+	var all bytes.Buffer
+	line := strings.Repeat("0123456789abcde\n", 1000)
+	for all.Len() < 3*logMax+logMax/2 {
+		all.WriteString(line)
+		if err := writeAll(p[1], line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = syscall.Close(p[1])
+	<-done
+	var kept []byte
+	for _, name := range []string{"old", "log"} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || len(b) > logMax {
+			t.Fatalf("%s holds %d bytes, error %v", name, len(b), err)
+		}
+		kept = append(kept, b...)
+	}
+	if len(kept) < logMax || !bytes.HasSuffix(all.Bytes(), kept) {
+		t.Errorf("%d bytes are kept, which are not the last of %d", len(kept), all.Len())
+	}
+}
