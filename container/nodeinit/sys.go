@@ -129,18 +129,20 @@ func Forwarded() []syscall.Signal {
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGCONT}
 }
 
-// forwardedSignals opens a signalfd. The disposition "ignore" lets a signal that comes in
-// the moment a command is forked, when the main thread has to unblock it, pass without harm.
+// forwardedSignals opens a signalfd. The default disposition lets a signal that comes in the
+// moment a command is forked, when the main thread has to unblock it, pass without harm, as
+// for PID 1 it means to ignore (pid_namespaces(7)). "Ignore" itself would be the commands', too:
+// the runtime resets at fork only what it handles, SIGHUP and SIGINT not if they came ignored.
 func forwardedSignals() (int, syscall.Errno) {
 	m := forwardedMask()
 	type sigaction struct {
 		handler, flags, restorer uintptr
 		mask                     uint64
 	}
-	ignore := sigaction{handler: 1}
+	byDefault := sigaction{}
 	for _, s := range Forwarded() {
 		if s != syscall.SIGCONT {
-			if _, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&ignore)), 0, 8, 0, 0); e != 0 {
+			if _, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0); e != 0 {
 				return -1, e
 			}
 		}
