@@ -163,9 +163,9 @@ func TestBootCommand(t *testing.T) {
 		want []string
 	}{
 		"idle":       {topology.Node{}, nil},
-		"by name":    {topology.Node{Command: []string{"nginx", "-g", "daemon off;"}}, []string{"nginx", DefaultPath, ""}},
-		"own PATH":   {topology.Node{Command: []string{"x"}, Env: []string{"PATH=/a", "A=1", "PATH=/b"}}, []string{"x", "/b", ""}},
-		"in workdir": {topology.Node{Command: []string{"./run"}, Workdir: "/srv"}, []string{"./run", DefaultPath, "/srv"}},
+		"by name":    {topology.Node{Command: []string{"nginx", "-g", "daemon off;"}}, []string{"nginx", DefaultPath, "", ""}},
+		"own PATH":   {topology.Node{Command: []string{"x"}, Env: []string{"PATH=/a", "A=1", "PATH=/b"}}, []string{"x", "/b", "", ""}},
+		"in workdir": {topology.Node{Command: []string{"./run"}, Workdir: "/srv", User: "www-data"}, []string{"./run", DefaultPath, "/srv", "www-data"}},
 	} {
 		found, _ := find(BootProgram(&tc.node, Setup{}), wire.OpFindCommand)
 		var got []string
