@@ -47,6 +47,9 @@ func TestUpFailsHalfWay(t *testing.T) {
 			name: "unknown user", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], user: nobody-here}}\n", code: 1,
 			want: []string{"node bad", "nobody-here"},
 		}, {
+			name: "no working directory", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], workdir: /no/such}}\n", code: 1,
+			want: []string{"node bad", "/no/such", "not a directory"},
+		}, {
 			name: "sysctl that is not there", text: "name: NAME\nnodes: {good: {}, bad: {sysctls: {net.ipv4.no_such_thing: 1}}}\n", code: 1,
 			want: []string{"node bad", "net.ipv4.no_such_thing"},
 		}, {
@@ -85,7 +88,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 			},
 			want: []string{"/run/netns/", ".n3", "--name"},
 		}, {
-			name: "resolv.conf of somebody else", code: 1,
+			name: "resolv.conf of somebody else", code: 5,
 			prepare: func(t *testing.T, r run) {
 				dir := "/etc/netns/" + r.name + ".n2"
 				if err := os.Mkdir(dir, 0o755); err != nil {
@@ -94,7 +97,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 				t.Cleanup(func() { _ = os.RemoveAll(dir) })
 				writeFile(t, dir+"/resolv.conf", "nameserver 192.0.2.1\n")
 			},
-			want: []string{"node n2", "resolv.conf", "not made by nsnet"},
+			want: []string{"node n2", "resolv.conf", "not made by nsnet", "--name"},
 		}, {
 			name: "read-only /run", code: 1,
 			prepare: func(t *testing.T, _ run) {
@@ -119,7 +122,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 			want: []string{"no space left on device"},
 		}, {
 			name: "64 descriptors", text: mixed(50), code: 1, argv: prefix("prlimit", "--nofile=64:64"),
-			want: []string{"node n", "too many open files", "ulimit -n"},
+			want: []string{"too many open files", "ulimit -n"},
 		}, {
 			name: "soft limit of 64 descriptors", text: mixed(50), argv: prefix("prlimit", "--nofile=64:"),
 		}, {
