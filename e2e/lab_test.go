@@ -165,3 +165,13 @@ func netns(t *testing.T, name, hostAddr, addr string) string {
 	}
 	return "/run/netns/" + name
 }
+
+// owner is the uid that a file of the host belongs to.
+func owner(t *testing.T, path string) uint32 {
+	t.Helper()
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		t.Fatal(err)
+	}
+	return stat.Uid
+}
