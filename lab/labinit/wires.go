@@ -46,7 +46,7 @@ func (l *labInit) plug() ([]rtnl.Want, error) {
 			if b.External {
 				continue // up makes it, in the host's network namespace
 			}
-			first = veth.End{Name: ports[i], Index: firstPort + i, MTU: end.MTU, Master: firstBridge + bridges[k.B.Bridge], Up: true}
+			first = veth.End{Name: ports[i], Index: firstPort + len(l.spec.Lab.Bridges) + i, MTU: end.MTU, Master: firstBridge + bridges[k.B.Bridge], Up: true}
 			want = append(want, rtnl.Want{Name: ports[i], Forward: !b.STP})
 		}
 		r, err := veth.Create(first, end, label)
@@ -71,8 +71,9 @@ func (l *labInit) plug() ([]rtnl.Want, error) {
 	return want, nil
 }
 
-// LegPort is the fabric's end of the host's leg of bridge i.
-func LegPort(i int) string { return fmt.Sprintf("host%d", i) }
+// LegPort is the fabric's end of the host's leg of bridge i. No bridge or port has its name:
+// those of a file begin with a letter or digit.
+func LegPort(i int) string { return fmt.Sprintf("_host%d", i) }
 
 // Indexes gives the interface indexes of each link's ends in their nodes: counted from
 // FirstInterface on, but never the same at both ends. An interface whose index is its
@@ -113,19 +114,18 @@ func (n *node) wire(e topology.Endpoint, index int, pair bool) veth.End {
 }
 
 // portNames gives each link's port in the fabric a name: NODE.INTERFACE where that fits
-// and is unique, so that a capture in the fabric is easy to aim.
+// and no bridge has it, so that a capture in the fabric is easy to aim.
 func portNames(l *topology.Lab) []string {
 	names := make([]string, len(l.Links))
 	taken := make(map[string]bool, len(names))
 	for i := range l.Bridges {
 		taken[l.Bridges[i].Name] = true
-		taken[LegPort(i)] = true
 	}
 	for i := range l.Links {
 		e := &l.Links[i].A
 		name := e.Node + "." + e.Interface
 		if len(name) > 15 || taken[name] {
-			name = fmt.Sprintf("port%d", i)
+			name = fmt.Sprintf("_port%d", i) // see LegPort
 		}
 		names[i], taken[name] = name, true
 	}
