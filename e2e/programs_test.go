@@ -134,7 +134,7 @@ func TestFilesOfTheHost(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		// On the host's own file system, as what is mounted over it is not part of the image.
-		dir, err := os.MkdirTemp("/usr/local", "nsnet-e2e-")
+		dir, err := os.MkdirTemp("/usr/local", "nsnet-e2e-") //nolint:usetesting // a node has a /tmp of its own
 		if err != nil {
 			t.Skipf("the host's root cannot be written: %v", err)
 		}
