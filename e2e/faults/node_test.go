@@ -1,0 +1,235 @@
+package faults
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// probe builds testdata/probe and returns a bind that shows it to nodes as /probe.
+func probe(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "probe")
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./testdata/probe")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build the probe: %v\n%s", err, out)
+	}
+	return fmt.Sprintf("binds: [\"%s:/probe:ro\"]", path)
+}
+
+// refused fails the test unless the probe's attempt was refused, and returns why it was.
+func (r run) refused(node string, attempt ...string) string {
+	r.t.Helper()
+	res := r.exec(node, append([]string{"/probe"}, attempt...)...)
+	if res.Code != 10 {
+		r.t.Errorf("in %s: %v: exit code %d, not refused\n%s%s", node, attempt, res.Code, res.Stdout, res.Stderr)
+	}
+	return strings.TrimSpace(res.Stdout)
+}
+
+// allowed fails the test unless the probe's attempt succeeded: it is able to.
+func (r run) allowed(node string, attempt ...string) {
+	r.t.Helper()
+	if res := r.exec(node, append([]string{"/probe"}, attempt...)...); res.Code != 0 {
+		r.t.Errorf("in %s: %v: exit code %d\n%s%s", node, attempt, res.Code, res.Stdout, res.Stderr)
+	}
+}
+
+// FAULTS section 4: what a process of a node has and has not.
+func TestNodeProcess(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, "name: NAME\nnodes:\n  a: {command: [sleep, infinity]}\n  b: {}\n")
+		mask, err := container.Capabilities(topology.Caps{}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{
+			"CapInh": "0000000000000000", "CapPrm": fmt.Sprintf("%016x", mask), "CapEff": fmt.Sprintf("%016x", mask),
+			"CapBnd": fmt.Sprintf("%016x", mask), "CapAmb": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2",
+		}
+		base := r.node("a").UIDBase
+		for _, look := range []struct{ what, pid string }{{"an exec", "self"}, {"the node's init", "1"}, {"the command", strconv.Itoa(r.node("a").CommandPID)}} {
+			status := r.sh("a", "cat /proc/"+look.pid+"/status")
+			for key, value := range want {
+				if !strings.Contains("\n"+status, "\n"+key+":\t"+value+"\n") {
+					t.Errorf("%s: %s is not %s:\n%s", look.what, key, value, status)
+				}
+			}
+			for _, kind := range []string{"uid_map", "gid_map"} {
+				ids := strings.Fields(r.sh("a", "cat /proc/"+look.pid+"/"+kind))
+				if len(ids) != 3 || ids[0] != "0" || ids[2] != "65536" {
+					t.Errorf("%s: %s is %v", look.what, kind, ids)
+				}
+			}
+		}
+		for _, pid := range []int{r.node("a").PID, r.node("b").PID} {
+			ids, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if f := strings.Fields(string(ids)); len(f) != 3 || f[1] == "0" {
+				t.Errorf("uid_map of process %d, as the host sees it: %v", pid, f)
+			}
+		}
+		if base < 100_000 || base == r.node("b").UIDBase {
+			t.Errorf("root of a is uid %d, of b %d", base, r.node("b").UIDBase)
+		}
+
+		if got := r.sh("a", "ls /proc/self/fd | tr '\\n' ' '"); got != "0 1 2 3" { // 3 is the directory that ls reads
+			t.Errorf("descriptors of an exec: %s", got)
+		}
+		if got := r.sh("a", "ls /proc/"+strconv.Itoa(r.node("a").CommandPID)+"/fd | tr '\\n' ' '"); strings.TrimSpace(got) != "0 1 2" {
+			t.Errorf("descriptors of the command: %s", got)
+		}
+		if got := r.sh("a", "env"); strings.Contains(got, "NSNET") {
+			t.Errorf("the environment of an exec tells of the caller's:\n%s", got)
+		}
+
+		devices := strings.Fields(r.sh("a", "for d in /dev/* /dev/*/*; do if [ -b $d ] || [ -c $d -a ! -L $d ]; then echo $d; fi; done"))
+		if len(devices) < 6 || len(devices) > 8 {
+			t.Errorf("device nodes: %v", devices)
+		}
+		err = filepath.WalkDir("/run/nsnet", func(path string, e fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if info, err := e.Info(); err == nil && info.Mode()&(os.ModeSetuid|os.ModeSetgid|0o077) != 0 {
+				t.Errorf("%s of the record has mode %v", path, info.Mode())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(testenv.Binary(t)); err != nil || info.Mode()&(os.ModeSetuid|os.ModeSetgid) != 0 {
+			t.Errorf("nsnet itself: %v, %v", info.Mode(), err)
+		}
+		if got := testenv.MustCommand(t, "cat", "/proc/net/tcp", "/proc/net/tcp6", "/proc/net/udp", "/proc/net/udp6", "/proc/net/raw"); strings.Count(got, "\n") != 5 {
+			t.Errorf("sockets in the host's network namespace:\n%s", got)
+		}
+		if got := testenv.MustCommand(t, "cat", "/proc/net/unix"); strings.Contains(got, "@") {
+			t.Errorf("abstract sockets in the host's network namespace:\n%s", got)
+		}
+	})
+}
+
+// FAULTS section 4: ways out of a node.
+func TestNodeAttacks(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		canary := "/run/canary" // of the host; nodes have a /run of their image, which is not this one
+		writeFile(t, canary, "host")
+		t.Cleanup(func() { remove(t, canary) })
+		secret := filepath.Join(t.TempDir(), "secret") // seen in the nodes' image, which is the host's
+		writeFile(t, secret, "of root")
+		if err := os.Chmod(secret, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := hostValues(t)
+		r := start(t, "name: NAME\ndefaults: {"+probe(t)+"}\nnodes:\n  a: {limits: {pids: 100}}\n  b: {command: [sleep, infinity]}\n  admin: {caps: [SYS_ADMIN]}\n  open: {seccomp: unconfined}\n")
+		kept := fileSum(t, testenv.Binary(t))
+
+		r.allowed("a", "read", "/proc/self/status") // the probe runs, and tells what succeeds
+		r.allowed("admin", "unshare")
+		for _, node := range []string{"a", "open"} {
+			for _, attempt := range [][]string{
+				{"open-write", "/proc/1/exe"}, {"mknod"}, {"mount"}, {"newmount"}, {"setns"}, {"by-handle"},
+				{"chroot", canary}, {"fchdir", canary}, {"ptrace", "1"}, {"setuid-gain"},
+				{"write", "/proc/sys/kernel/core_pattern", "|/x"}, {"write", "/proc/sys/kernel/modprobe", "/x"},
+				{"write", "/proc/sys/kernel/sysrq", "1"}, {"write", "/proc/sysrq-trigger", "h"}, {"write", "/sys/kernel/uevent_helper", "/x"},
+				{"write", "/proc/sys/vm/drop_caches", "1"}, {"write", "/proc/sys/fs/file-max", "1"},
+				{"read", "/proc/kcore"}, {"read", "/proc/keys"}, {"read", secret}, {"write", secret, "x"}, {"read", "/dev/kmsg"}, {"read", "/proc/1/mem"},
+				{"open-write", "/proc/1/mem"}, {"read", "/proc/1/environ"},
+			} {
+				t.Log(node, attempt, r.refused(node, attempt...))
+			}
+		}
+		for _, attempt := range []string{"unshare", "clone", "keyctl", "bpf"} {
+			t.Log(attempt, r.refused("a", attempt))
+		}
+		r.refused("admin", "open-write", "/proc/1/exe")
+		r.refused("admin", "write", "/proc/sys/kernel/core_pattern", "|/x")
+		r.refused("admin", "chroot", canary)
+		if got := r.sh("a", "cat /etc/shadow"); strings.Contains(got, "$") {
+			t.Errorf("a has passwords of the host")
+		}
+		if got := fileSum(t, testenv.Binary(t)); got != kept {
+			t.Error("the nsnet program has changed")
+		}
+		if after := hostValues(t); after != before {
+			t.Errorf("the host's values were %s, are %s", before, after)
+		}
+
+		for _, node := range []string{"a", "admin"} {
+			for line := range strings.Lines(r.sh(node, "cat /proc/self/mountinfo")) {
+				fields := strings.Fields(line)
+				_, rest, _ := strings.Cut(line, " - ")
+				if source := strings.Fields(rest)[1]; strings.HasPrefix(source, "/") && fields[4] != "/probe" {
+					t.Errorf("%s has a device of the host mounted: %s", node, line)
+				}
+			}
+			if got := r.sh(node, "stat -c %i / /.. /../.. | sort -u | wc -l"); got != "1" {
+				t.Errorf("%s: .. of / leads to %s directories", node, got)
+			}
+		}
+		// Nobody else's processes and groups.
+		if got := r.sh("a", "ls -d /proc/[0-9]* | wc -l"); got == "0" || len(got) > 1 {
+			t.Errorf("a sees %s processes", got)
+		}
+		if got := r.sh("a", "cat /proc/self/cgroup"); strings.Contains(got, r.name) || strings.Contains(got, "..") {
+			t.Errorf("a sees groups of the host:\n%s", got)
+		}
+		if got := r.sh("a", "ls -A /sys/fs/cgroup 2>/dev/null; grep -c cgroup /proc/mounts; true"); got != "0" {
+			t.Errorf("a has control groups mounted: %s", got)
+		}
+		// Pids of the host mean nothing inside.
+		for _, pid := range []int{r.node("b").PID, r.status().InitPID, os.Getpid()} {
+			for _, attempt := range []string{"kill", "ptrace"} {
+				if pid > 10 { // small numbers are a's own
+					r.refused("a", attempt, strconv.Itoa(pid))
+				}
+			}
+		}
+		if got := r.sh("a", "cat /proc/net/unix | grep -c nsnet; true"); got != "0" {
+			t.Errorf("a sees sockets of nsnet")
+		}
+	})
+}
+
+// The host's root in a privileged node cannot change the program that its init runs.
+func TestPrivilegedNodeCannotChangeNsnet(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, "name: NAME\ndefaults: {"+probe(t)+"}\nnodes: {p: {privileged: true}, a: {}}\n")
+		if got := r.refused("p", "open-write", "/proc/1/exe"); got != "read-only file system" && got != "text file busy" {
+			t.Errorf("refused with %q", got)
+		}
+		r.refused("a", "open-write", "/proc/1/exe")
+		ids, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", r.node("a").PID))
+		if err != nil || strings.Fields(string(ids))[1] == "0" {
+			t.Errorf("the other node's uid_map: %s, %v", ids, err)
+		}
+	})
+}
+
+// hostValues are values of the kernel that a node must not change.
+func hostValues(t *testing.T) string {
+	t.Helper()
+	return testenv.MustCommand(t, "sh", "-c", "cd /proc/sys && cat kernel/core_pattern kernel/modprobe kernel/sysrq fs/file-max; cat /proc/swaps")
+}
+
+func fileSum(t *testing.T, path string) string {
+	t.Helper()
+	return testenv.MustCommand(t, "sha256sum", path)
+}
