@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/nsnet/nsnet/topology"
@@ -126,7 +127,8 @@ func printText(w io.Writer, s string) error {
 	return nil
 }
 
-// printJSON writes v as indented JSON.
+// printJSON writes v as indented JSON. What a terminal might obey or hide is escaped as in
+// plain, in JSON's own way, so that a reader decodes it to what it was.
 func printJSON(w io.Writer, v any) error {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -135,5 +137,26 @@ func printJSON(w io.Writer, v any) error {
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("encode result: %w", err)
 	}
-	return printText(w, b.String())
+	return printText(w, plainJSON(b.String()))
 }
+
+// plainJSON escapes what encoding/json leaves as it is: control characters above ASCII, DEL,
+// and marks that turn text around.
+func plainJSON(s string) string {
+	if !strings.ContainsFunc(s, hiddenInJSON) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if !hiddenInJSON(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	return b.String()
+}
+
+func hiddenInJSON(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }

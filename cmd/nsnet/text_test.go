@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -86,4 +87,18 @@ func TestNearest(t *testing.T) {
 			t.Fatalf("distance of %q and %q: %d", a, b, d)
 		}
 	})
+}
+
+func TestPrintJSONIsPlain(t *testing.T) {
+	const evil = "\x1b[2J \u009b31m \u202e \x7f \U000e0001 \u00e9 \n\t"
+	stdout, _ := captured(t, func(std stdio) {
+		if err := printJSON(std.out, []string{evil}); err != nil {
+			t.Error(err)
+		}
+	})
+	equal(t, "text", stdout, "[\n  \"\\u001b[2J \\u009b31m \\u202e \\u007f \\udb40\\udc01 \u00e9 \\n\\t\"\n]\n")
+	var back []string
+	if err := json.Unmarshal([]byte(stdout), &back); err != nil || back[0] != evil {
+		t.Errorf("decoded to %q: %v", back, err)
+	}
 }
