@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -84,9 +85,36 @@ func (m *mounter) prepare(l *topology.Lab) error {
 			if err := os.WriteFile(filepath.Join(dir, "etc/hosts"), hosts, 0o644); err != nil {
 				return err
 			}
+			if kind == topology.ImageHost {
+				if err := resolvConf(dir); err != nil {
+					return err
+				}
+			}
 		}
 		return nil
 	})
+}
+
+// resolvConf gives nodes on the host's image the host's nameservers where the host's file
+// is a link, which mostly leads below /run, where a node has nothing of the host. Instead of
+// systemd-resolved's own address, which no node can reach, they get those behind it.
+func resolvConf(dir string) error {
+	const path, upstream = "/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"
+	if st, err := os.Lstat(path); err != nil || st.Mode().Type() != fs.ModeSymlink {
+		return nil //nolint:nilerr // a file, or none: what the image has is right
+	}
+	b, err := os.ReadFile(upstream)
+	if err != nil {
+		b, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil //nolint:nilerr // a link to nowhere stays one
+	}
+	at := filepath.Join(dir, path)
+	if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.WriteFile(at, b, 0o644)
 }
 
 // mountPoints makes in a common layer what every node mounts its devices and the kernel's

@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"context"
 	"bytes"
 	"errors"
 	"fmt"
@@ -88,7 +89,7 @@ func Command(t testing.TB, argv ...string) Result {
 	if path, ok := lookProgram(name); ok {
 		name = path
 	}
-	cmd := exec.CommandContext(t.Context(), name, argv[1:]...)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), name, argv[1:]...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = 10 * time.Second
