@@ -99,6 +99,9 @@ func TestUpFailsHalfWay(t *testing.T) {
 			},
 			want: []string{"node n2", "resolv.conf", "not made by nsnet", "--name"},
 		}, {
+			name: "root of a user namespace", code: 6, argv: prefix("unshare", "--user", "--map-root-user"),
+			want: []string{"needs root of the machine", "user namespace"},
+		}, {
 			name: "read-only /run", code: 1,
 			prepare: func(t *testing.T, _ run) {
 				testenv.MustCommand(t, "mount", "-o", "bind", "/run", "/run")
