@@ -53,19 +53,30 @@ func Sweep(ctx context.Context) error {
 	}
 	var errs []error
 	for _, n := range names {
-		if live, _ := alive(dirOf(n)); live {
+		if !isLeft(n) {
 			continue
 		}
 		dir, err := lockLab(ctx, n, false, true)
 		if err != nil {
 			continue // gone, or somebody is at it
 		}
-		if live, _ := alive(dir.dir); !live {
+		if isLeft(n) {
 			errs = append(errs, clean(ctx, dir.dir, n, false))
 		}
 		dir.unlock()
 	}
 	return errors.Join(append(errs, sweepRunDir(ctx))...)
+}
+
+// isLeft tells whether there is only what is left of a lab: its init is dead or, if nobody
+// holds the lab's lock, on its way out, because its up was killed before the lab was built.
+func isLeft(name string) bool {
+	dir := dirOf(name)
+	if live, _ := alive(dir); !live {
+		return true
+	}
+	r, err := readRecord(dir)
+	return err == nil && !r.Built
 }
 
 // sweepRunDir removes the record's root if an up was killed before it had more than that.
