@@ -28,6 +28,9 @@ func (s *state) startMain(r request) {
 	if err != nil {
 		null = p[1]
 	}
+	if sig, e := openSignals(); e == 0 {
+		go s.forward(sig)
+	}
 	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket}, true)
 	_ = syscall.Close(p[1])
 	if null != p[1] {
@@ -187,6 +190,11 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	}
 	for _, fd := range stdio {
 		attr.Files = append(attr.Files, uintptr(fd))
+	}
+	if !s.reaping {
+		s.reaping = true
+		defaultSignals()
+		go s.reap()
 	}
 	s.mu.Lock()
 	sigmask(sigUnblock)

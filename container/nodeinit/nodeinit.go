@@ -28,9 +28,9 @@ func init() {
 type state struct {
 	mu       sync.Mutex // held over every fork, so that the reaper knows each child
 	procs    map[int]*process
-	main     int // pid of the node's command, 0 when none runs
-	requests chan request
+	main     int           // pid of the node's command, 0 when none runs
 	children chan struct{} // a child was forked
+	reaping  bool          // the reaper runs
 	root     int           // O_PATH descriptor of the root, for In steps
 }
 
@@ -41,8 +41,8 @@ type process struct {
 	done   chan struct{}
 }
 
+// request is a message that starts something.
 type request struct {
-	kind wire.Kind
 	body []byte
 	fds  []int
 }
@@ -52,16 +52,15 @@ func run() int {
 	syscall.CloseOnExec(Socket)                                        // no command of the node may speak with the lab init
 	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'n', 'o', 'd', 'e'} // else the number of a descriptor
 	_, _ = prctl(prSetName, uintptr(unsafe.Pointer(&name)), 0)
-	s := &state{procs: map[int]*process{}, requests: make(chan request), children: make(chan struct{}, 1), root: -1}
-	sig, err := forwardedSignals()
-	if err != 0 {
-		return 1
-	}
-	go s.read()
-	go s.reap()
-	go s.forward(sig)
-	for r := range s.requests {
-		switch r.kind {
+	s := &state{procs: map[int]*process{}, children: make(chan struct{}, 1), root: -1}
+	// An idle node waits here with its one thread and those of the runtime; what reaps and
+	// forwards is started with what it is for.
+	for {
+		k, body, fds, more := receive(Socket)
+		if !more {
+			return 0 // the lab init is gone; so is, with this process, the node
+		}
+		switch r := (request{body, fds}); k {
 		case wire.Boot, wire.Post:
 			if f := s.program(r.body, r.fds); f != nil {
 				send(Socket, wire.Failed, encodeFailure(f), nil)
@@ -72,34 +71,14 @@ func run() int {
 			s.startMain(r)
 		case wire.Exec:
 			s.startExec(r)
-		case wire.Signal:
-			n := syscall.Signal(wire.NewReader(r.body).Uint())
-			s.mu.Lock()
-			if s.main != 0 {
-				_ = syscall.Kill(s.main, n)
-			}
-			s.mu.Unlock()
 		}
 	}
-	return 0 // the lab init is gone; so is, with this process, the node
 }
 
 func encodeFailure(f *wire.Failure) []byte {
 	var w wire.Writer
 	f.Encode(&w)
 	return w.Bytes()
-}
-
-// read takes the lab init's messages until the socket ends.
-func (s *state) read() {
-	for {
-		k, body, fds, ok := receive(Socket)
-		if !ok {
-			close(s.requests)
-			return
-		}
-		s.requests <- request{k, body, fds}
-	}
 }
 
 // reap waits for every child, its own and those it inherits.

@@ -129,12 +129,12 @@ func Forwarded() []syscall.Signal {
 		syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH, syscall.SIGALRM, syscall.SIGCONT}
 }
 
-// forwardedSignals opens a signalfd. The default disposition lets a signal that comes in the
-// moment a command is forked, when the main thread has to unblock it, pass without harm, as
-// for PID 1 it means to ignore (pid_namespaces(7)). "Ignore" itself would be the commands', too:
-// the runtime resets at fork only what it handles, SIGHUP and SIGINT not if they came ignored.
-func forwardedSignals() (int, syscall.Errno) {
-	m := forwardedMask()
+// defaultSignals gives the forwarded signals their default disposition in place of the
+// runtime's handlers. It lets a signal that comes in the moment a command is forked, when the
+// main thread has to unblock it, pass without harm, as for PID 1 it means to ignore
+// (pid_namespaces(7)). "Ignore" itself would be the commands', too: the runtime resets at fork
+// only what it handles, SIGHUP and SIGINT not if they came ignored.
+func defaultSignals() {
 	type sigaction struct {
 		handler, flags, restorer uintptr
 		mask                     uint64
@@ -142,11 +142,14 @@ func forwardedSignals() (int, syscall.Errno) {
 	byDefault := sigaction{}
 	for _, s := range Forwarded() {
 		if s != syscall.SIGCONT {
-			if _, _, e := syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0); e != 0 {
-				return -1, e
-			}
+			syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0) //nolint:errcheck // cannot fail with these arguments
 		}
 	}
+}
+
+// openSignals opens a signalfd for the forwarded signals. signalfd(2).
+func openSignals() (int, syscall.Errno) {
+	m := forwardedMask()
 	minus := -1
 	fd, _, e := syscall.RawSyscall6(syscall.SYS_SIGNALFD4, uintptr(minus), uintptr(unsafe.Pointer(&m)), 8, syscall.O_CLOEXEC, 0, 0)
 	return int(fd), e

@@ -9,7 +9,7 @@ const (
 	Post                    // program; after the links are there
 	Start                   // Command; descriptors: log, older log
 	Exec                    // Command; descriptors: the client's socket, stdin, stdout, stderr
-	Signal                  // number; to the node's command, or on a client's socket to its own
+	Signal                  // number; on a client's socket, to its command
 	Ready                   // nothing
 	Failed                  // step, errno, text
 	Started                 // pid as the node sees it; descriptor: the terminal's master, if one was asked for
