@@ -171,9 +171,6 @@ func hostLayer(dir string) error {
 	return overlayfs.Apply(fd, entries)
 }
 
-// errNotTheRoot is where root may not make a device node.
-var errNotTheRoot = fmt.Errorf("%w of the machine: this one is root of a user namespace, or lacks capabilities, as in a container", ErrPermission)
-
 // devices makes the nodes that every node of a lab may have. They are made here because
 // inside a user namespace mknod(2) is refused.
 func (m *mounter) devices() error {
@@ -187,9 +184,6 @@ func (m *mounter) devices() error {
 	}{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}, {"net/tun", 10, 200}} {
 		path := filepath.Join(dir, d.name)
 		if err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(d.major, d.minor))); err != nil {
-			if errors.Is(err, unix.EPERM) {
-				err = fmt.Errorf("%w: %w", errNotTheRoot, err)
-			}
 			return fmt.Errorf("create device %s: %w", d.name, err)
 		}
 		if err := unix.Chmod(path, 0o666); err != nil { // whatever the umask

@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -167,6 +169,9 @@ func (b *builder) up(ctx context.Context) error {
 
 // check finds what the file wants and this machine has not, before anything is changed.
 func (b *builder) check() error {
+	if err := needMachineRoot(); err != nil {
+		return err
+	}
 	for i := range b.lab.Nodes {
 		n := &b.lab.Nodes[i]
 		if n.Limits.CPU != 0 || n.Limits.CPUWeight != 0 || n.Limits.Memory != 0 || n.Limits.Pids != 0 || len(n.Limits.IO) > 0 {
@@ -188,6 +193,16 @@ func (b *builder) check() error {
 		}
 	}
 	return nil
+}
+
+// needMachineRoot tells that root is not the machine's but a user namespace's, which has no
+// right to idmapped mounts, device nodes and ids of others. user_namespaces(7).
+func needMachineRoot() error {
+	ids, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil || slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"}) {
+		return nil //nolint:nilerr // no such file: no user namespaces
+	}
+	return &Error{Err: fmt.Errorf("%w of the machine: this is root of a user namespace", ErrPermission), Remedy: "run it outside of the container"}
 }
 
 // spec is what the lab init is told.
