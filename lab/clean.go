@@ -33,6 +33,10 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 	}
 	defer host.Close()
 	if rerr == nil {
+		// Under the lock: until now a lab that went down could make this one its heir.
+		if now, err := readRecord(dir); err == nil {
+			r = now
+		}
 		errs = append(errs, bridge.Remove(r.Rules), releaseSysctls(r))
 	}
 	errs = append(errs, removeLinks(name, r), removeNetns(name, r), removeDNS(dir, name, r))
@@ -134,8 +138,9 @@ func removeLinks(name string, r *record) error {
 	return nil
 }
 
-// releaseSysctls puts forwarding back, unless another lab still needs it: then that one
-// inherits the duty.
+// releaseSysctls puts forwarding back, unless another lab still needs it, or is about to
+// because its up found forwarding on: then that one inherits the duty. The caller holds the
+// host's lock.
 func releaseSysctls(r *record) error {
 	if len(r.Sysctls) == 0 {
 		return nil
@@ -148,9 +153,11 @@ func releaseSysctls(r *record) error {
 		if n == r.Name {
 			continue
 		}
-		live, _ := alive(dirOf(n))
 		o, err := readRecord(dirOf(n))
-		if err != nil || !live || !o.NAT {
+		if err != nil || !o.NAT {
+			continue
+		}
+		if live, _ := alive(dirOf(n)); !live && !busy(dirOf(n)) {
 			continue
 		}
 		o.Sysctls = append(slices.Clone(r.Sysctls), o.Sysctls...)
@@ -182,8 +189,9 @@ func removeNetns(name string, r *record) error {
 			continue
 		}
 		if r != nil {
-			// Lab "a" with node "b" and lab "a.b" have a name in common, which only one can have.
-			if slices.Contains(r.Netns, n) && (r.InitPID == 0 || strings.HasPrefix(target, fmt.Sprintf("/proc/%d/", r.InitPID))) {
+			// Lab "a" with node "b" and lab "a.b" have a name in common, which only one can
+			// have: the one whose init it leads to.
+			if slices.Contains(r.Netns, n) && strings.HasPrefix(target, fmt.Sprintf("/proc/%d/", r.InitPID)) {
 				errs = append(errs, os.Remove(path))
 			}
 			continue

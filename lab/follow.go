@@ -49,7 +49,8 @@ func (b *builder) start(spec *proto.LabSpec) error {
 	if b.alive, err = os.OpenFile(filepath.Join(b.dir, aliveFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return &Error{Op: "start the lab", Err: err}
 	}
-	if err := unix.Flock(int(b.alive.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	// Who looks whether the lab lives holds the lock for a moment, too: it is waited for.
+	if err := flock(context.Background(), b.alive, false); err != nil {
 		return &Error{Op: "take the lab's life lock", Err: err}
 	}
 	if b.init, err = startInit(exe, b.lab.Name, &b.rec, []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd()}); err != nil {
@@ -64,7 +65,29 @@ func (b *builder) start(spec *proto.LabSpec) error {
 	if err := proto.Send(b.conn, proto.Spec, spec, int(exe.Fd()), devs); err != nil {
 		return b.initDied(err)
 	}
+	// Before anything on the host is named after it.
+	if err := b.save(); err != nil {
+		return recordError(b.lab.Name, "write the record", err)
+	}
 	return nil
+}
+
+// save writes the record anew. Another lab's down may have handed sysctls to it meanwhile:
+// see releaseSysctls.
+func (b *builder) save() error {
+	if b.rec.NAT {
+		host, err := lockHost(context.Background())
+		if err != nil {
+			return err
+		}
+		defer host.Close()
+		now, err := readRecord(b.dir)
+		if err != nil {
+			return err
+		}
+		b.rec.Sysctls = now.Sysctls
+	}
+	return b.rec.write(b.dir)
 }
 
 // listenInit takes the lab init's messages until it ends.
@@ -228,7 +251,7 @@ func (b *builder) finish(r *proto.BuiltReport) error {
 		return err
 	}
 	b.rec.PIDs, b.rec.Built = b.pids, true
-	if err := b.rec.write(b.dir); err != nil {
+	if err := b.save(); err != nil {
 		return recordError(b.lab.Name, "write the record", err)
 	}
 	var fds []int

@@ -204,6 +204,16 @@ func alive(dir string) (bool, int) {
 	return true, pid
 }
 
+// busy tells whether somebody holds a lab's lock.
+func busy(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, lockFile))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
+
 func readRecord(dir string) (*record, error) {
 	b, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if err != nil {
@@ -305,8 +315,11 @@ func allocateIDs(self string, count uint32) (uint32, error) {
 		if n == self {
 			continue
 		}
-		if r, err := readRecord(dirOf(n)); err == nil {
+		r, err := readRecord(dirOf(n))
+		if err == nil {
 			taken = append(taken, span{r.Base, r.Base + r.IDs})
+		} else if live, _ := alive(dirOf(n)); live {
+			return 0, fmt.Errorf("lab %s runs, and which ids it has is not known: %w", n, err)
 		}
 	}
 	slices.SortFunc(taken, func(a, b span) int { return int(a.from) - int(b.from) })

@@ -1,0 +1,84 @@
+package lab
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+)
+
+// The main thread cannot end: a goroutine that leaves its namespaces must not be on it.
+func init() { runtime.LockOSThread() }
+
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
+
+// madeUp writes a lab's record until the test ends, and returns its directory.
+func madeUp(t *testing.T, r record) string {
+	t.Helper()
+	r.Schema = schema
+	dir := dirOf(r.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(RunDir) })
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// hold locks a file of a lab from another process, as its init or another nsnet does. It
+// returns that process.
+func hold(t *testing.T, dir, name, content string) *os.Process {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sleep", "1000")
+	cmd.ExtraFiles = []*os.File{f} // which holds the lock when this process has closed it
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_, _ = cmd.Process.Wait()
+	})
+	return cmd.Process
+}
+
+// stop ends a process of hold.
+func stop(t *testing.T, p *os.Process) {
+	t.Helper()
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeJSON(t *testing.T, path string, v any) {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,332 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+)
+
+func TestNameRE(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"a", "demo", "A.b-c_d", "0", strings.Repeat("x", 63)} {
+		if !nameRE.MatchString(name) {
+			t.Errorf("%q is refused", name)
+		}
+	}
+	// Each would be, or lead to, a directory that is not a lab's.
+	for _, name := range []string{"", ".", "..", "../etc", "a/b", ".lock", "-a", "_a", "a b", "a\n", "\na", "ä", "a\x00", strings.Repeat("x", 64)} {
+		if nameRE.MatchString(name) {
+			t.Errorf("%q is taken", name)
+		}
+	}
+}
+
+func TestReadRecord(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := readRecord(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a file: %v", err)
+	}
+	want := record{Schema: schema, Name: "demo", InitPID: 7, Base: firstID, IDs: 131072, Netns: []string{"demo", "demo.a"}, PIDs: []int{8}}
+	if err := want.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readRecord(dir)
+	if err != nil || got.Name != want.Name || got.InitPID != 7 || got.Base != want.Base || got.IDs != want.IDs || !slices.Equal(got.Netns, want.Netns) || !slices.Equal(got.PIDs, want.PIDs) {
+		t.Errorf("%+v became %+v, error %v", want, got, err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("writing left %v, error %v", entries, err)
+	}
+	if st, err := os.Stat(filepath.Join(dir, stateFile)); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("the record is readable by others: %v, error %v", st.Mode(), err)
+	}
+	path := filepath.Join(dir, stateFile)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range whole {
+		if err := os.WriteFile(path, whole[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := readRecord(dir); err == nil {
+			t.Fatalf("the first %d of %d bytes are taken for a record: %+v", n, len(whole), r)
+		} else if !strings.Contains(err.Error(), path) {
+			t.Fatalf("which file is damaged is not said: %v", err)
+		}
+	}
+	writeJSON(t, path, record{Schema: schema + 1})
+	if _, err := readRecord(dir); err == nil || !strings.Contains(err.Error(), "newer nsnet") {
+		t.Errorf("a record of a newer version: %v", err)
+	}
+}
+
+func TestAllocateIDs(t *testing.T) {
+	t.Parallel()
+	const k = 65536
+	for name, tc := range map[string]struct {
+		taken [][2]uint32 // from, how many; in units of k above firstID
+		count uint32
+		want  uint32
+	}{
+		"the first":            {nil, 2, 0},
+		"behind":               {[][2]uint32{{0, 3}}, 2, 3},
+		"in front":             {[][2]uint32{{2, 3}}, 2, 0},
+		"not in front":         {[][2]uint32{{2, 3}}, 3, 5},
+		"between":              {[][2]uint32{{7, 1}, {0, 3}, {5, 1}}, 2, 3},
+		"behind a small gap":   {[][2]uint32{{0, 3}, {4, 3}}, 2, 7},
+		"one within another":   {[][2]uint32{{0, 9}, {2, 1}}, 1, 9},
+		"all that is left":     {[][2]uint32{{0, 4093}}, 2, 4093},
+		"one without ids":      {[][2]uint32{{0, 0}}, 1, 0},
+		"the same range twice": {[][2]uint32{{0, 2}, {0, 2}}, 1, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testenv.Isolate(t, func(t *testing.T) {
+				for i, s := range tc.taken {
+					madeUp(t, record{Name: fmt.Sprintf("lab%d", i), Base: firstID + s[0]*k, IDs: s[1] * k})
+				}
+				madeUp(t, record{Name: "self", Base: firstID, IDs: 9 * k}) // its own, of last time
+				base, err := allocateIDs("self", tc.count*k)
+				if err != nil || base != firstID+tc.want*k {
+					t.Errorf("got %d, error %v; want %d", (base-firstID)/k, err, tc.want)
+				}
+			})
+		})
+	}
+}
+
+func TestAllocateIDsFails(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		if _, err := allocateIDs("self", 4096*65536); err == nil {
+			t.Error("more ids than there are were given")
+		}
+		dir := madeUp(t, record{Name: "full", Base: firstID, IDs: lastID - firstID})
+		if base, err := allocateIDs("self", 65536); err == nil || !strings.Contains(err.Error(), "user ids") {
+			t.Errorf("got %d, error %v", base, err)
+		}
+		// What a lab that runs has must be known; one that does not has none.
+		if err := os.WriteFile(filepath.Join(dir, stateFile), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if base, err := allocateIDs("self", 65536); err != nil || base != firstID {
+			t.Errorf("beside a dead lab's damaged record: %d, error %v", base, err)
+		}
+		hold(t, dir, aliveFile, "1\n")
+		if base, err := allocateIDs("self", 65536); err == nil || !strings.Contains(err.Error(), "lab full") {
+			t.Errorf("beside a running lab's damaged record: %d, error %v", base, err)
+		}
+	})
+}
+
+func TestNames(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		if names, err := Names(); err != nil || names != nil {
+			t.Errorf("without labs: %q, error %v", names, err)
+		}
+		for _, n := range []string{"b", "a.b", "a"} {
+			madeUp(t, record{Name: n})
+		}
+		for _, f := range []string{globalLock, "file"} {
+			if err := os.WriteFile(filepath.Join(RunDir, f), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Mkdir(filepath.Join(RunDir, ".hidden"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if names, err := Names(); err != nil || !slices.Equal(names, []string{"a", "a.b", "b"}) {
+			t.Errorf("got %q, error %v", names, err)
+		}
+	})
+}
+
+// A lab lives as long as another process holds its lock, whatever is written there.
+func TestAlive(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	check := func(when string, wantLive bool, wantPID int) {
+		t.Helper()
+		if live, pid := alive(dir); live != wantLive || pid != wantPID {
+			t.Errorf("%s: alive %v, pid %d", when, live, pid)
+		}
+	}
+	check("without a lock", false, 0)
+	p := hold(t, dir, aliveFile, "4711\n")
+	check("held", true, 4711)
+	check("held, asked again", true, 4711)
+	stop(t, p)
+	check("when the holder has ended", false, 0)
+	stop(t, hold(t, dir, aliveFile, "not a number"))
+	check("ended, damaged", false, 0)
+	p = hold(t, dir, aliveFile, "not a number")
+	check("held, damaged", true, 0)
+	stop(t, p)
+	// Whoever looks holds the lock for a moment, and is not taken for the lab.
+	f, err := os.Open(filepath.Join(dir, aliveFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH); err != nil {
+		t.Fatal(err)
+	}
+	check("looked at by another", false, 0)
+}
+
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if busy(dir) {
+		t.Error("busy without a lock")
+	}
+	p := hold(t, dir, lockFile, "")
+	if !busy(dir) {
+		t.Error("not busy while another process holds the lock")
+	}
+	stop(t, p)
+	if busy(dir) {
+		t.Error("busy when the other process has ended")
+	}
+}
+
+func TestFlock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open := func() *os.File {
+		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	first, second := open(), open()
+	defer second.Close()
+	if err := flock(t.Context(), first, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := flock(t.Context(), second, true); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("told not to wait: %v", err)
+	}
+	stopped := errors.New("stopped")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(20*time.Millisecond, func() { cancel(stopped) })
+	third := open()
+	if err := flock(ctx, third, false); !errors.Is(err, stopped) {
+		t.Errorf("when its context ends: %v", err)
+	}
+	_ = third.Close()
+	got := make(chan error, 1)
+	go func() { got <- flock(t.Context(), second, false) }()
+	select {
+	case err := <-got:
+		t.Fatalf("did not wait: %v", err)
+	case <-time.After(30 * time.Millisecond):
+	}
+	_ = first.Close()
+	select {
+	case err := <-got:
+		if err != nil {
+			t.Errorf("after the wait: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("waits on, though the lock is free")
+	}
+}
+
+func TestStillThere(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "f")
+	write := func() {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if !stillThere(f) {
+		t.Error("a file is not there")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if stillThere(f) {
+		t.Error("a removed file is there")
+	}
+	write()
+	if stillThere(f) {
+		t.Error("another file of the same name is taken for it")
+	}
+}
+
+func TestLockLab(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		t.Cleanup(func() { _ = os.RemoveAll(RunDir) })
+		if _, err := lockLab(t.Context(), "demo", false, false); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a lab that is not there: %v", err)
+		}
+		if _, err := os.Stat(RunDir); err == nil {
+			t.Error("looking for it made a directory")
+		}
+		for _, name := range []string{"..", "a/b", ".lock", ""} {
+			if _, err := lockLab(t.Context(), name, true, false); !errors.Is(err, ErrNotFound) {
+				t.Errorf("%q: %v", name, err)
+			}
+		}
+		l, err := lockLab(t.Context(), "demo", true, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st, err := os.Stat(l.dir); err != nil || st.Mode().Perm() != 0o700 {
+			t.Errorf("the directory is %v, error %v", st, err)
+		}
+		if _, err := lockLab(t.Context(), "demo", true, true); !errors.Is(err, ErrBusy) {
+			t.Errorf("a lab that is locked: %v", err)
+		}
+		other, err := lockLab(t.Context(), "other", true, true)
+		if err != nil {
+			t.Fatalf("another lab: %v", err)
+		}
+		other.unlock()
+		// Who waits while the lab is removed gets the lock of a new directory, not of the old one.
+		got := make(chan error, 1)
+		go func() {
+			l, err := lockLab(t.Context(), "demo", true, false)
+			if err == nil {
+				if _, serr := os.Stat(filepath.Join(l.dir, lockFile)); serr != nil || !stillThere(l.lock) {
+					err = fmt.Errorf("got the lock of what is gone: %w", serr)
+				}
+				l.unlock()
+			}
+			got <- err
+		}()
+		time.Sleep(30 * time.Millisecond)
+		if err := os.RemoveAll(l.dir); err != nil {
+			t.Fatal(err)
+		}
+		l.unlock()
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+	})
+}
