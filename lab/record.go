@@ -131,15 +131,21 @@ func flock(ctx context.Context, f *os.File, noWait bool) error {
 	if err == nil || noWait || !errors.Is(err, unix.EWOULDBLOCK) {
 		return err
 	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
 	done := make(chan error, 1)
 	go func() {
-		for {
-			err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
-			if !errors.Is(err, unix.EINTR) {
-				done <- err
-				return
+		// Within Control the descriptor stays this file's, also when the caller, who no longer
+		// wants to wait, has closed it.
+		var got error
+		err := conn.Control(func(fd uintptr) {
+			for got = unix.EINTR; errors.Is(got, unix.EINTR); {
+				got = unix.Flock(int(fd), unix.LOCK_EX)
 			}
-		}
+		})
+		done <- errors.Join(err, got)
 	}()
 	select {
 	case err := <-done:
