@@ -62,7 +62,7 @@ func TestBootProgram(t *testing.T) {
 		"host":                {node: topology.Node{Image: host}, weak: true, masked: true},
 		"dir":                 {node: topology.Node{Image: dir}, masked: true},
 		"with SYS_ADMIN":      {node: topology.Node{Image: host}, setup: Setup{Caps: sysAdmin}, weak: true, pivot: true, masked: true},
-		"with all others":     {node: topology.Node{Image: dir}, setup: Setup{Caps: ^uint64(sysAdmin)}, masked: true},
+		"with all others":     {node: topology.Node{Image: dir}, setup: Setup{Caps: ^sysAdmin}, masked: true},
 		"privileged":          {node: topology.Node{Image: host, Privileged: true}, pivot: true, tun: true},
 		"privileged, dir":     {node: topology.Node{Image: dir, Privileged: true}, pivot: true, tun: true},
 		"tun":                 {node: topology.Node{Image: host, Tun: true}, weak: true, masked: true, tun: true},
