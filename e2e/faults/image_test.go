@@ -50,6 +50,10 @@ func TestImageOfSymlinks(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		bind := probe(t)
+		image, _ := hostileImage(t, "data", "VICTIM")
+		writeFile(t, filepath.Join(image, "dev", "extra"), "of the image")
+		r := start(t, fmt.Sprintf("name: NAME\nnodes:\n  a:\n    image: dir:%s\n    %s\n", image, bind))
+		r.refused("a", "read", "/dev/extra") // the node's devices are nsnet's alone
 		for link, target := range map[string]string{
 			"proc": "VICTIM", "sys": "VICTIM", "dev": "VICTIM", "etc": "VICTIM",
 			"dev/pts": "VICTIM/pts", "dev/shm": "VICTIM/shm", "dev/net": "VICTIM/net", "dev/null": "VICTIM/null",
