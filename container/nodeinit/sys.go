@@ -134,13 +134,16 @@ func Forwarded() []syscall.Signal {
 // main thread has to unblock it, pass without harm, as for PID 1 it means to ignore
 // (pid_namespaces(7)). "Ignore" itself would be the commands', too: the runtime resets at fork
 // only what it handles, SIGHUP and SIGINT not if they came ignored.
+//
+// The signals that C libraries keep to themselves are not the runtime's either, and come
+// ignored from whoever was started by glibc's posix_spawn(3), as make(1) starts its recipes.
 func defaultSignals() {
 	type sigaction struct {
 		handler, flags, restorer uintptr
 		mask                     uint64
 	}
 	byDefault := sigaction{}
-	for _, s := range Forwarded() {
+	for _, s := range append(Forwarded(), 32, 33, 34) { // SIGCANCEL, SIGSETXID, musl's SIGSYNCCALL
 		if s != syscall.SIGCONT {
 			syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0) //nolint:errcheck // cannot fail with these arguments
 		}
