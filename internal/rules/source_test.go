@@ -61,8 +61,11 @@ func files(t *testing.T) []string {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && slices.Contains([]string{".git", "bin", "dist"}, rel) {
-			return fs.SkipDir
+		if slices.Contains([]string{".git", "bin", "dist"}, rel) {
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil // .git of a git-worktree(1)
 		}
 		if entry.Type().IsRegular() {
 			all = append(all, filepath.ToSlash(rel))
