@@ -24,17 +24,19 @@ func layer(dir string) (int, error) {
 	case "internal":
 		switch dir {
 		case "internal/testenv", "internal/bench", "internal/rules":
-			return 5, nil // for tests and developers; nothing that ships imports them
+			return 6, nil // for tests and developers; nothing that ships imports them
 		}
 		return 1, nil
 	case "bridge", "veth", "dns", "container", "cgroups", "overlayfs", "image":
 		return 2, nil
 	case "lab":
 		return 3, nil
-	case "cmd":
+	case "attach":
 		return 4, nil
+	case "cmd":
+		return 5, nil
 	case "e2e":
-		return 5, nil // tests of the whole program
+		return 6, nil // tests of the whole program
 	}
 	return 0, fmt.Errorf("%s: no layer; give it one here, and a line in the design", dir)
 }
