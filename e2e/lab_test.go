@@ -97,14 +97,14 @@ func (r run) ping(node, to string) string {
 // status is the lab as ps shows it.
 func (r run) status() lab.Status {
 	r.t.Helper()
-	var list []lab.Status
+	var list struct{ Labs []lab.Status }
 	if err := json.Unmarshal([]byte(testenv.Must(r.t, "ps", r.name, "--json")), &list); err != nil {
 		r.t.Fatal(err)
 	}
-	if len(list) != 1 {
-		r.t.Fatalf("ps lists %d labs, not 1", len(list))
+	if len(list.Labs) != 1 {
+		r.t.Fatalf("ps lists %d labs, not 1", len(list.Labs))
 	}
-	return list[0]
+	return list.Labs[0]
 }
 
 // node is a node as ps shows it.

@@ -148,13 +148,15 @@ type NodeStatus struct {
 	Interfaces []InterfaceStatus `json:"interfaces"`
 }
 
-// InterfaceStatus is an interface of a node, as the file wants it.
+// InterfaceStatus is an interface of a node, as the file wants it, or one that was attached.
 type InterfaceStatus struct {
 	Name      string   `json:"name"`
 	MAC       string   `json:"mac"`
 	MTU       int      `json:"mtu"`
 	Addresses []string `json:"addresses"`
 	Peer      string   `json:"peer"` // "lan0", or "b:ptp0"
+	// Attached is one that the file does not know: nsnet attach has made it.
+	Attached bool `json:"attached,omitempty"`
 }
 
 // BridgeStatus is a bridge of a lab.

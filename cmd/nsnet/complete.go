@@ -106,3 +106,16 @@ func nodeRefs(labs []lab.Status) []string {
 func withPrefix(words []string, prefix string) []string {
 	return slices.DeleteFunc(slices.Clone(words), func(w string) bool { return !strings.HasPrefix(w, prefix) })
 }
+
+// completeTargets completes the flags that name a container, as far as its names can be known.
+func completeTargets(cmd *cobra.Command, prefix string) {
+	for flag, complete := range map[string]cobra.CompletionFunc{
+		prefix + "node":      completeNode,
+		prefix + "pid":       cobra.NoFileCompletions,
+		prefix + "container": cobra.NoFileCompletions,
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, complete); err != nil {
+			continue // it has one already
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nsnet/nsnet/attach"
 	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -62,6 +63,11 @@ func runInspect(ctx context.Context, o inspectOptions, ref string, std stdio) er
 	if err != nil {
 		return err
 	}
+	all, err := attach.List(ctx)
+	if err != nil {
+		return err
+	}
+	withAttached([]lab.Status{*s}, all)
 	color := canColor(std.out, os.Getenv("TERM"), os.Getenv("NO_COLOR"))
 	if !isNode {
 		if o.JSON {
@@ -157,12 +163,20 @@ func inspectNode(labName string, n lab.NodeStatus, color bool) string {
 		rows := [][]string{{"INTERFACE", "PEER", "MAC", "MTU", "ADDRESSES"}}
 		for _, i := range n.Interfaces {
 			rows = append(rows, []string{
-				plain(i.Name), orDash(plain(i.Peer)), orDash(plain(i.MAC)), number(i.MTU), orDash(plain(strings.Join(i.Addresses, ","))),
+				plain(i.Name), peerText(i), orDash(plain(i.MAC)), number(i.MTU), orDash(plain(strings.Join(i.Addresses, ","))),
 			})
 		}
 		b.WriteString("\ninterfaces\n" + indent(table(rows, nil)))
 	}
 	return b.String()
+}
+
+// peerText is what an interface leads to, and whether the file knows of it.
+func peerText(i lab.InterfaceStatus) string {
+	if i.Attached {
+		return "attached to " + plain(i.Peer)
+	}
+	return orDash(plain(i.Peer))
 }
 
 // facts is a list of names and values, without those that have no value.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nsnet/nsnet/attach"
 	"github.com/nsnet/nsnet/lab"
 )
 
@@ -25,7 +26,7 @@ type psOptions struct {
 // AddFlags adds the options to f.
 func (o *psOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVarP(&o.Quiet, "quiet", "q", false, "print only the nodes' names, as LAB/NODE")
-	f.BoolVar(&o.JSON, "json", false, "print all that is known as JSON, a list of labs")
+	f.BoolVar(&o.JSON, "json", false, "print all that is known as JSON: labs, and what is attached")
 }
 
 func newPS(std stdio) *cobra.Command {
@@ -33,8 +34,9 @@ func newPS(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "ps [LAB]",
 		GroupID: groupLab,
-		Short:   "List labs and their nodes",
-		Long: `List the nodes of all labs, or of one. A node is
+		Short:   "List labs, their nodes, and attached interfaces",
+		Long: `List the nodes of all labs, or of one, and interfaces that nsnet attach has made.
+A node is
 
   running    its command runs
   idle       it has no command
@@ -59,30 +61,47 @@ func newPS(std stdio) *cobra.Command {
 	return cmd
 }
 
+// psResult is what ps prints as JSON.
+type psResult struct {
+	Labs     []lab.Status    `json:"labs"`
+	Attached []attach.Status `json:"attached"` // of a lab's nodes alone, where a lab was named
+}
+
 func runPS(ctx context.Context, o psOptions, args []string, std stdio) error {
-	var labs []lab.Status
+	var res psResult
 	var err error
 	if len(args) == 1 {
 		s, inspectErr := lab.Inspect(ctx, args[0])
 		if inspectErr != nil {
 			return inspectErr
 		}
-		labs = []lab.Status{*s}
+		res.Labs = []lab.Status{*s}
 	} else {
 		names, namesErr := lab.Names()
 		if namesErr != nil {
 			return namesErr
 		}
-		labs, err = inspectAll(ctx, names, lab.Inspect)
+		res.Labs, err = inspectAll(ctx, names, lab.Inspect)
 	}
-	switch {
-	case o.JSON:
-		return errors.Join(err, printJSON(std.out, labs))
-	case o.Quiet:
-		return errors.Join(err, printText(std.out, psNames(labs)))
+	if o.Quiet {
+		return errors.Join(err, printText(std.out, psNames(res.Labs)))
+	}
+	all, listErr := attach.List(ctx)
+	err = errors.Join(err, listErr)
+	res.Attached = all
+	if len(args) == 1 {
+		res.Attached = ofLab(all, args[0])
+	}
+	withAttached(res.Labs, all)
+	if o.JSON {
+		return errors.Join(err, printJSON(std.out, res))
 	}
 	color := canColor(std.out, os.Getenv("TERM"), os.Getenv("NO_COLOR"))
-	return errors.Join(err, printText(std.out, psTable(labs, color)))
+	text := psTable(res.Labs, color)
+	if len(res.Attached) > 0 {
+		text += "\n" + attachedTable(res.Attached, color)
+	}
+	return errors.Join(err, printText(std.out, text))
 }
 
 // inspectAll inspects the named labs. A lab that is gone by now is left out; one that

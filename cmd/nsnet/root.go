@@ -46,6 +46,7 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 ` + exitStatus(exitCodes()...),
 		Example: `  nsnet up demo.yaml
   nsnet exec web -- ping -c 1 a
+  nsnet attach --container db --bridge demo/lan0 --ip auto
   nsnet down demo`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -76,7 +77,7 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 	)
 	root.AddCommand(
 		newUp(std), newDown(std), newPlan(std), newPS(std), newInspect(std),
-		newExec(std), newLogs(std),
+		newExec(std), newLogs(std), newAttach(std), newDetach(std),
 		newValidate(std), newSchema(std),
 		newVersion(std), newCompletion(std),
 	)

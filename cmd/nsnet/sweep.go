@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsnet/nsnet/attach"
 	"github.com/nsnet/nsnet/lab"
 )
 
@@ -29,11 +31,19 @@ func touchesLabs(cmd *cobra.Command) bool {
 	return cmd.GroupID == groupLab || cmd.GroupID == groupNode
 }
 
-// sweepLabs is lab.Sweep for every command of root that touches labs.
+// sweepLabs makes every command of root that touches labs end with lab.Sweep, and those that
+// do not have to be fast with attach.Sweep, too.
 func sweepLabs(root *cobra.Command, std stdio) {
 	for _, cmd := range root.Commands() {
-		if touchesLabs(cmd) {
-			sweepAfter(cmd, std, lab.Sweep)
+		if !touchesLabs(cmd) {
+			continue
 		}
+		sweep := lab.Sweep
+		switch cmd.Name() {
+		case "exec", "logs", "attach":
+		default:
+			sweep = func(ctx context.Context) error { return errors.Join(lab.Sweep(ctx), attach.Sweep(ctx)) }
+		}
+		sweepAfter(cmd, std, sweep)
 	}
 }

@@ -143,16 +143,24 @@ func (c *Conn) Do(reqs ...Request) error {
 	return first
 }
 
-func (c *Conn) do(reqs []Request) error {
-	base := c.seq + 1
+// Datagram is requests as Do sends them, for another process to send. Sequence numbers are the
+// sender's to give.
+func Datagram(reqs ...Request) []byte {
 	var out []byte
 	for i := range reqs {
-		c.seq++
-		reqs[i].Seq = c.seq
 		reqs[i].Flags |= unix.NLM_F_ACK
 		out = append(out, reqs[i].Serialize()...)
 	}
-	if err := c.send(out); err != nil {
+	return out
+}
+
+func (c *Conn) do(reqs []Request) error {
+	base := c.seq + 1
+	for i := range reqs {
+		c.seq++
+		reqs[i].Seq = c.seq
+	}
+	if err := c.send(Datagram(reqs...)); err != nil {
 		return err
 	}
 	var first error

@@ -1,6 +1,8 @@
 package rtnl
 
 import (
+	"net"
+	"slices"
 	"unsafe"
 
 	"github.com/vishvananda/netlink/nl"
@@ -16,7 +18,22 @@ type Link struct {
 	Master    int
 	PortState byte // of a bridge port; 3 is forwarding
 	Alias     string
+	MAC       net.HardwareAddr
+	MTU       int
+	Kind      string // "bridge", "veth"; "" of hardware
+	Lower     int    // index of a veth's other end, of a macvlan's parent; 0 where there is none
+	LowerNS   int    // id of the network namespace that Lower is in, -1: this one
+	Bridge    BridgeInfo
 }
+
+// BridgeInfo is what a dump shows of a bridge.
+type BridgeInfo struct {
+	STP           bool
+	VLANFiltering bool
+}
+
+// Up tells whether the interface is administratively up.
+func (l *Link) Up() bool { return l.Flags&unix.IFF_UP != 0 }
 
 // Links lists the interfaces of the namespace. RTM_GETLINK.
 func (c *Conn) Links() ([]Link, error) {
@@ -42,7 +59,7 @@ func parseLink(b []byte) (Link, error) {
 		return Link{}, unix.EBADMSG
 	}
 	i := (*unix.IfInfomsg)(unsafe.Pointer(unsafe.SliceData(b)))
-	l := Link{Index: int(i.Index), Flags: i.Flags}
+	l := Link{Index: int(i.Index), Flags: i.Flags, LowerNS: -1}
 	attrs, err := nl.ParseRouteAttr(b[unix.SizeofIfInfomsg:])
 	if err != nil {
 		return l, err
@@ -57,35 +74,62 @@ func parseLink(b []byte) (Link, error) {
 			l.OperState = a.Value[0]
 		case unix.IFLA_MASTER:
 			l.Master = int(nl.NativeEndian().Uint32(a.Value))
+		case unix.IFLA_ADDRESS:
+			l.MAC = net.HardwareAddr(slices.Clone(a.Value))
+		case unix.IFLA_MTU:
+			l.MTU = int(nl.NativeEndian().Uint32(a.Value))
+		case unix.IFLA_LINK:
+			l.Lower = int(nl.NativeEndian().Uint32(a.Value))
+		case unix.IFLA_LINK_NETNSID:
+			l.LowerNS = int(int32(nl.NativeEndian().Uint32(a.Value)))
 		case unix.IFLA_LINKINFO:
-			l.PortState = portState(a.Value)
+			l.info(a.Value)
 		}
 	}
 	return l, nil
 }
 
-// portState finds IFLA_BRPORT_STATE in the link's slave data.
-func portState(info []byte) byte {
-	const stateAttr = 1 // IFLA_BRPORT_STATE
-	attrs, err := nl.ParseRouteAttr(info)
+// info takes IFLA_LINKINFO apart: what kind of link it is, what its bridge says of it as a
+// port, and what it says of itself as a bridge.
+func (l *Link) info(b []byte) {
+	attrs, err := nl.ParseRouteAttr(b)
 	if err != nil {
-		return 0
+		return
 	}
 	for _, a := range attrs {
-		if a.Attr.Type&^unix.NLA_F_NESTED != nl.IFLA_INFO_SLAVE_DATA {
-			continue
-		}
-		data, err := nl.ParseRouteAttr(a.Value)
-		if err != nil {
-			return 0
-		}
-		for _, d := range data {
-			if d.Attr.Type == stateAttr && len(d.Value) > 0 {
-				return d.Value[0]
+		switch a.Attr.Type &^ unix.NLA_F_NESTED {
+		case nl.IFLA_INFO_KIND:
+			l.Kind = unix.ByteSliceToString(a.Value)
+		case nl.IFLA_INFO_SLAVE_DATA:
+			if v := attribute(a.Value, nl.IFLA_BRPORT_STATE); len(v) > 0 {
+				l.PortState = v[0]
+			}
+		case nl.IFLA_INFO_DATA:
+			if l.Kind != "bridge" { // the kind comes first
+				continue
+			}
+			if v := attribute(a.Value, nl.IFLA_BR_STP_STATE); len(v) == 4 {
+				l.Bridge.STP = nl.NativeEndian().Uint32(v) != 0
+			}
+			if v := attribute(a.Value, nl.IFLA_BR_VLAN_FILTERING); len(v) > 0 {
+				l.Bridge.VLANFiltering = v[0] != 0
 			}
 		}
 	}
-	return 0
+}
+
+// attribute is the value of one attribute of a list, nil where it has none.
+func attribute(b []byte, kind uint16) []byte {
+	attrs, err := nl.ParseRouteAttr(b)
+	if err != nil {
+		return nil
+	}
+	for _, a := range attrs {
+		if a.Attr.Type&^unix.NLA_F_NESTED == kind {
+			return a.Value
+		}
+	}
+	return nil
 }
 
 // Up brings an interface up, by name. RTM_NEWLINK.

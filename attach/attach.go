@@ -1,0 +1,406 @@
+package attach
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Options are how Attach goes about it.
+type Options struct {
+	IfAbsent bool // an interface of that name is no error, whoever made it
+	Replace  bool // one that nsnet attached is taken away first
+	DryRun   bool // decide, and change nothing
+}
+
+// Result is what Attach did.
+type Result struct {
+	Record  *Record
+	Changed bool
+	Elapsed time.Duration
+	Notes   []string
+}
+
+// Attach gives a target an interface, wholly or not at all. The same request again changes
+// nothing; another one for the same interface is lab.ErrConflict and says how it differs.
+func Attach(ctx context.Context, q *Request, opt Options) (*Result, error) {
+	start := time.Now()
+	wrap := func(err error) error {
+		var e *Error
+		if err == nil || errors.As(err, &e) {
+			return err
+		}
+		return &Error{Target: q.Target.String(), Interface: q.Interface, Err: err}
+	}
+	if err := q.Check(); err != nil {
+		return nil, err
+	}
+	j, err := openJournal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer j.close()
+	t, err := pin(ctx, q.Target)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	wanted := *q
+	wanted.Target = t.ref // as it is known everywhere
+	a := &attachment{q: &wanted, opt: opt, journal: j, target: t}
+	defer a.close()
+	if err := a.survey(ctx); err != nil {
+		return nil, wrap(err)
+	}
+	res, err := a.existing(ctx)
+	if err != nil || res != nil {
+		return res, wrap(err)
+	}
+	if res, err = a.make(ctx); err != nil {
+		return nil, wrap(err)
+	}
+	res.Elapsed = time.Since(start)
+	return res, nil
+}
+
+// openJournal takes the lock over the records.
+func openJournal(ctx context.Context) (*journal, error) {
+	lock, err := lab.LockHost(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &journal{dir: filepath.Join(lab.RunDir, dirName), lock: lock}, nil
+}
+
+// attachment is one Attach in progress.
+type attachment struct {
+	q       *Request
+	opt     Options
+	journal *journal
+	target  *target
+	far     *os.File // namespace of the other end
+	peer    *target
+	resolv  *os.File
+	o       observed
+}
+
+func (a *attachment) close() {
+	if a.peer != nil {
+		a.peer.close()
+	} else if a.far != nil {
+		_ = a.far.Close()
+	}
+	if a.resolv != nil {
+		_ = a.resolv.Close()
+	}
+}
+
+// survey looks at everything that the decision depends on.
+func (a *attachment) survey(ctx context.Context) error {
+	v := &a.q.Via
+	var err error
+	var l *topology.Lab
+	switch {
+	case v.Kind == ViaPeer:
+		if a.peer, err = pin(ctx, v.Peer); err != nil {
+			return err
+		}
+		a.far, v.Peer = a.peer.netns, a.peer.ref
+	case v.Kind == ViaBridge && v.Lab != "":
+		if a.far, l, err = lab.Fabric(v.Lab); err != nil {
+			return err
+		}
+	default:
+		if a.far, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+			return fmt.Errorf("open the host's network namespace: %w", err)
+		}
+	}
+	if a.o.target, err = look(a.target.netns, true); err != nil {
+		return fmt.Errorf("look at its network: %w", err)
+	}
+	if a.o.far, err = look(a.far, v.Kind == ViaNIC); err != nil {
+		return fmt.Errorf("look at the network of the other end: %w", err)
+	}
+	if err := a.surveyVia(l); err != nil {
+		return err
+	}
+	if len(a.q.DNS) == 0 {
+		return nil
+	}
+	root, err := a.target.root()
+	if err != nil {
+		return fmt.Errorf("--dns: its files cannot be reached: %w", err)
+	}
+	defer unix.Close(root)
+	if a.resolv, a.o.resolv, err = resolvConf(root); err != nil {
+		return fmt.Errorf("--dns: open its /etc/resolv.conf: %w", err)
+	}
+	return nil
+}
+
+// surveyVia looks at the bridge, the macvlan's parent or the NIC.
+func (a *attachment) surveyVia(l *topology.Lab) error {
+	v, o := &a.q.Via, &a.o
+	if v.Kind != ViaBridge && v.Kind != ViaMACVLAN && v.Kind != ViaNIC {
+		return nil
+	}
+	where := "this host"
+	if v.Lab != "" {
+		where = "lab " + v.Lab
+	}
+	link, found := o.far.link(v.Name)
+	if v.Lab != "" && !slices.ContainsFunc(l.Bridges, func(b topology.Bridge) bool { return b.Name == v.Name && !b.External }) {
+		found = false
+	}
+	if !found {
+		return fmt.Errorf("%w: %s has no %s; ip link lists the interfaces, nsnet inspect a lab's bridges", lab.ErrNotFound, where, nameOf(v))
+	}
+	o.link = link
+	switch v.Kind {
+	case ViaBridge:
+		return a.surveyBridge(l, where)
+	case ViaNIC:
+		o.masters = map[int]string{link.Master: o.far.named(link.Master)}
+		if link.Kind == "bridge" || link.Flags&unix.IFF_LOOPBACK != 0 {
+			return fmt.Errorf("%s is a %s, which cannot be lent", v.Name, kindOf(link))
+		}
+	}
+	if v.Kind == ViaMACVLAN && !link.Up() {
+		return fmt.Errorf("%s is down; bring it up with ip link set %s up", v.Name, v.Name)
+	}
+	return nil
+}
+
+func nameOf(v *Via) string {
+	if v.Kind == ViaBridge {
+		return "bridge " + v.Name
+	}
+	return "interface " + v.Name
+}
+
+func (a *attachment) surveyBridge(l *topology.Lab, where string) error {
+	o, name := &a.o, a.q.Via.Name
+	switch {
+	case o.link.Kind != "bridge":
+		return fmt.Errorf("%w: %s of %s is a %s and no bridge", lab.ErrNotFound, name, where, kindOf(o.link))
+	case !o.link.Up():
+		return fmt.Errorf("bridge %s is down; bring it up with ip link set %s up", name, name)
+	case a.q.VLAN != 0 && !o.link.Bridge.VLANFiltering:
+		return fmt.Errorf("%w: bridge %s does not filter VLANs; switch it on with ip link set %s type bridge vlan_filtering 1, which needs the kernel option BRIDGE_VLAN_FILTERING", lab.ErrUnsupported, name, name)
+	}
+	var err error
+	if o.users, err = bridgeUsers(a.far, &o.far, o.link.Index); err != nil {
+		return fmt.Errorf("look at who is on bridge %s: %w", name, err)
+	}
+	if l == nil {
+		for _, x := range o.far.addresses {
+			if x.Index == o.link.Index {
+				o.gateway = append(o.gateway, x.Prefix)
+			}
+		}
+		return nil
+	}
+	for _, b := range l.Bridges {
+		if b.Name == name {
+			o.pools, o.gateway = b.Subnets, b.Addresses
+		}
+	}
+	for _, b := range o.gateway {
+		o.users = append(o.users, user{b.Addr(), "the host"})
+	}
+	for _, k := range l.Links {
+		if k.B.Bridge == name {
+			for _, p := range k.A.Addresses {
+				o.taken = append(o.taken, p.Addr())
+				o.users = append(o.users, user{p.Addr(), "node " + k.A.Node})
+			}
+		}
+	}
+	return nil
+}
+
+// existing deals with an interface of that name that is there. It returns a result where there
+// is nothing to do, and neither that nor an error where there is everything to do.
+func (a *attachment) existing(ctx context.Context) (*Result, error) {
+	l, exists := a.o.target.link(a.q.Interface)
+	list, err := records(a.journal.dir)
+	if err != nil {
+		return nil, err
+	}
+	id, ours := idOf(l.Alias)
+	for _, r := range list {
+		if exists && ours && r.ID == id {
+			continue // looked at below
+		}
+		if r.Target.is(a.target.place) && r.Request.Interface == a.q.Interface {
+			// It has gone by itself, or its attach was killed. What it has left is put back first.
+			if err := a.journal.settle(r, a.target.netns); err != nil {
+				return nil, err
+			}
+			return nil, a.again(ctx)
+		}
+	}
+	if !exists {
+		return nil, nil
+	}
+	at := slices.IndexFunc(list, func(r *Record) bool { return ours && r.ID == id })
+	if at >= 0 && list[at].state != attached {
+		if err := a.journal.settle(list[at], a.target.netns); err != nil {
+			return nil, err
+		}
+		return nil, a.again(ctx)
+	}
+	switch {
+	case a.opt.IfAbsent:
+		r := &Record{Request: *a.q, Target: a.target.place, MTU: l.MTU, MAC: l.MAC.String()}
+		if at >= 0 {
+			r = list[at]
+		}
+		return &Result{Record: r}, nil
+	case !ours:
+		return nil, nil // decide says that the name is taken
+	case at < 0:
+		return nil, fmt.Errorf("%w: nsnet attached it, but its record is gone; nsnet detach takes it away", lab.ErrConflict)
+	case a.opt.Replace:
+		if a.opt.DryRun {
+			a.forget(l)
+			return nil, nil
+		}
+		if err := a.journal.detach(list[at], a.target.netns); err != nil {
+			return nil, err
+		}
+		return nil, a.again(ctx)
+	}
+	if d := list[at].difference(a.q); len(d) > 0 {
+		return nil, fmt.Errorf("%w: it is attached already, and differs: %s; take it away with nsnet detach, or give --replace", lab.ErrConflict, strings.Join(d, "; "))
+	}
+	return &Result{Record: list[at]}, nil
+}
+
+// forget leaves an interface out of what was seen.
+func (a *attachment) forget(l rtnl.Link) {
+	s := &a.o.target
+	s.links = slices.DeleteFunc(s.links, func(x rtnl.Link) bool { return x.Index == l.Index })
+	s.addresses = slices.DeleteFunc(s.addresses, func(x rtnl.InterfaceAddress) bool { return x.Index == l.Index })
+	s.routes = slices.DeleteFunc(s.routes, func(x rtnl.TableRoute) bool { return x.Index == l.Index })
+}
+
+// again looks anew after something has been changed.
+func (a *attachment) again(ctx context.Context) error {
+	if a.peer == nil && a.far != nil {
+		_ = a.far.Close()
+	}
+	if a.peer != nil {
+		a.peer.close()
+	}
+	if a.resolv != nil {
+		_ = a.resolv.Close()
+	}
+	a.far, a.peer, a.resolv, a.o = nil, nil, nil, observed{}
+	return a.survey(ctx)
+}
+
+// make decides, writes down, and carries out.
+func (a *attachment) make(ctx context.Context) (*Result, error) {
+	who, err := draw()
+	if err != nil {
+		return nil, err
+	}
+	r, err := decide(a.q, &a.o, who)
+	if err != nil {
+		return nil, err
+	}
+	r.Created, r.Target, r.state = time.Now().UTC(), a.target.place, attaching
+	if a.peer != nil {
+		r.Peer = &a.peer.place
+	}
+	res := &Result{Record: r, Changed: true}
+	if a.opt.DryRun {
+		return res, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := a.journal.write(r); err != nil {
+		return nil, fmt.Errorf("write its record: %w", err)
+	}
+	if err := a.carryOut(r); err != nil {
+		if serr := a.journal.settle(r, a.target.netns); serr != nil {
+			err = errors.Join(err, serr)
+		}
+		return nil, explain(err)
+	}
+	r.state = attached
+	if note := a.announce(r); note != "" {
+		res.Notes = append(res.Notes, note)
+	}
+	return res, nil
+}
+
+// carryOut has everything done. From the start of the worker on it is done, whatever becomes of this process.
+func (a *attachment) carryOut(r *Record) error {
+	dir, err := os.Open(a.journal.dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	h := &handles{target: a.target.netns, far: a.far, resolv: a.resolv, dir: dir}
+	s, err := r.acts(h, &a.o)
+	if err != nil {
+		return err
+	}
+	if r.NIC != nil {
+		if err := a.journal.hold(r, a.target.netns); err != nil {
+			return fmt.Errorf("hold its network namespace: %w", err)
+		}
+	}
+	return s.carryOut(h.target, h.far, h.resolv, h.dir, a.journal.lock)
+}
+
+// explain gives a refusal of the kernel its remedy.
+func explain(err error) error {
+	switch {
+	case errors.Is(err, unix.EXFULL):
+		return fmt.Errorf("%w; the bridge has the 1,023 ports that Linux allows", err)
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return fmt.Errorf("%w: %w", lab.ErrUnsupported, err)
+	case errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("%w: %w; somebody made it at the same time, try again", lab.ErrConflict, err)
+	case errors.Is(err, unix.EBUSY):
+		return fmt.Errorf("%w; it is in use by something that does not share it", err)
+	}
+	return err
+}
+
+// draw gives an attachment its identity. Its indexes are above those that the kernel, which counts up
+// from 1, and package labinit choose.
+func draw() (identity, error) {
+	id, err := newID()
+	if err != nil {
+		return identity{}, err
+	}
+	b := make([]byte, 8)
+	if _, err := rand.Read(b); err != nil {
+		return identity{}, err
+	}
+	const base, span = 1 << 24, 1<<24 - 1
+	n, m := binary.NativeEndian.Uint32(b), binary.NativeEndian.Uint32(b[4:])
+	who := identity{id: id, index: base + int(n%span), far: base + int(m%span)}
+	if who.far == who.index { // the kernel takes a peer with its own index for none
+		who.far++
+	}
+	return who, nil
+}

@@ -1,0 +1,143 @@
+package attach
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/rtnl"
+)
+
+// space is what one network namespace shows.
+type space struct {
+	links     []rtnl.Link
+	addresses []rtnl.InterfaceAddress
+	routes    []rtnl.TableRoute
+}
+
+// user is who has an address on a bridge already.
+type user struct {
+	address netip.Addr
+	who     string // "port veth12ab", "the host"
+}
+
+// observed is all that a decision depends on.
+type observed struct {
+	target space
+	far    space // where the other end goes: the host, a fabric, the peer
+	// Of the bridge, the macvlan's parent or the NIC:
+	link    rtnl.Link
+	users   []user
+	pools   []netip.Prefix // of a lab's bridge
+	taken   []netip.Addr   // addresses of the pools that the lab's file gives away
+	gateway []netip.Prefix // the host's addresses on it
+	resolv  []byte         // the target's resolv.conf, when it is to be changed
+	masters map[int]string // names of bridges, by index
+}
+
+// look dumps a namespace. Routes are read where they matter.
+func look(ns *os.File, routes bool) (space, error) {
+	var s space
+	c, err := rtnl.Dial(ns)
+	if err != nil {
+		return s, err
+	}
+	defer c.Close()
+	if s.links, err = c.Links(); err != nil {
+		return s, fmt.Errorf("list interfaces: %w", err)
+	}
+	if s.addresses, err = c.Addresses(rtnl.ThisNetns); err != nil {
+		return s, fmt.Errorf("list addresses: %w", err)
+	}
+	if routes {
+		if s.routes, err = c.Routes(); err != nil {
+			return s, fmt.Errorf("list routes: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// link finds an interface by its name.
+func (s *space) link(name string) (rtnl.Link, bool) {
+	i := slices.IndexFunc(s.links, func(l rtnl.Link) bool { return l.Name == name })
+	if i < 0 {
+		return rtnl.Link{}, false
+	}
+	return s.links[i], true
+}
+
+// named is the name of the interface with this index.
+func (s *space) named(index int) string {
+	i := slices.IndexFunc(s.links, func(l rtnl.Link) bool { return l.Index == index })
+	if i < 0 {
+		return fmt.Sprintf("interface %d", index)
+	}
+	return s.links[i].Name
+}
+
+// users lists the addresses of the containers on a bridge: of the other ends of its ports,
+// which are in their namespaces and known to the bridge's by a number. A port whose other end is
+// no veth, such as a network card, leads to who knows whom.
+func bridgeUsers(ns *os.File, s *space, bridge int) ([]user, error) {
+	c, err := rtnl.Dial(ns)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	var list []user
+	for _, a := range s.addresses {
+		if a.Index == bridge {
+			list = append(list, user{a.Prefix.Addr(), "the bridge itself"})
+		}
+	}
+	byNS := map[int][]rtnl.InterfaceAddress{rtnl.ThisNetns: s.addresses}
+	for _, port := range s.links {
+		if port.Master != bridge || port.Kind != "veth" {
+			continue
+		}
+		addresses, ok := byNS[port.LowerNS]
+		if !ok {
+			if addresses, err = c.Addresses(port.LowerNS); err != nil {
+				continue // the namespace is on its way out
+			}
+			byNS[port.LowerNS] = addresses
+		}
+		for _, a := range addresses {
+			if a.Index == port.Lower {
+				list = append(list, user{a.Prefix.Addr(), "what is plugged into its port " + port.Name})
+			}
+		}
+	}
+	return list, nil
+}
+
+// resolvConf opens the target's resolv.conf and reads it. Symbolic links in it lead nowhere
+// outside of the target's root. openat2(2).
+func resolvConf(root int) (*os.File, []byte, error) {
+	how := unix.OpenHow{Flags: unix.O_RDWR | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(root, "etc/resolv.conf", &how)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := os.NewFile(uintptr(fd), "resolv.conf")
+	st, err := f.Stat()
+	if err == nil && !st.Mode().IsRegular() {
+		err = fmt.Errorf("it is a %s", st.Mode().Type())
+	}
+	const most = 64 << 10
+	b := make([]byte, most)
+	n := 0
+	if err == nil {
+		if n, err = unix.Pread(fd, b, 0); err == nil && n == most {
+			err = fmt.Errorf("it has more than %d bytes", most)
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, nil, err
+	}
+	return f, b[:n], nil
+}

@@ -1,0 +1,207 @@
+package attach
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/nsnet/nsnet/lab"
+)
+
+// dirName is the directory of records below lab.RunDir. No lab can have this name.
+const dirName = ".attach"
+
+// How far an attachment is, told by the end of its record's name: renaming is one step.
+const (
+	attaching = ".attaching"
+	attached  = ".json"
+	detaching = ".detaching"
+	held      = ".netns" // a mount of a namespace that a NIC was lent to
+)
+
+// schema is the version of a record. A newer one is refused, not guessed at.
+const schema = 1
+
+// Record is everything about one interface that was attached: what there is, how to find it
+// again, and what to put back when it goes.
+type Record struct {
+	Schema  int       `json:"schema"`
+	ID      string    `json:"id"` // ten hexadecimal digits
+	Created time.Time `json:"created"`
+	Request Request   `json:"request"`
+	Target  Place     `json:"target"`
+	Index   int       `json:"index"`   // of the interface
+	MAC     string    `json:"mac"`     // of the interface
+	MTU     int       `json:"mtu"`     // of the link
+	HostMAC string    `json:"far_mac"` // of the other end
+	Port    string    `json:"port,omitempty"`
+	// FarIndex is the other end's, in whichever namespace that is.
+	FarIndex   int            `json:"far_index,omitempty"`
+	Addresses  []netip.Prefix `json:"addresses,omitempty"`
+	Routes     []FinalRoute   `json:"routes,omitempty"`
+	Former     [][]byte       `json:"former,omitempty"` // default routes that it took the place of
+	Peer       *Place         `json:"peer,omitempty"`
+	PeerRoutes []FinalRoute   `json:"peer_routes,omitempty"`
+	Resolv     *Resolv        `json:"resolv,omitempty"`
+	NIC        *NIC           `json:"nic,omitempty"`
+
+	state string
+}
+
+// FinalRoute is a route as it is made, through the interface.
+type FinalRoute struct {
+	To     netip.Prefix `json:"to"`
+	Via    netip.Addr   `json:"via,omitzero"`
+	Metric int          `json:"metric,omitempty"`
+}
+
+// Resolv is a target's resolv.conf before and after.
+type Resolv struct {
+	Before []byte `json:"before"`
+	After  []byte `json:"after"`
+}
+
+// NIC is an interface of the host as it was before it was lent.
+type NIC struct {
+	Name      string   `json:"name"`
+	Index     int      `json:"index"`
+	MAC       string   `json:"mac"`
+	MTU       int      `json:"mtu"`
+	Alias     string   `json:"alias"`
+	Master    string   `json:"master,omitempty"` // name of its bridge
+	Up        bool     `json:"up"`
+	Addresses [][]byte `json:"addresses,omitempty"`
+	Routes    [][]byte `json:"routes,omitempty"`
+}
+
+// alias is what marks the interfaces of a record in every namespace.
+func alias(id string) string { return "nsnet:attach:" + id }
+
+// idOf is the record that an alias leads to.
+func idOf(ifalias string) (string, bool) { return strings.CutPrefix(ifalias, "nsnet:attach:") }
+
+func newID() (string, error) {
+	b := make([]byte, 5)
+	if _, err := rand.Read(b); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(b), nil
+}
+
+// validID tells what newID can have made. It becomes a file's name.
+func validID(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == 5 && s == strings.ToLower(s)
+}
+
+// journal is the directory of records, under the lock of the host.
+type journal struct {
+	dir  string
+	lock *os.File
+}
+
+// close gives the lock back, and removes the directory if it is empty.
+func (j *journal) close() {
+	if os.Remove(j.dir) == nil {
+		lab.TidyRunDir()
+	}
+	_ = j.lock.Close()
+}
+
+func (j *journal) path(id, state string) string { return filepath.Join(j.dir, id+state) }
+
+// write makes a new record.
+func (j *journal) write(r *Record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+		return err
+	}
+	return renameio.WriteFile(j.path(r.ID, attaching), b, 0o600, renameio.WithTempDir(j.dir))
+}
+
+// mark tells how far a record is.
+func (j *journal) mark(r *Record, state string) error {
+	if r.state == state {
+		return nil
+	}
+	if err := os.Rename(j.path(r.ID, r.state), j.path(r.ID, state)); err != nil {
+		return err
+	}
+	r.state = state
+	return nil
+}
+
+// remove forgets a record.
+func (j *journal) remove(r *Record) error {
+	err := os.Remove(j.path(r.ID, r.state))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// records reads all records. One that cannot be read is an error beside the others.
+func records(dir string) ([]*Record, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var list []*Record
+	var errs []error
+	for _, e := range entries {
+		id, state := e.Name(), ""
+		for _, s := range []string{attaching, attached, detaching} {
+			if name, ok := strings.CutSuffix(e.Name(), s); ok {
+				id, state = name, s
+			}
+		}
+		if state == "" || !validID(id) {
+			continue // a mount, or what a killed command was just writing
+		}
+		r, err := readRecord(filepath.Join(dir, e.Name()))
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // another command is at it
+		case err != nil:
+			errs = append(errs, err)
+		case r.ID != id:
+			errs = append(errs, fmt.Errorf("read %s: it says it is %q", filepath.Join(dir, e.Name()), r.ID))
+		default:
+			r.state = state
+			list = append(list, r)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Record) int { return a.Created.Compare(b.Created) })
+	return list, errors.Join(errs...)
+}
+
+func readRecord(path string) (*Record, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Record{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if r.Schema > schema {
+		return nil, fmt.Errorf("read %s: it was written by a newer nsnet (version %d of the record, this one knows %d)", path, r.Schema, schema)
+	}
+	return r, nil
+}

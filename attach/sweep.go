@@ -1,0 +1,108 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab"
+)
+
+// State says how an attached interface is.
+type State string
+
+// The states of an attachment.
+const (
+	Attached State = "attached"
+	Gone     State = "gone" // the target is dead, or has lost the interface; Sweep forgets it
+)
+
+// Status is what ps shows of an attachment.
+type Status struct {
+	ID string `json:"id"`
+	// Target is what it was attached to, in words.
+	Target    string   `json:"target"`
+	Interface string   `json:"interface"`
+	Via       string   `json:"via"`
+	State     State    `json:"state"`
+	MAC       string   `json:"mac"`
+	MTU       int      `json:"mtu"`
+	Addresses []string `json:"addresses"`
+	Port      string   `json:"port,omitempty"` // the other end's name, where that is
+	PID       int      `json:"pid,omitempty"`
+	Ref       Ref      `json:"ref"`
+}
+
+// List tells what is attached on this host, oldest first.
+func List(_ context.Context) ([]Status, error) {
+	j := &journal{dir: filepath.Join(lab.RunDir, dirName)}
+	all, err := records(j.dir)
+	out := []Status{}
+	for _, r := range all {
+		s := Status{ID: r.ID, Target: r.Request.Target.String(), Ref: r.Request.Target, Interface: r.Request.Interface, Via: r.Request.Via.String(),
+			MAC: r.MAC, MTU: r.MTU, Port: r.Port, PID: r.Target.PID, State: Gone, Addresses: []string{}}
+		if j.lives(r) {
+			s.State = Attached
+		}
+		for _, p := range r.Addresses {
+			s.Addresses = append(s.Addresses, p.String())
+		}
+		out = append(out, s)
+	}
+	return out, err
+}
+
+// lives tells whether a record's interface is there, in a namespace that somebody uses.
+func (j *journal) lives(r *Record) bool {
+	ns, ok := r.Target.open()
+	if !ok {
+		return false
+	}
+	defer ns.Close()
+	return r.state == attached && r.has(ns)
+}
+
+// has tells whether the interface is in a namespace.
+func (r *Record) has(ns *os.File) bool {
+	c, err := rtnl.Dial(ns)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	links, err := c.Links()
+	return err == nil && slices.ContainsFunc(links, func(l rtnl.Link) bool { return l.Index == r.Index && l.Alias == alias(r.ID) })
+}
+
+// Sweep finishes what killed commands have begun, and puts back what interfaces that have gone
+// by themselves had changed: it brings lent cards of dead targets home. Without attachments it
+// costs one look at a directory.
+func Sweep(ctx context.Context) error {
+	dir := filepath.Join(lab.RunDir, dirName)
+	list, err := records(dir)
+	if len(list) == 0 {
+		return err
+	}
+	look := &journal{dir: dir}
+	if !slices.ContainsFunc(list, func(r *Record) bool { return !look.lives(r) }) {
+		return err
+	}
+	j, err := openJournal(ctx)
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	list, err = records(dir) // now that nobody else is at it
+	errs := []error{err}
+	for _, r := range list {
+		if j.lives(r) {
+			continue
+		}
+		if err := j.settle(r, nil); err != nil {
+			errs = append(errs, &Error{Target: r.Request.Target.String(), Interface: r.Request.Interface, Op: "clean up", Err: err})
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,127 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// LockHost takes the lock over what the labs of this host and interfaces attached to other
+// containers share. Closing the file gives it back, and so does the end of the last process
+// that has it open.
+func LockHost(ctx context.Context) (*os.File, error) {
+	if err := needRoot(); err != nil {
+		return nil, err
+	}
+	f, err := lockHost(ctx)
+	if err != nil {
+		return nil, recordError("", "lock the host's record", err)
+	}
+	return f, nil
+}
+
+// TidyRunDir removes RunDir when nothing is left in it. The caller holds LockHost's lock.
+func TidyRunDir() { _ = removeRunDir() }
+
+// NodeNetns opens the network namespace of a node that lives, and tells the pid of its init as
+// this process sees it. The descriptor is the lab init's own, which no other process can have
+// taken the place of.
+func NodeNetns(name, node string) (*os.File, int, error) {
+	var ns *os.File
+	pid := 0
+	err := whileAlive(name, func(r *record, l *topology.Lab, init int) error {
+		at := slices.IndexFunc(l.Nodes, func(n topology.Node) bool { return n.Name == node })
+		if at < 0 {
+			return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}
+		}
+		states, err := nodeStates(name)
+		if err != nil {
+			return err
+		}
+		if i := slices.IndexFunc(states, func(s proto.NodeState) bool { return s.Name == node }); i < 0 || states[i].State == StateDead {
+			return &Error{Lab: name, Node: node, Err: ErrNotRunning, Remedy: "its init has ended; take the lab down and up again"}
+		}
+		if at < len(r.PIDs) {
+			pid = r.PIDs[at]
+		}
+		path := filepath.Join(NetnsDir, name+"."+node)
+		target, err := os.Readlink(path)
+		if err != nil || !strings.HasPrefix(target, fmt.Sprintf("/proc/%d/", init)) {
+			return &Error{Lab: name, Node: node, Op: "open its network namespace", Err: fmt.Errorf("%s does not lead to it", path), Remedy: "take the lab down and up again"}
+		}
+		if ns, err = os.Open(target); err != nil {
+			return &Error{Lab: name, Node: node, Op: "open its network namespace", Err: err}
+		}
+		return nil
+	})
+	if err != nil {
+		if ns != nil {
+			_ = ns.Close()
+		}
+		return nil, 0, err
+	}
+	return ns, pid, nil
+}
+
+// Fabric opens the network namespace of a running lab's bridges, and tells what the lab is.
+func Fabric(name string) (*os.File, *topology.Lab, error) {
+	var ns *os.File
+	var lab *topology.Lab
+	err := whileAlive(name, func(_ *record, l *topology.Lab, init int) (err error) {
+		lab = l
+		if ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", init)); err != nil {
+			return &Error{Lab: name, Op: "open its fabric", Err: err}
+		}
+		return nil
+	})
+	if err != nil {
+		if ns != nil {
+			_ = ns.Close()
+		}
+		return nil, nil, err
+	}
+	return ns, lab, nil
+}
+
+// whileAlive calls f with what is known of a lab and the pid of its init. The lab lived before and
+// after, so that the pid was its own all the time.
+func whileAlive(name string, f func(*record, *topology.Lab, int) error) error {
+	if err := needRoot(); err != nil {
+		return err
+	}
+	if !nameRE.MatchString(name) {
+		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+	}
+	dir := dirOf(name)
+	r, err := readRecord(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+	}
+	if err != nil {
+		return &Error{Lab: name, Op: "read its record", Err: err}
+	}
+	gone := &Error{Lab: name, Err: ErrNotRunning, Remedy: "bring it up with nsnet up"}
+	live, init := alive(dir)
+	if !live || !r.Built || init <= 0 {
+		return gone
+	}
+	l, err := readLab(dir)
+	if err != nil {
+		return &Error{Lab: name, Op: "read its record", Err: err}
+	}
+	if err := f(r, l, init); err != nil {
+		return err
+	}
+	if live, now := alive(dir); !live || now != init {
+		return gone
+	}
+	return nil
+}
