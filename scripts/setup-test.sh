@@ -20,6 +20,10 @@ iperf3 iperf3
 mn mininet
 brctl bridge-utils
 strace strace
+dockerd docker.io
+docker docker.io
+runc runc
+podman podman
 nsenter util-linux
 gcc gcc
 git git
@@ -62,20 +66,26 @@ chmod 755 "$policy"
 
 install() {
 	DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-		apt-get install -qq -y --no-install-recommends $missing </dev/null >"$log" 2>&1
+		apt-get install -qq -y --no-install-recommends "$@" </dev/null >"$log" 2>&1
+}
+
+give_up() {
+	cat "$log" >&2
+	echo "setup-test.sh: cannot install: $*" >&2
+	exit 1
 }
 
 echo "installing: $missing"
 # Package lists that are fresh enough need no update.
-install || { apt-get update -qq >"$log" 2>&1 && install; } || {
-	cat "$log" >&2
-	echo "setup-test.sh: cannot install: $missing" >&2
-	exit 1
-}
+install $missing || { apt-get update -qq >"$log" 2>&1 && install $missing; } || give_up $missing
+
+# Docker's client is a package of its own in newer releases.
+command -v docker >/dev/null || install docker-cli || give_up docker-cli
 
 # Not at the next boot either, where this script has brought them.
 if [ -d /run/systemd/system ]; then
-	for pair in frr:frr nginx-light:nginx openssh-server:ssh; do
+	for pair in frr:frr nginx-light:nginx openssh-server:ssh docker.io:docker.service docker.io:docker.socket docker.io:containerd.service \
+		podman:podman.socket podman:podman-auto-update.timer podman:podman-restart.service; do
 		case " $missing " in
 		*" ${pair%:*} "*) systemctl disable --quiet "${pair#*:}" ;;
 		esac

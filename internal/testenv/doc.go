@@ -31,6 +31,11 @@
 // Control groups, /tmp and the users are the machine's. Lab names must be unique there: take
 // them from [LabName], or name others to [IsolateLabs] and run the test on its own.
 //
+// # Container engines
+//
+// [Docker] and [Podman] start a real one for the test, in half a second, whose bridge and rules are in the test's
+// network namespace. Subtests share it.
+//
 // # Threads
 //
 // The main thread cannot end: a goroutine that locks itself to a thread and leaves its
