@@ -227,7 +227,11 @@ func through(index int, routes []FinalRoute) []rtnl.Request {
 // home are the steps that bring a lent card back from a namespace to the host's as it was.
 // masters are the host's bridges by name.
 func (r *Record) home(from, host *os.File, masters map[string]int) []worker.Step {
-	return []worker.Step{step(from, r.moveHome(host, r.NIC.Index)), step(host, r.NIC.restore(r.NIC.Index, masters)...)}
+	steps := []worker.Step{step(from, r.moveHome(host, r.NIC.Index))}
+	for _, s := range r.NIC.Settings {
+		steps = append(steps, worker.Step{Kind: worker.Sysctl, FD: int(host.Fd()), Path: s.Path, Data: []byte(s.Value)})
+	}
+	return append(steps, step(host, r.NIC.restore(r.NIC.Index, masters)...))
 }
 
 // indexes are those of interfaces by name.

@@ -62,12 +62,15 @@ func Attach(ctx context.Context, q *Request, opt Options) (*Result, error) {
 	wanted.Target = t.ref // as it is known everywhere
 	a := &attachment{q: &wanted, opt: opt, journal: j, target: t}
 	defer a.close()
-	if err := a.survey(ctx); err != nil {
+	if err := a.surveyTarget(ctx); err != nil {
 		return nil, wrap(err)
 	}
-	res, err := a.existing(ctx)
+	res, err := a.existing()
 	if err != nil || res != nil {
 		return res, wrap(err)
+	}
+	if err := a.surveyFar(); err != nil {
+		return nil, wrap(err)
 	}
 	if res, err = a.make(ctx); err != nil {
 		return nil, wrap(err)
@@ -108,17 +111,32 @@ func (a *attachment) close() {
 	}
 }
 
-// survey looks at everything that the decision depends on.
-func (a *attachment) survey(ctx context.Context) error {
+// surveyTarget looks at what is to have the interface, and pins a second target.
+func (a *attachment) surveyTarget(ctx context.Context) error {
+	var err error
+	if v := &a.q.Via; v.Kind == ViaPeer {
+		if a.peer, err = pin(ctx, v.Peer); err != nil {
+			return err
+		}
+		a.far, v.Peer = a.peer.netns, a.peer.ref
+	}
+	return a.lookAtTarget()
+}
+
+func (a *attachment) lookAtTarget() (err error) {
+	if a.o.target, err = look(a.target.netns, true); err != nil {
+		return fmt.Errorf("look at its network: %w", err)
+	}
+	return nil
+}
+
+// surveyFar looks at all else that the decision depends on.
+func (a *attachment) surveyFar() error {
 	v := &a.q.Via
 	var err error
 	var l *topology.Lab
 	switch {
 	case v.Kind == ViaPeer:
-		if a.peer, err = pin(ctx, v.Peer); err != nil {
-			return err
-		}
-		a.far, v.Peer = a.peer.netns, a.peer.ref
 	case v.Kind == ViaBridge && v.Lab != "":
 		if a.far, l, err = lab.Fabric(v.Lab); err != nil {
 			return err
@@ -127,9 +145,6 @@ func (a *attachment) survey(ctx context.Context) error {
 		if a.far, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 			return fmt.Errorf("open the host's network namespace: %w", err)
 		}
-	}
-	if a.o.target, err = look(a.target.netns, true); err != nil {
-		return fmt.Errorf("look at its network: %w", err)
 	}
 	if a.o.far, err = look(a.far, v.Kind == ViaNIC); err != nil {
 		return fmt.Errorf("look at the network of the other end: %w", err)
@@ -174,6 +189,10 @@ func (a *attachment) surveyVia(l *topology.Lab) error {
 		return a.surveyBridge(l, where)
 	case ViaNIC:
 		o.masters = map[int]string{link.Master: o.far.named(link.Master)}
+		var err error
+		if o.settings, err = settings(v.Name); err != nil {
+			return fmt.Errorf("read the settings of %s: %w", v.Name, err)
+		}
 		if link.Kind == "bridge" || link.Flags&unix.IFF_LOOPBACK != 0 {
 			return fmt.Errorf("%s is a %s, which cannot be lent", v.Name, kindOf(link))
 		}
@@ -234,7 +253,7 @@ func (a *attachment) surveyBridge(l *topology.Lab, where string) error {
 
 // existing deals with an interface of that name that is there. It returns a result where there
 // is nothing to do, and neither that nor an error where there is everything to do.
-func (a *attachment) existing(ctx context.Context) (*Result, error) {
+func (a *attachment) existing() (*Result, error) {
 	l, exists := a.o.target.link(a.q.Interface)
 	list, err := records(a.journal.dir)
 	if err != nil {
@@ -250,7 +269,7 @@ func (a *attachment) existing(ctx context.Context) (*Result, error) {
 			if err := a.journal.settle(r, a.target.netns); err != nil {
 				return nil, err
 			}
-			return nil, a.again(ctx)
+			return nil, a.lookAtTarget()
 		}
 	}
 	if !exists {
@@ -261,7 +280,7 @@ func (a *attachment) existing(ctx context.Context) (*Result, error) {
 		if err := a.journal.settle(list[at], a.target.netns); err != nil {
 			return nil, err
 		}
-		return nil, a.again(ctx)
+		return nil, a.lookAtTarget()
 	}
 	switch {
 	case a.opt.IfAbsent:
@@ -282,7 +301,7 @@ func (a *attachment) existing(ctx context.Context) (*Result, error) {
 		if err := a.journal.detach(list[at], a.target.netns); err != nil {
 			return nil, err
 		}
-		return nil, a.again(ctx)
+		return nil, a.lookAtTarget()
 	}
 	if d := list[at].difference(a.q); len(d) > 0 {
 		return nil, fmt.Errorf("%w: it is attached already, and differs: %s; take it away with nsnet detach, or give --replace", lab.ErrConflict, strings.Join(d, "; "))
@@ -296,21 +315,6 @@ func (a *attachment) forget(l rtnl.Link) {
 	s.links = slices.DeleteFunc(s.links, func(x rtnl.Link) bool { return x.Index == l.Index })
 	s.addresses = slices.DeleteFunc(s.addresses, func(x rtnl.InterfaceAddress) bool { return x.Index == l.Index })
 	s.routes = slices.DeleteFunc(s.routes, func(x rtnl.TableRoute) bool { return x.Index == l.Index })
-}
-
-// again looks anew after something has been changed.
-func (a *attachment) again(ctx context.Context) error {
-	if a.peer == nil && a.far != nil {
-		_ = a.far.Close()
-	}
-	if a.peer != nil {
-		a.peer.close()
-	}
-	if a.resolv != nil {
-		_ = a.resolv.Close()
-	}
-	a.far, a.peer, a.resolv, a.o = nil, nil, nil, observed{}
-	return a.survey(ctx)
 }
 
 // make decides, writes down, and carries out.

@@ -137,7 +137,7 @@ func (j *journal) settle(r *Record, ns *os.File) error {
 	if err != nil {
 		return err
 	}
-	there := slices.IndexFunc(links, func(l rtnl.Link) bool { return l.Index == r.Index && l.Alias == alias(r.ID) })
+	there := slices.IndexFunc(links, r.owns)
 	switch {
 	case r.NIC != nil:
 		err = r.bringHome(c, there >= 0)
@@ -235,6 +235,11 @@ func (r *Record) bringHome(c *rtnl.Conn, there bool) error {
 		return nil // unplugged, or deleted by its owner
 	}
 	var first error
+	for _, s := range r.NIC.Settings {
+		if err := os.WriteFile(s.Path, []byte(s.Value), 0); err != nil && !errors.Is(err, os.ErrNotExist) && first == nil {
+			first = err
+		}
+	}
 	for _, q := range r.NIC.restore(links[at].Index, indexes(links)) {
 		if err := benign(h.Do(q)); err != nil && first == nil {
 			first = err

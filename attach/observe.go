@@ -1,7 +1,10 @@
 package attach
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -36,6 +39,8 @@ type observed struct {
 	gateway []netip.Prefix // the host's addresses on it
 	resolv  []byte         // the target's resolv.conf, when it is to be changed
 	masters map[int]string // names of bridges, by index
+	// settings of the NIC that differ from the host's for new interfaces.
+	settings []Setting
 }
 
 // look dumps a namespace. Routes are read where they matter.
@@ -108,6 +113,33 @@ func bridgeUsers(ns *os.File, s *space, bridge int) ([]user, error) {
 		for _, a := range addresses {
 			if a.Index == port.Lower {
 				list = append(list, user{a.Prefix.Addr(), "what is plugged into its port " + port.Name})
+			}
+		}
+	}
+	return list, nil
+}
+
+// settings reads an interface's own kernel settings, those that a new interface would not have by
+// itself.
+func settings(name string) ([]Setting, error) {
+	var list []Setting
+	for _, family := range []string{"ipv4", "ipv6"} {
+		dir := "/proc/sys/net/" + family + "/conf/"
+		entries, err := os.ReadDir(dir + name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			path := dir + name + "/" + e.Name()
+			value, err := os.ReadFile(path)
+			if err != nil || e.Name() == "mtu" {
+				continue // unset, or write-only; the MTU is the interface's
+			}
+			if usual, err := os.ReadFile(dir + "default/" + e.Name()); err == nil && !bytes.Equal(usual, value) {
+				list = append(list, Setting{path, string(bytes.TrimSpace(value))})
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab"
 )
 
@@ -83,10 +84,24 @@ type NIC struct {
 	Up        bool     `json:"up"`
 	Addresses [][]byte `json:"addresses,omitempty"`
 	Routes    [][]byte `json:"routes,omitempty"`
+	// Settings are its own kernel settings, as far as they are not what the host gives new interfaces.
+	Settings []Setting `json:"settings,omitempty"`
+}
+
+// Setting is a file below /proc/sys and what is in it.
+type Setting struct {
+	Path  string `json:"path"`
+	Value string `json:"value"`
 }
 
 // alias is what marks the interfaces of a record in every namespace.
 func alias(id string) string { return "nsnet:attach:" + id }
+
+// owns tells whether an interface of the target's namespace is the record's. One that was just being made may
+// have no alias yet; its index is known by nobody else.
+func (r *Record) owns(l rtnl.Link) bool {
+	return l.Index == r.Index && (l.Alias == alias(r.ID) || r.state == attaching && l.Name == r.Request.Interface)
+}
 
 // idOf is the record that an alias leads to.
 func idOf(ifalias string) (string, bool) { return strings.CutPrefix(ifalias, "nsnet:attach:") }
@@ -113,7 +128,7 @@ type journal struct {
 
 // close gives the lock back, and removes the directory if it is empty.
 func (j *journal) close() {
-	if os.Remove(j.dir) == nil {
+	if err := os.Remove(j.dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 		lab.TidyRunDir()
 	}
 	_ = j.lock.Close()

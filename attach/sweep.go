@@ -73,7 +73,7 @@ func (r *Record) has(ns *os.File) bool {
 	}
 	defer c.Close()
 	links, err := c.Links()
-	return err == nil && slices.ContainsFunc(links, func(l rtnl.Link) bool { return l.Index == r.Index && l.Alias == alias(r.ID) })
+	return err == nil && slices.ContainsFunc(links, r.owns)
 }
 
 // Sweep finishes what killed commands have begun, and puts back what interfaces that have gone

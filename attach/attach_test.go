@@ -1,0 +1,561 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/attach/worker"
+	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab"
+)
+
+// scene is a host with a bridge, an interface to share and one to lend, and two containers, one in
+// a user namespace, which both have a default route already.
+type scene struct {
+	t    *testing.T
+	a, b *container
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	testenv.Need(t, "ip", "ping", "nsenter")
+	ip(t, "link add br0 type bridge")
+	ip(t, "addr add 10.0.0.1/24 dev br0")
+	ip(t, "addr add fd00::1/64 dev br0 nodad")
+	ip(t, "link set br0 up")
+	ip(t, "link add p0 type veth peer name p1")
+	ip(t, "link set p0 up")
+	ip(t, "link set p1 up")
+	ip(t, "link add nic0 type veth peer name far0")
+	ip(t, "link set far0 up")
+	ip(t, "link set nic0 address 02:11:22:33:44:55 mtu 1400 alias card addrgenmode none")
+	ip(t, "addr add 10.9.0.1/24 dev nic0")
+	ip(t, "addr add fd09::1/64 dev nic0 nodad")
+	ip(t, "link set nic0 up")
+	ip(t, "route add 10.77.0.0/16 via 10.9.0.7")
+	ip(t, "route add 10.78.0.0/16 dev nic0 metric 5")
+	t.Cleanup(func() {
+		for _, name := range []string{"br0", "p0", "far0"} {
+			ip(t, "link del "+name)
+		}
+	})
+	s := &scene{t: t, a: newContainer(t, 0), b: newContainer(t, unix.CLONE_NEWUSER)}
+	for _, c := range []*container{s.a, s.b} {
+		c.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "gw0")
+		for _, name := range []string{"lo", "gw0", "eth0"} {
+			c.run("ip", "link", "set", name, "up", "addrgenmode", "none")
+		}
+		c.run("ip", "addr", "add", "192.0.2.2/24", "dev", "eth0")
+		c.run("ip", "route", "add", "default", "via", "192.0.2.1")
+		c.run("ip", "-6", "addr", "add", "2001:db8::2/64", "dev", "eth0", "nodad")
+		c.run("ip", "-6", "route", "add", "default", "via", "2001:db8::1")
+	}
+	return s
+}
+
+// forms are requests of every kind for container a.
+func (s *scene) forms() map[string]*Request {
+	return map[string]*Request{
+		"bridge": {Target: s.a.ref, Interface: "eth1", Via: Via{Kind: ViaBridge, Name: "br0"},
+			Addresses: prefixes("10.0.0.9/24", "fd00::9/64"), DefaultRoute: true, Routes: []Route{{To: netip.MustParsePrefix("10.50.0.0/16")}}},
+		"host": {Target: s.a.ref, Interface: "eth1", Via: Via{Kind: ViaHost, Addresses: prefixes("10.2.0.1/32", "fd02::1/128")},
+			Addresses: prefixes("10.2.0.2/32", "fd02::2/128"), DefaultRoute: true},
+		"peer": {Target: s.a.ref, Interface: "A", Via: Via{Kind: ViaPeer, Peer: s.b.ref, Interface: "B", Addresses: prefixes("10.1.1.2/32", "fd01::2/128")},
+			Addresses: prefixes("10.1.1.1/32", "fd01::1/128"), DefaultRoute: true},
+		"macvlan": {Target: s.a.ref, Interface: "eth1", Via: Via{Kind: ViaMACVLAN, Name: "p0", Mode: "bridge"},
+			Addresses: prefixes("10.3.0.2/24", "fd03::2/64"), Gateways: addrs("10.3.0.1", "fd03::1"), DefaultRoute: true},
+		"nic": {Target: s.a.ref, Interface: "lan", Via: Via{Kind: ViaNIC, Name: "nic0"}, MAC: "02:00:00:00:00:77", MTU: 1300,
+			Addresses: prefixes("10.9.0.2/24", "fd09::2/64"), Gateways: addrs("10.9.0.1"), DefaultRoute: true},
+	}
+}
+
+// all is the state of the host and of both containers.
+func (s *scene) all() []string {
+	s.t.Helper()
+	host, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer host.Close()
+	var lines []string
+	for _, l := range stateOf(s.t, host) {
+		lines = append(lines, "host: "+l)
+	}
+	for name, c := range map[string]*container{"a": s.a, "b": s.b} {
+		for _, l := range c.state() {
+			lines = append(lines, name+": "+l)
+		}
+	}
+	return lines
+}
+
+// Every form carries packets of both families at once, moves the default route because it is asked to,
+// and leaves nothing when it is detached.
+func TestEveryForm(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := s.all()
+		for name, q := range s.forms() {
+			res, err := Attach(t.Context(), q, Options{})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if !res.Changed || len(res.Notes) > 0 {
+				t.Errorf("%s: %+v", name, res)
+			}
+			pings := map[string][]string{"bridge": {"10.0.0.1", "fd00::1"}, "host": {"10.2.0.1", "fd02::1"}, "peer": {"10.1.1.2", "fd01::2"}}
+			for _, to := range pings[name] {
+				s.a.run("ping", "-n", "-c", "1", "-W", "1", to)
+			}
+			routes := s.a.run("ip", "route", "show", "default") + s.a.run("ip", "-6", "route", "show", "default")
+			if !strings.Contains(routes, "dev "+q.Interface) || strings.Contains(routes, "192.0.2.1") {
+				t.Errorf("%s: the default routes are %s", name, routes)
+			}
+			attached := s.all()
+			again, err := Attach(t.Context(), q, Options{})
+			if err != nil || again.Changed || again.Record.ID != res.Record.ID {
+				t.Errorf("%s: the same call again: %+v, %v", name, again, err)
+			}
+			equal(t, name+", twice", s.all(), attached)
+			if list, err := List(t.Context()); err != nil || len(list) != 1 || list[0].State != Attached || list[0].Interface != q.Interface {
+				t.Errorf("%s: the list is %+v, %v", name, list, err)
+			}
+			if err := Sweep(t.Context()); err != nil {
+				t.Errorf("%s: sweep: %v", name, err)
+			}
+			equal(t, name+", swept", s.all(), attached)
+			for range 2 {
+				if _, err := Detach(t.Context(), q.Target, q.Interface, false); err != nil {
+					t.Errorf("%s: detach: %v", name, err)
+				}
+			}
+			equal(t, name+", detached", s.all(), before)
+		}
+	})
+}
+
+// scriptOf is what would be done for a request, with its record written.
+func scriptOf(t *testing.T, q *Request) (*attachment, *Record, script, func()) {
+	t.Helper()
+	j, err := openJournal(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	tg, err := pin(t.Context(), q.Target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &attachment{q: q, journal: j, target: tg}
+	if err := errors.Join(a.surveyTarget(t.Context()), a.surveyFar()); err != nil {
+		t.Fatal(err)
+	}
+	who, err := draw()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := decide(q, &a.o, who)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Target, r.state = tg.place, attaching
+	if a.peer != nil {
+		r.Peer = &a.peer.place
+	}
+	if err := j.write(r); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.Open(j.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.NIC != nil {
+		if err := j.hold(r, tg.netns); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := r.acts(&handles{target: tg.netns, far: a.far, dir: dir}, &a.o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, r, s, func() {
+		_ = dir.Close()
+		a.close()
+		tg.close()
+		j.close()
+	}
+}
+
+// do carries a script out the way attach does.
+func (a *attachment) do(s script) error {
+	return s.carryOut(a.target.netns, a.far, a.journal.lock)
+}
+
+// A worker that is killed after any number of its acts has done a part of them. The next
+// command takes that back, and the host and the containers are as before.
+func TestKilledAfterEachAct(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := s.all()
+		for name, q := range s.forms() {
+			for k, last := 0, false; !last; k++ {
+				a, _, acts, done := scriptOf(t, q)
+				last = k == len(acts)-1 // all is done but completing the record
+				err := a.do(acts[:k])
+				done()
+				if err != nil {
+					t.Fatalf("%s: the first %d acts: %v", name, k, err)
+				}
+				if err := Sweep(t.Context()); err != nil {
+					t.Errorf("%s: sweep after %d of %d acts: %v", name, k, len(acts), err)
+				}
+				equal(t, fmt.Sprintf("%s, killed after %d of %d acts", name, k, len(acts)), s.all(), before)
+			}
+		}
+		if list, err := List(t.Context()); err != nil || len(list) > 0 {
+			t.Errorf("records are left: %+v, %v", list, err)
+		}
+	})
+}
+
+// An act that the kernel refuses has everything before it taken back, by the worker itself.
+func TestRefusedAtEachAct(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := s.all()
+		for name, q := range s.forms() {
+			for k, last := 0, false; !last; k++ {
+				a, r, acts, done := scriptOf(t, q)
+				last = k == len(acts)-1 // behind the last act there is nothing to refuse
+				bad := act{worker.Act{Do: worker.Step{Kind: worker.Write, FD: int(a.target.netns.Fd()), Data: []byte("x")}}, []string{"what nobody can"}}
+				err := a.do(slices.Insert(slices.Clone(acts), k, bad))
+				var refused *actError
+				if !errors.As(err, &refused) || refused.label != "what nobody can" || !refused.undone {
+					t.Errorf("%s, refused at act %d of %d: %v", name, k, len(acts), err)
+				}
+				if err := a.journal.forget(r); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				done()
+				equal(t, fmt.Sprintf("%s, refused at act %d of %d", name, k, len(acts)), s.all(), before)
+			}
+		}
+	})
+}
+
+// What has gone by itself leaves its changes behind until the next command puts them back.
+func TestSweepPutsBack(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := s.all()
+		for name, q := range s.forms() {
+			if name == "nic" {
+				continue // deleting it is its owner's affair
+			}
+			if _, err := Attach(t.Context(), q, Options{}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			s.a.run("ip", "link", "del", q.Interface)
+			if list, err := List(t.Context()); err != nil || len(list) != 1 || list[0].State != Gone {
+				t.Errorf("%s: the list is %+v, %v", name, list, err)
+			}
+			if err := Sweep(t.Context()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			equal(t, name, s.all(), before)
+		}
+	})
+}
+
+// A lent interface is home after its container was killed, as it was before.
+func TestLentInterfaceComesHome(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := slices.DeleteFunc(s.all(), func(l string) bool { return strings.HasPrefix(l, "a: ") })
+		if _, err := Attach(t.Context(), s.forms()["nic"], Options{}); err != nil {
+			t.Fatal(err)
+		}
+		s.a.kill()
+		if err := Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.a = newContainer(t, 0)
+		after := slices.DeleteFunc(s.all(), func(l string) bool { return strings.HasPrefix(l, "a: ") })
+		equal(t, "the host", after, before)
+		if entries, err := os.ReadDir(lab.RunDir); err == nil {
+			t.Errorf("%s holds %v", lab.RunDir, entries)
+		}
+	})
+}
+
+// A target that has died takes its interface along, and detaching from it is no error.
+func TestTargetDies(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		for _, name := range []string{"bridge", "host", "peer", "macvlan"} {
+			q := s.forms()[name]
+			if _, err := Attach(t.Context(), q, Options{}); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			s.a.kill()
+			if _, err := Detach(t.Context(), q.Target, q.Interface, false); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if list, err := List(t.Context()); err != nil || len(list) > 0 {
+				t.Errorf("%s: the list is %+v, %v", name, list, err)
+			}
+			settled(t, "lo", "br0", "p0", "p1", "nic0", "far0")
+			s.a = newContainer(t, 0)
+		}
+	})
+}
+
+// What is somebody else's is not touched, and what cannot be is said before anything changes.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		s.a.run("ip", "link", "add", "eth7", "type", "veth", "peer", "name", "eth8")
+		if _, err := Attach(t.Context(), &Request{Target: s.b.ref, Interface: "eth1", Via: Via{Kind: ViaBridge, Name: "br0"}, Addresses: prefixes("10.0.0.5/24")}, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _, _ = Detach(context.WithoutCancel(t.Context()), s.b.ref, "", true) }()
+		before := s.all()
+		bridge := Via{Kind: ViaBridge, Name: "br0"}
+		for name, tc := range map[string]struct {
+			q    Request
+			kind error
+			text string
+		}{
+			"name taken":                {Request{Interface: "eth7", Via: bridge}, lab.ErrConflict, "eth7"},
+			"address in use":            {Request{Via: bridge, Addresses: prefixes("10.0.0.5/24")}, lab.ErrConflict, "10.0.0.5 is in use on bridge br0"},
+			"the bridge's own address":  {Request{Via: bridge, Addresses: prefixes("10.0.0.1/24")}, lab.ErrConflict, "the bridge itself"},
+			"its own address":           {Request{Via: bridge, Addresses: prefixes("192.0.2.2/24")}, lab.ErrConflict, "on eth0"},
+			"no such bridge":            {Request{Via: Via{Kind: ViaBridge, Name: "br9"}}, lab.ErrNotFound, "no bridge br9"},
+			"not a bridge":              {Request{Via: Via{Kind: ViaBridge, Name: "p0"}}, lab.ErrNotFound, "no bridge"},
+			"no such lab":               {Request{Via: Via{Kind: ViaBridge, Lab: "nolab", Name: "lan0"}}, lab.ErrNotFound, "nolab"},
+			"no such parent":            {Request{Via: Via{Kind: ViaMACVLAN, Name: "p9", Mode: "bridge"}}, lab.ErrNotFound, "p9"},
+			"no such card":              {Request{Via: Via{Kind: ViaNIC, Name: "nic9"}}, lab.ErrNotFound, "nic9"},
+			"lo is no card":             {Request{Via: Via{Kind: ViaNIC, Name: "lo"}}, nil, "cannot be lent"},
+			"gateway elsewhere":         {Request{Via: bridge, Addresses: prefixes("10.0.0.9/24"), DefaultRoute: true, Gateways: addrs("10.8.0.1")}, nil, "--gateway 10.8.0.1"},
+			"no gateway":                {Request{Via: Via{Kind: ViaMACVLAN, Name: "p0", Mode: "bridge"}, Addresses: prefixes("10.3.0.9/24"), DefaultRoute: true}, nil, "--gateway"},
+			"metric taken":              {Request{Via: bridge, Addresses: prefixes("fd00::7/64"), DefaultRoute: true, Metric: 1024}, lab.ErrConflict, "metric 1024"},
+			"no VLANs":                  {Request{Via: bridge, VLAN: 5}, lab.ErrUnsupported, "vlan_filtering"},
+			"peer's name taken":         {Request{Target: s.b.ref, Interface: "x", Via: Via{Kind: ViaPeer, Peer: s.a.ref, Interface: "eth7"}}, lab.ErrConflict, "--peer-ifname"},
+			"no such process":           {Request{Target: Ref{ByPID, "4194303"}, Via: bridge}, lab.ErrNotFound, "4194303"},
+			"the host":                  {Request{Target: Ref{ByPID, "1"}, Via: bridge}, nil, "host's own"},
+			"the host by a path":        {Request{Target: Ref{ByNetns, "/proc/self/ns/net"}, Via: bridge}, nil, "host's own"},
+			"not a network namespace":   {Request{Target: Ref{ByNetns, "/proc/self/ns/mnt"}, Via: bridge}, nil, "not a network namespace"},
+			"not a namespace":           {Request{Target: Ref{ByNetns, "/etc/passwd"}, Via: bridge}, nil, "/etc/passwd"},
+			"no such path":              {Request{Target: Ref{ByNetns, "/run/netns/none"}, Via: bridge}, lab.ErrNotFound, "/run/netns/none"},
+			"the other end's address":   {Request{Via: Via{Kind: ViaHost, Addresses: prefixes("10.0.0.1/32")}, Addresses: prefixes("10.4.0.1/32")}, lab.ErrConflict, "on br0"},
+			"the host's address as its": {Request{Via: Via{Kind: ViaHost, Addresses: prefixes("10.4.0.2/32")}, Addresses: prefixes("10.0.0.1/32")}, lab.ErrConflict, "on br0"},
+		} {
+			q := tc.q
+			if q.Target == (Ref{}) {
+				q.Target = s.a.ref
+			}
+			if q.Interface == "" {
+				q.Interface = "eth1"
+			}
+			_, err := Attach(t.Context(), &q, Options{})
+			if err == nil || !strings.Contains(err.Error(), tc.text) || tc.kind != nil && !errors.Is(err, tc.kind) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		equal(t, "after all refusals", s.all(), before)
+		if _, err := Detach(t.Context(), s.a.ref, "eth7", false); !errors.Is(err, lab.ErrConflict) {
+			t.Errorf("detach of what nsnet has not attached: %v", err)
+		}
+		equal(t, "after a refused detach", s.all(), before)
+	})
+}
+
+// Another request for an interface that is attached is refused; --replace has it, --if-absent
+// lets it be.
+func TestDiffers(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := s.all()
+		first := s.forms()["bridge"]
+		res, err := Attach(t.Context(), first, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		attached := s.all()
+		other := *first
+		other.Addresses = prefixes("10.0.0.10/24")
+		_, err = Attach(t.Context(), &other, Options{})
+		if !errors.Is(err, lab.ErrConflict) || !strings.Contains(err.Error(), "10.0.0.9/24, fd00::9/64, not 10.0.0.10/24") {
+			t.Errorf("another address: %v", err)
+		}
+		if res, err := Attach(t.Context(), &other, Options{IfAbsent: true}); err != nil || res.Changed {
+			t.Errorf("--if-absent: %+v, %v", res, err)
+		}
+		if res, err := Attach(t.Context(), &other, Options{Replace: true, DryRun: true}); err != nil || !res.Changed {
+			t.Errorf("--replace --dry-run: %+v, %v", res, err)
+		}
+		equal(t, "after what changes nothing", s.all(), attached)
+		now, err := Attach(t.Context(), &other, Options{Replace: true})
+		if err != nil || !now.Changed || now.Record.ID == res.Record.ID {
+			t.Fatalf("--replace: %+v, %v", now, err)
+		}
+		s.a.run("ping", "-n", "-c", "1", "-W", "1", "10.0.0.1")
+		if list, err := List(t.Context()); err != nil || len(list) != 1 || !slices.Equal(list[0].Addresses, []string{"10.0.0.10/24"}) {
+			t.Errorf("after --replace: %+v, %v", list, err)
+		}
+		// As after somebody has emptied the directory of records.
+		if err := os.RemoveAll(lab.RunDir); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Attach(t.Context(), &other, Options{}); !errors.Is(err, lab.ErrConflict) || !strings.Contains(err.Error(), "record is gone") {
+			t.Errorf("without its record: %v", err)
+		}
+		if res, err := Detach(t.Context(), s.a.ref, "eth1", false); err != nil || len(res.Detached) != 1 {
+			t.Errorf("detach without a record: %+v, %v", res, err)
+		}
+		got := s.all()
+		// The record knew the former default routes.
+		equal(t, "at the end", got, slices.DeleteFunc(before, func(l string) bool {
+			return strings.HasPrefix(l, "a: route 0.0.0.0/0")
+		}))
+	})
+}
+
+// resolv.conf is the container's own, and put back only if it is as it was left.
+func TestResolvConf(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		c := newContainer(t, unix.CLONE_NEWNS)
+		path := fmt.Sprintf("/proc/%d/root/etc/resolv.conf", c.cmd.Process.Pid)
+		const text = "# mine\nnameserver 192.0.2.53\nsearch lab.test\n"
+		testenv.MustCommand(t, "nsenter", "-t", fmt.Sprint(c.cmd.Process.Pid), "-m", "sh", "-c",
+			"mount --make-rprivate / && mount -t tmpfs none /mnt && printf '"+strings.ReplaceAll(text, "\n", `\n`)+"' >/mnt/resolv.conf && mount --bind /mnt/resolv.conf $(readlink -f /etc/resolv.conf)")
+		host, err := os.ReadFile("/etc/resolv.conf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := func() string {
+			t.Helper()
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(b)
+		}
+		q := &Request{Target: c.ref, Interface: "eth1", Via: Via{Kind: ViaBridge, Name: "br0"}, Addresses: prefixes("10.0.0.9/24"), DNS: addrs("10.0.0.1", "fd00::1")}
+		for _, edited := range []bool{false, true} {
+			if _, err := Attach(t.Context(), q, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(); got != "nameserver 10.0.0.1\nnameserver fd00::1\n# mine\nsearch lab.test\n" {
+				t.Errorf("attached: %q", got)
+			}
+			want := text
+			if edited {
+				want = "nameserver 9.9.9.9\n"
+				if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := Detach(t.Context(), c.ref, "eth1", false); err != nil {
+				t.Fatal(err)
+			}
+			if got := read(); got != want {
+				t.Errorf("detached: %q, not %q", got, want)
+			}
+		}
+		if now, err := os.ReadFile("/etc/resolv.conf"); err != nil || string(now) != string(host) {
+			t.Errorf("the host's is %q now", now)
+		}
+		_ = s
+	})
+}
+
+// A bridge keeps its MAC, whether it has ports or not, as ports come and go.
+func TestBridgeKeepsItsMAC(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		mac := func() string {
+			t.Helper()
+			c, err := os.Open("/proc/thread-self/ns/net")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			sp, err := look(c, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, _ := sp.link("br0")
+			return l.MAC.String()
+		}
+		for _, port := range []string{"", "p1"} {
+			if port != "" {
+				ip(t, "link set p1 master br0")
+			}
+			want := mac()
+			q := s.forms()["bridge"]
+			if _, err := Attach(t.Context(), q, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if got := mac(); got != want {
+				t.Errorf("with a port: %s, not %s", got, want)
+			}
+			if _, err := Detach(t.Context(), q.Target, "eth1", false); err != nil {
+				t.Fatal(err)
+			}
+			if got := mac(); got != want {
+				t.Errorf("without it again: %s, not %s", got, want)
+			}
+		}
+	})
+}
+
+// Many at once, for one container and on one bridge: each is there, or says why not.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := s.all()
+		errs := map[int]chan error{}
+		for i := range 20 {
+			errs[i] = make(chan error, 1)
+			go func() {
+				_, err := Attach(t.Context(), &Request{Target: s.a.ref, Interface: fmt.Sprintf("x%d", i%10), Via: Via{Kind: ViaBridge, Name: "br0"},
+					Addresses: prefixes(fmt.Sprintf("10.0.0.%d/24", 100+i%10))}, Options{})
+				errs[i] <- err
+			}()
+		}
+		for _, i := range slices.Sorted(maps.Keys(errs)) {
+			if err := <-errs[i]; err != nil {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if list, err := List(t.Context()); err != nil || len(list) != 10 {
+			t.Errorf("%d are attached, not 10; %v", len(list), err)
+		}
+		if res, err := Detach(t.Context(), s.a.ref, "", true); err != nil || len(res.Detached) != 10 {
+			t.Errorf("detach: %+v, %v", res, err)
+		}
+		equal(t, "at the end", s.all(), before)
+	})
+}
