@@ -56,6 +56,9 @@ func TestParseOptions(t *testing.T) {
 	if err != nil || !slices.Equal(o.sizes, []int{10, 20}) || o.peers || !slices.Equal(o.only, []string{"up"}) {
 		t.Errorf("got %+v, error %v", o, err)
 	}
+	if o, err := parseOptions([]string{"-only", "mem,attach"}); err != nil || !slices.Equal(o.only, []string{"mem", "attach"}) {
+		t.Errorf("got %+v, error %v", o, err)
+	}
 	for _, bad := range [][]string{{"-only", "down"}, {"-sizes", "1"}, {"-sizes", "1024"}, {"-sizes", "x"}, {"-runs", "0"}} {
 		if _, err := parseOptions(bad); err == nil {
 			t.Errorf("%q: no error", bad)
@@ -69,5 +72,12 @@ func TestStar(t *testing.T) {
 		if strings.Count(text, want) != 1 {
 			t.Errorf("no %q in the topology", want)
 		}
+	}
+}
+
+// The script is what people write: as many commands as the table says.
+func TestAttachScript(t *testing.T) {
+	if lines := strings.Count(attachScript, "\n"); lines != 1+7 {
+		t.Errorf("%d lines, with set -e", lines)
 	}
 }

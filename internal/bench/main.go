@@ -31,9 +31,10 @@ const (
 
 // Parts of the benchmark.
 const (
-	partUp   = "up"
-	partExec = "exec"
-	partMem  = "mem"
+	partUp     = "up"
+	partExec   = "exec"
+	partMem    = "mem"
+	partAttach = "attach"
 )
 
 // options are what the user chose.
@@ -91,7 +92,7 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.nsnet, "nsnet", "bin/nsnet", "the nsnet `binary`; empty measures the others alone")
-	only := f.String("only", "up,exec,mem", "the `parts` to run, separated by commas")
+	only := f.String("only", "up,exec,mem,attach", "the `parts` to run, separated by commas")
 	sizes := f.String("sizes", "10,100,1000", "`nodes` of the stars, separated by commas")
 	f.IntVar(&o.runs, "runs", 3, "rounds of up and down, the median of which counts")
 	f.BoolVar(&o.peers, "peers", true, "measure Mininet, the ip script and naive containers, too")
@@ -101,8 +102,8 @@ func parseOptions(args []string) (options, error) {
 	}
 	o.only = strings.Split(*only, ",")
 	for _, part := range o.only {
-		if !slices.Contains([]string{partUp, partExec, partMem}, part) {
-			return options{}, fmt.Errorf("unknown part %q: want up, exec or mem", part)
+		if !slices.Contains([]string{partUp, partExec, partMem, partAttach}, part) {
+			return options{}, fmt.Errorf("unknown part %q: want up, exec, mem or attach", part)
 		}
 	}
 	for s := range strings.SplitSeq(*sizes, ",") {
@@ -143,6 +144,7 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 		{partUp, measureStars},
 		{partExec, measureExec},
 		{partMem, measureMemory},
+		{partAttach, measureAttach},
 	} {
 		if !slices.Contains(o.only, part.name) {
 			continue
