@@ -81,7 +81,7 @@ func flip(id string) string {
 func lent(o *observed) *NIC {
 	l := &o.link
 	n := &NIC{Name: l.Name, Index: l.Index, MAC: l.MAC.String(), MTU: l.MTU, Alias: l.Alias, Up: l.Up(), Master: o.masters[l.Master], Settings: o.settings}
-	for _, a := range o.far.addresses {
+	for _, a := range rtnl.RestoreOrder(o.far.addresses) {
 		if a.Index == l.Index && !a.Prefix.Addr().IsLinkLocalUnicast() {
 			n.Addresses = append(n.Addresses, a.Raw)
 		}

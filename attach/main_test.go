@@ -26,10 +26,9 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // container is a process with namespaces of its own, which ends with the test.
 type container struct {
-	t    *testing.T
-	cmd  *exec.Cmd
-	ref  Ref
-	name string
+	t   *testing.T
+	cmd *exec.Cmd
+	ref Ref
 }
 
 func newContainer(t *testing.T, more uintptr) *container {

@@ -78,6 +78,21 @@ func parseAddress(b []byte) (InterfaceAddress, error) {
 	return a, nil
 }
 
+// RestoreOrder puts addresses of a dump into the order in which they have to be given for the next dump to
+// show them as this one did, and the kernel to prefer the same of them: it puts IPv6 addresses in front.
+func RestoreOrder(list []InterfaceAddress) []InterfaceAddress {
+	var four, six []InterfaceAddress
+	for _, a := range list {
+		if a.Prefix.Addr().Is6() {
+			six = append(six, a)
+		} else {
+			four = append(four, a)
+		}
+	}
+	slices.Reverse(six)
+	return append(four, six...)
+}
+
 // RestoreAddress gives the interface with this index an address again that a dump has shown,
 // lifetimes, label and all, without duplicate address detection. RTM_NEWADDR.
 func RestoreAddress(raw []byte, index int, label string) Request {
