@@ -185,6 +185,10 @@ func (r *Record) nicActs(s *script, h *handles, o *observed) error {
 func (r *Record) configure(s *script, h *handles) {
 	name := r.Request.Interface
 	r.ipv6(s, h.target, name, r.Addresses)
+	if r.hasNeighbours() {
+		s.sysctl(h.target, "ipv4", name, "arp_notify", "1") // see tell
+		s.sysctl(h.target, "ipv6", name, "ndisc_notify", "1")
+	}
 	reqs := use(r.Index, name, r.Addresses, nil)
 	down := false
 	back := []rtnl.Request{rtnl.Change{Index: r.Index, Up: &down}.Request("")}

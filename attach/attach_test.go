@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -555,5 +556,39 @@ func TestManyAtOnce(t *testing.T) {
 			t.Errorf("detach: %+v, %v", res, err)
 		}
 		equal(t, "at the end", s.all(), before)
+	})
+}
+
+// Who knew another by an address learns whose it is now, without asking.
+func TestAnnounces(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		bridge := Via{Kind: ViaBridge, Name: "br0"}
+		// One without ports forgets its neighbours as it loses its carrier.
+		ip(t, "link set p1 master br0")
+		neighbour := func(to string) string {
+			t.Helper()
+			fields := strings.Fields(testenv.MustCommand(t, "ip", "neigh", "show", to, "dev", "br0"))
+			if i := slices.Index(fields, "lladdr"); i >= 0 {
+				return fields[i+1]
+			}
+			return ""
+		}
+		q := &Request{Target: s.a.ref, Interface: "eth1", Via: bridge, Addresses: prefixes("10.0.0.9/24", "fd00::9/64")}
+		for _, mac := range []string{"02:00:00:00:00:0a", "02:00:00:00:00:0b"} {
+			ip(t, "neigh replace 10.0.0.9 lladdr 02:00:00:00:00:ff dev br0 nud stale")
+			ip(t, "neigh replace fd00::9 lladdr 02:00:00:00:00:ff dev br0 nud stale")
+			q.MAC = mac
+			if _, err := Attach(t.Context(), q, Options{Replace: true}); err != nil {
+				t.Fatal(err)
+			}
+			for _, to := range []string{"10.0.0.9", "fd00::9"} {
+				testenv.Eventually(t, 2*time.Second, "the host knows "+to+" by its new MAC", func() bool { return neighbour(to) == mac })
+			}
+		}
+		if _, err := Detach(t.Context(), s.a.ref, "eth1", false); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

@@ -243,24 +243,3 @@ func TestCNI(t *testing.T) {
 		t.Errorf("got %s\nwant %s", x, y)
 	}
 }
-
-func TestAnnouncements(t *testing.T) {
-	t.Parallel()
-	mac, err := net.ParseMAC("02:00:00:00:00:01")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := fmt.Sprintf("%x", arpAnnouncement(mac, netip.MustParseAddr("10.0.0.9"))),
-		"ffffffffffff020000000001080600010800060400010200000000010a0000090000000000000a000009"; got != want {
-		t.Errorf("ARP: %s", got)
-	}
-	na := advertisement(mac, netip.MustParseAddr("fd00::9"))
-	if got, want := fmt.Sprintf("%x", na[:54]), "33330000000102000000000186dd6000000000203aff"+"fd000000000000000000000000000009"+"ff020000000000000000000000000001"; got != want {
-		t.Errorf("NA: %s", got)
-	}
-	// With its checksum in it, the sum over all is zero.
-	pseudo := append(append([]byte{}, na[22:54]...), 0, 0, 0, 32, 0, 0, 0, 58)
-	if sum := checksum(append(pseudo, na[54:]...)); sum != 0 {
-		t.Errorf("NA: the checksum is off by %x", sum)
-	}
-}
