@@ -2,13 +2,12 @@ package lab
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/testenv"
 )
@@ -34,30 +33,30 @@ func madeUp(t *testing.T, r record) string {
 }
 
 // hold locks a file of a lab from another process, as its init or another nsnet does. It
-// returns that process.
+// returns that process. This one never has the lock: what other tests fork would hold it for
+// as long as they have not called exec.
 func hold(t *testing.T, dir, name, content string) *os.Process {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	cmd := exec.Command("flock", "--no-fork", "--nonblock", path, "sh", "-c", "echo locked; exec sleep 1000")
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("sleep", "1000")
-	cmd.ExtraFiles = []*os.File{f} // which holds the lock when this process has closed it
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
-		_, _ = cmd.Process.Wait()
+		_ = cmd.Wait()
 	})
+	locked := make([]byte, len("locked\n"))
+	if _, err := io.ReadFull(out, locked); err != nil {
+		t.Fatalf("lock %s: %v", path, err)
+	}
 	return cmd.Process
 }
 
