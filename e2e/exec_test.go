@@ -256,8 +256,13 @@ func TestFiftyExecsAtOnce(t *testing.T) {
 func TestLogs(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
+		last := ""
+		for i := range 20 {
+			last += fmt.Sprintf("  last%d: {command: \"until [ -e /tmp/go ]; do sleep 0.01; done; head -c 200000 /dev/zero | tr '\\\\0' x; echo last\"}\n", i)
+		}
 		r := startText(t, `
 nodes:
+`+last+`
   short: {command: "echo out; echo err >&2; exit 3"}
   slow: {command: "echo one; until [ -e /tmp/go ]; do sleep 0.01; done; echo two"}
   much: {command: "i=0; while [ $i -lt 300000 ]; do echo line $i of the output; i=$((i+1)); done"}
@@ -289,6 +294,14 @@ nodes:
 		rest, _ := io.ReadAll(out)
 		if err := follow.Wait(); err != nil || string(rest) != "two\n" {
 			t.Errorf("logs -f goes on with %q: %v", rest, err)
+		}
+		// What a command says right before its end is not lost.
+		for i := range 20 {
+			node := fmt.Sprintf("last%d", i)
+			go func() { testenv.Run(t, "exec", r.name+"/"+node, "--", "touch", "/tmp/go") }()
+			if got := testenv.Must(t, "logs", "-f", r.name+"/"+node); len(got) != 200005 || !strings.HasSuffix(got, "last\n") {
+				t.Errorf("logs -f of %s: %d bytes, ending in %q", node, len(got), got[max(0, len(got)-10):])
+			}
 		}
 		testenv.Eventually(t, 30*time.Second, "the command with much output ends", func() bool { return r.node("much").State == lab.StateExited })
 		got := testenv.Must(t, "logs", r.name+"/much")

@@ -42,12 +42,15 @@ func Logs(ctx context.Context, o LogsOptions) error {
 		}
 	}
 	var at int64
-	for {
+	for last := !o.Follow; ; {
 		st, err := cur.Stat()
 		if err != nil {
 			return wrap(err)
 		}
 		if st.Size() < at { // it was moved aside
+			if err := rest(o.Out, path+".1", at); err != nil {
+				return err
+			}
 			at = 0
 			if _, err := cur.Seek(0, io.SeekStart); err != nil {
 				return wrap(err)
@@ -58,18 +61,33 @@ func Logs(ctx context.Context, o LogsOptions) error {
 			return err
 		}
 		at += n
-		if !o.Follow || ctx.Err() != nil {
+		if last || ctx.Err() != nil {
 			return nil
 		}
 		if n == 0 {
-			if ended(&o) {
-				return nil
+			// What the command wrote last may have come since: once more, then.
+			if last = ended(&o); last {
+				continue
 			}
 			if err := waitEvent(watch); err != nil {
 				return wrap(err)
 			}
 		}
 	}
+}
+
+// rest prints what the log that was moved aside has behind offset at.
+func rest(out io.Writer, path string, at int64) error {
+	old, err := os.Open(path)
+	if err != nil {
+		return nil //nolint:nilerr // a down is at it
+	}
+	defer old.Close()
+	if _, err := old.Seek(at, io.SeekStart); err != nil {
+		return err
+	}
+	_, err = io.Copy(out, old)
+	return err
 }
 
 // ended tells whether no more output is to come.

@@ -1,6 +1,7 @@
 package nodeinit
 
 import (
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -31,38 +32,77 @@ func (s *state) startMain(r request) {
 	if sig, e := openSignals(); e == 0 {
 		go s.forward(sig)
 	}
-	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket}, true)
+	out := newOutput(p[0], r.fds[0], r.fds[1])
+	r.fds[0], r.fds[1] = -1, -1
+	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket, output: out}, true)
 	_ = syscall.Close(p[1])
 	if null != p[1] {
 		_ = syscall.Close(null)
 	}
-	log, old := r.fds[0], r.fds[1]
-	r.fds[0], r.fds[1] = -1, -1
-	go pump(p[0], log, old)
+	go out.pump()
 }
 
-// pump copies a command's output to its log. When the log is full it becomes the older
-// log, so that its size is bounded and its end is always there.
-func pump(from, log, old int) {
-	b := make([]byte, 32<<10)
-	size := 0
-	for {
-		n, err := syscall.Read(from, b)
-		if err == syscall.EINTR {
-			continue
+// output is a command's, on its way to the log.
+type output struct {
+	from     int // a pipe's end, without blocking
+	log, old int
+	buf      []byte
+
+	mu    sync.Mutex // held from a read to its write: who has it and sees the pipe empty knows that all is in the log
+	size  int        // of log
+	ended bool       // nobody can write any more, all is closed
+}
+
+func newOutput(from, log, old int) *output {
+	_ = syscall.SetNonblock(from, true) // of this end alone: the command's writes wait as ever
+	return &output{from: from, log: log, old: old, buf: make([]byte, 32<<10)}
+}
+
+// pump copies the output to the log until nobody can write any more, which may be long
+// after the command's end: what it started in the background has the pipe, too.
+func (o *output) pump() {
+	for !o.ended {
+		waitReadable(o.from)
+		o.mu.Lock()
+		if o.copy(len(o.buf)) == 0 {
+			o.ended = true
+			closeAll([]int{o.from, o.log, o.old})
 		}
-		if err != nil || n == 0 {
-			break
-		}
-		if size += n; size > logMax {
-			moveAside(log, old)
-			size = n
-		}
-		if writeAll(log, string(b[:n])) != nil {
-			continue // a full disk must not stop the command
-		}
+		o.mu.Unlock()
 	}
-	closeAll([]int{from, log, old})
+}
+
+// drain returns when all that was written up to now is in the log.
+func (o *output) drain() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.ended {
+		o.copy(pending(o.from))
+	}
+}
+
+// copy copies limit bytes, or what there is if that is less, and returns 0 when the output
+// has ended. When the log is full it becomes the older log, so that its size is bounded and
+// its end is always there.
+func (o *output) copy(limit int) int {
+	for limit > 0 {
+		n, err := syscall.Read(o.from, o.buf)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			return -1
+		case err != nil || n == 0:
+			return 0
+		}
+		limit -= n
+		if o.size += n; o.size > logMax {
+			moveAside(o.log, o.old)
+			o.size = n
+		}
+		_ = writeAll(o.log, string(o.buf[:n])) // a full disk must not stop the command
+	}
+	return -1
 }
 
 // moveAside copies log over old and empties log.

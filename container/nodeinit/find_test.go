@@ -283,7 +283,7 @@ func TestPump(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() {
-		pump(p[0], open("log"), open("old"))
+		newOutput(p[0], open("log"), open("old")).pump()
 		close(done)
 	}()
 	var all bytes.Buffer
@@ -307,4 +307,43 @@ func TestPump(t *testing.T) {
 	if len(kept) < logMax || !bytes.HasSuffix(all.Bytes(), kept) {
 		t.Errorf("%d bytes are kept, which are not the last of %d", len(kept), all.Len())
 	}
+}
+
+// When a command's end is reported its log has all that it wrote, also while something in
+// the background keeps the pipe open.
+func TestDrain(t *testing.T) {
+	t.Parallel()
+	log, err := os.OpenFile(filepath.Join(t.TempDir(), "log"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	fd, err := syscall.Dup(int(log.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p [2]int
+	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	o := newOutput(p[0], fd, -1)
+	done := make(chan struct{})
+	go func() {
+		o.pump()
+		close(done)
+	}()
+	for total := int64(0); total < logMax/2; {
+		line := strings.Repeat("x", 1+int(total)%5000)
+		if err := writeAll(p[1], line); err != nil {
+			t.Fatal(err)
+		}
+		total += int64(len(line))
+		o.drain()
+		if st, err := log.Stat(); err != nil || st.Size() != total {
+			t.Fatalf("of %d bytes the log has %d, error %v", total, st.Size(), err)
+		}
+	}
+	_ = syscall.Close(p[1])
+	<-done
+	o.drain() // of an output that has ended
 }

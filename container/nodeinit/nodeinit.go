@@ -39,6 +39,7 @@ type process struct {
 	report int // socket that gets Exited
 	client bool
 	done   chan struct{}
+	output *output // of the node's command
 }
 
 // request is a message that starts something.
@@ -105,6 +106,9 @@ func (s *state) reap() {
 		}
 		var w wire.Writer
 		w.Uint(uint64(ws))
+		if p.output != nil {
+			p.output.drain() // who learns of the end finds all of the log
+		}
 		send(p.report, wire.Exited, w.Bytes(), nil)
 		if p.client {
 			_ = syscall.Shutdown(p.report, syscall.SHUT_RDWR)

@@ -35,6 +35,8 @@ const (
 	cloneNewcgroup  = 0x02000000
 	capabilityV3    = 0x20080522
 	tiocgptpeer     = 0x5441
+	fionread        = 0x541b
+	pollIn          = 1
 	tiocsptlck      = 0x40045431
 	sigBlock        = 0
 	sigUnblock      = 1
@@ -95,6 +97,22 @@ func setAll(mask uint64) syscall.Errno {
 	d[0].permitted, d[1].permitted = d[0].effective, d[1].effective
 	_, _, e := syscall.AllThreadsSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&d)), 0)
 	return e
+}
+
+// waitReadable waits until a read of fd would not. ppoll(2).
+func waitReadable(fd int) {
+	p := struct {
+		fd              int32
+		events, revents int16
+	}{fd: int32(fd), events: pollIn}
+	syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, 0, 0, 0, 0) //nolint:errcheck // the read tells
+}
+
+// pending is how many bytes a pipe holds. pipe(7).
+func pending(fd int) int {
+	var n int32
+	syscall.Syscall(syscall.SYS_IOCTL, uintptr(fd), fionread, uintptr(unsafe.Pointer(&n))) //nolint:errcheck // none, then
+	return int(n)
 }
 
 func prctl(op, a, b uintptr) (uintptr, syscall.Errno) {
