@@ -313,3 +313,35 @@ func TestPortsGoWithTheLab(t *testing.T) {
 		free(t, "when the lab's init was killed")
 	})
 }
+
+// More connections than the lab's init has descriptors for: it goes on when they end.
+func TestPortFlooded(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := run{t, testenv.LabName(t)}
+		testenv.MustCommand(t, "prlimit", "--nofile=96:96", testenv.Binary(t), "up", portsLab(t), "--name", r.name)
+		atEnd(t, testenv.Binary(t), "down", r.name)
+		var flood []net.Conn
+		for range 120 {
+			c, err := net.DialTimeout("tcp", "127.0.0.1:8080", 5*time.Second)
+			if err != nil {
+				break // the backlog is full, too
+			}
+			flood = append(flood, c)
+		}
+		if len(flood) < 100 {
+			t.Fatalf("only %d connections", len(flood))
+		}
+		time.Sleep(200 * time.Millisecond) // for the last of the descriptors
+		for _, c := range flood {
+			_ = c.Close()
+		}
+		testenv.Eventually(t, 20*time.Second, "the web server is reached again", func() bool {
+			body, err := get(t, "http://127.0.0.1:8080/index.html")
+			return err == nil && body == "hello from the node\n"
+		})
+		if got := r.sh("web", "echo here"); got != "here" {
+			t.Errorf("exec after the flood: %q", got)
+		}
+	})
+}

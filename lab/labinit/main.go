@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -156,7 +157,7 @@ func (l *labInit) serve() error {
 	}
 	_ = f.Close()
 	for {
-		c, err := ln.Accept()
+		c, err := accept(ln)
 		if err != nil {
 			return err
 		}
@@ -166,6 +167,18 @@ func (l *labInit) serve() error {
 			continue
 		}
 		go l.answer(u)
+	}
+}
+
+// accept takes the next connection. A want of descriptors or memory passes, with the
+// connections that have them: it must neither end a lab nor close a published port.
+func accept(ln net.Listener) (net.Conn, error) {
+	for {
+		c, err := ln.Accept()
+		if !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.ENOMEM) {
+			return c, err
+		}
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // no event tells of it, and the listener stays readable
 	}
 }
 

@@ -88,7 +88,7 @@ func dialIn(n *node, network string, targets []netip.AddrPort) (c net.Conn, err 
 
 func relayTCP(ln net.Listener, n *node, targets []netip.AddrPort) {
 	for {
-		c, err := ln.Accept()
+		c, err := accept(ln)
 		if err != nil {
 			return
 		}

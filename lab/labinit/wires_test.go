@@ -3,7 +3,9 @@ package labinit
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -206,6 +208,34 @@ func TestFailure(t *testing.T) {
 	}
 	if !errors.Is(&buildError{op: "x", err: refused}, syscall.ENOSPC) {
 		t.Error("a build error hides its errno")
+	}
+}
+
+// short is a listener of a process that has no descriptors left for some time.
+type short struct {
+	net.Listener
+	errs []error
+}
+
+func (s *short) Accept() (net.Conn, error) {
+	if len(s.errs) == 0 {
+		return nil, nil
+	}
+	err := s.errs[0]
+	s.errs = s.errs[1:]
+	return nil, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", err)}
+}
+
+// A flood of connections to a published port must not end the lab.
+func TestAcceptOutlastsAWant(t *testing.T) {
+	t.Parallel()
+	s := &short{errs: []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM}}
+	if _, err := accept(s); err != nil || len(s.errs) != 0 {
+		t.Errorf("%d errors to come, error %v", len(s.errs), err)
+	}
+	s.errs = []error{unix.EMFILE, unix.EBADF}
+	if _, err := accept(s); !errors.Is(err, unix.EBADF) {
+		t.Errorf("an error that does not pass is %v", err)
 	}
 }
 
