@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -337,7 +338,11 @@ func allocateIDs(self string, count uint32) (uint32, error) {
 		base = max(base, t.to)
 	}
 	if base+count > lastID {
-		return 0, fmt.Errorf("no room for %d user ids: the labs that run take all from %d to %d", count, firstID, lastID)
+		var others uint32
+		for _, t := range taken {
+			others += (t.to - t.from) / container.IDs
+		}
+		return 0, fmt.Errorf("all labs of a host together have room for %d nodes, one less for each lab: this one has %d, and %d are taken", (lastID-firstID)/container.IDs, count/container.IDs-1, others)
 	}
 	return base, nil
 }

@@ -112,11 +112,11 @@ func TestAllocateIDs(t *testing.T) {
 func TestAllocateIDsFails(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
-		if _, err := allocateIDs("self", 4096*65536); err == nil {
-			t.Error("more ids than there are were given")
+		if _, err := allocateIDs("self", 5001*65536); err == nil || !strings.Contains(err.Error(), "room for 4095 nodes, one less for each lab: this one has 5000, and 0 are taken") {
+			t.Errorf("more ids than there are: error %v", err)
 		}
 		dir := madeUp(t, record{Name: "full", Base: firstID, IDs: lastID - firstID})
-		if base, err := allocateIDs("self", 65536); err == nil || !strings.Contains(err.Error(), "user ids") {
+		if base, err := allocateIDs("self", 65536); err == nil || !strings.Contains(err.Error(), "this one has 0, and 4095 are taken") {
 			t.Errorf("got %d, error %v", base, err)
 		}
 		// What a lab that runs has must be known; one that does not has none.
