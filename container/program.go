@@ -60,11 +60,15 @@ func BootProgram(n *topology.Node, s Setup) []wire.Step {
 	p.sysctls(n, s.Sysctls)
 	p.add(wire.OpCgroupNS, "create the cgroup namespace", nil)
 	if len(n.Command) > 0 {
-		p.add(wire.OpFindCommand, "find the command", []string{n.Command[0], path(n.Env), n.Workdir, n.User})
+		p.add(wire.OpFindCommand, FindCommand, []string{n.Command[0], path(n.Env), n.Workdir, n.User})
 	}
 	p.add(wire.OpPrivileges, "drop privileges", []string{string(s.Filter)}, s.Caps, flag(n.NoNewPrivs))
 	return p.steps
 }
+
+// FindCommand labels the step that looks for a node's command, which the user may have
+// misspelt: its StepError's Text is the command.
+const FindCommand = "find the command"
 
 // PostProgram is what a node init does when the node's links are there: the sysctls that
 // name an interface.

@@ -20,6 +20,9 @@ var (
 	ErrUnsupported = errors.New("not supported by this kernel") // a kernel feature is missing
 	ErrBusy        = errors.New("locked by another nsnet")      // NoWait was given and the lab's lock is held
 	ErrNotRunning  = errors.New("not running")                  // the lab's record is there, its processes are gone
+
+	ErrNoCommand     = errors.New("command not found")     // of a node, or of Exec
+	ErrNotExecutable = errors.New("it cannot be executed") // the same
 )
 
 // Error is what every function of this package returns: what was being done, to what,

@@ -114,14 +114,24 @@ func follow(c *container.Conn, o *ExecOptions) (int, error) {
 
 // execFailure turns a command that could not be started into a shell's exit code.
 func execFailure(o *ExecOptions, f *wire.Failure) (int, error) {
-	e := &Error{Lab: o.Lab, Node: o.Node, Op: "run", Object: f.Text, Err: syscall.Errno(f.Errno)}
-	switch syscall.Errno(f.Errno) {
-	case unix.ENOENT:
-		e.Err = errors.New("command not found")
+	e := &Error{Lab: o.Lab, Node: o.Node, Op: "run", Object: f.Text, Err: commandError(syscall.Errno(f.Errno))}
+	switch {
+	case errors.Is(e.Err, ErrNoCommand):
 		return 127, e
-	case unix.EACCES, unix.ENOEXEC, unix.EISDIR:
-		e.Err = errors.New("it cannot be executed: " + syscall.Errno(f.Errno).Error())
+	case errors.Is(e.Err, ErrNotExecutable):
 		return 126, e
 	}
+	e.Err = syscall.Errno(f.Errno)
 	return 0, e
+}
+
+// commandError is why a command cannot be run, as far as that is the command's own fault.
+func commandError(errno syscall.Errno) error {
+	switch errno {
+	case unix.ENOENT:
+		return ErrNoCommand
+	case unix.EACCES, unix.ENOEXEC, unix.EISDIR:
+		return fmt.Errorf("%w: %w", ErrNotExecutable, errno)
+	}
+	return nil
 }

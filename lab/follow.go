@@ -167,6 +167,11 @@ func initFailure(body []byte) error {
 	if err := proto.Decode(body, &f); err != nil {
 		return err
 	}
+	if f.Command != "" {
+		if err := commandError(syscall.Errno(f.Errno)); err != nil {
+			return &Error{Op: "run", Node: f.Node, Object: f.Command, Err: err, Remedy: "name a program that the node's image has"}
+		}
+	}
 	err := errors.New(f.Text)
 	if f.Errno != 0 {
 		err = &errnoText{f.Text, syscall.Errno(f.Errno)}

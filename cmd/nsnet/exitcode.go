@@ -65,9 +65,9 @@ func exitMeaning(code int) string {
 	case exitExec:
 		return "exec: nsnet itself failed; the command was not run"
 	case exitNotExecutable:
-		return "exec: the command cannot be executed"
+		return "exec, up: the command cannot be executed"
 	case exitNoCommand:
-		return "exec: the command was not found"
+		return "exec, up: the command was not found"
 	case exitSignal:
 		return "ended by signal n (130: Ctrl-C)"
 	default:
@@ -181,6 +181,10 @@ func exitCode(err error) int {
 		return exitBusy
 	case errors.Is(err, lab.ErrNotRunning):
 		return exitNotRunning
+	case errors.Is(err, lab.ErrNotExecutable):
+		return exitNotExecutable
+	case errors.Is(err, lab.ErrNoCommand):
+		return exitNoCommand
 	}
 	return exitFailure
 }

@@ -37,7 +37,7 @@ func newUp(std stdio) *cobra.Command {
 A lab that is up already with the same content is left as it is. When up fails or is
 interrupted, a new lab is removed again.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitUnsupported, exitBusy, exitSignal),
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitUnsupported, exitBusy, exitNotExecutable, exitNoCommand, exitSignal),
 		Example: `  nsnet up demo.yaml
   nsnet up demo.yaml --name demo-2
   nsnet up demo.yaml --dry-run`,

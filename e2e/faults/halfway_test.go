@@ -35,14 +35,14 @@ func TestUpFailsHalfWay(t *testing.T) {
 	for _, tt := range []refusal{
 		{
 			name: "command not found",
-			text: mixed(6) + "  - endpoints: [\"bad:eth0\", lan0]\n", code: 1,
+			text: mixed(6) + "  - endpoints: [\"bad:eth0\", lan0]\n", code: 127,
 			prepare: func(t *testing.T, r run) {
 				edit(t, r.file, "nodes:\n", "nodes:\n  bad: {command: [no-such-program, -v]}\n")
 			},
-			want: []string{"node bad", "no-such-program", "find the command", "no such file"},
+			want: []string{"node bad: run no-such-program: command not found", "name a program"},
 		}, {
-			name: "command not executable", text: "name: NAME\nnodes: {good: {}, bad: {command: [/etc/passwd]}}\n", code: 1,
-			want: []string{"node bad", "/etc/passwd", "permission denied"},
+			name: "command not executable", text: "name: NAME\nnodes: {good: {}, bad: {command: [/etc/passwd]}}\n", code: 126,
+			want: []string{"node bad: run /etc/passwd: it cannot be executed: permission denied"},
 		}, {
 			name: "unknown user", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], user: nobody-here}}\n", code: 1,
 			want: []string{"node bad", "nobody-here"},

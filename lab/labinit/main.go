@@ -74,6 +74,10 @@ func failure(err error) proto.Failure {
 	if errors.As(err, &errno) {
 		f.Errno = uint32(errno)
 	}
+	var step *container.StepError
+	if errors.As(err, &step) && step.Label == container.FindCommand {
+		f.Command = step.Text
+	}
 	return f
 }
 

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -201,6 +202,8 @@ func TestFailure(t *testing.T) {
 			proto.Failure{Op: "create link", Node: "web", Object: "web:eth0 -- lan0", Text: refused.Error(), Errno: uint32(unix.ENOSPC)}},
 		"a step, wrapped": {fmt.Errorf("again: %w", &buildError{op: "boot", node: "a", err: errors.New("no")}),
 			proto.Failure{Op: "boot", Node: "a", Text: "no"}},
+		"a command": {&buildError{op: "prepare", node: "a", err: &container.StepError{Label: container.FindCommand, Text: "ngnix", Err: unix.ENOENT}},
+			proto.Failure{Op: "prepare", Node: "a", Text: "find the command: ngnix: no such file or directory", Errno: uint32(unix.ENOENT), Command: "ngnix"}},
 	} {
 		if got := failure(tc.err); got != tc.want {
 			t.Errorf("%s: %+v, want %+v", name, got, tc.want)

@@ -79,6 +79,7 @@ type PublishedPort struct {
 type Failure struct {
 	Op, Node, Object, Text string
 	Errno                  uint32
+	Command                string // of the node that cannot be run, for the reason that Errno is
 }
 
 // NodeState is one node in the answer to Status.
