@@ -27,7 +27,9 @@ func Exec(ctx context.Context, o ExecOptions) (int, error) {
 	defer c.Close()
 	req := proto.ExecRequest{Node: o.Node, Command: wire.Command{Argv: o.Argv, Env: o.Env, Workdir: o.Workdir, User: o.User, TTY: o.TTY}}
 	var fds []int
-	if !o.TTY {
+	if o.TTY {
+		req.Command.Rows, req.Command.Columns = terminalSize(o.Stdin, o.Stdout)
+	} else {
 		for _, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
 			if f == nil {
 				if f, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {

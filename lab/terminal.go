@@ -60,6 +60,20 @@ func (t *terminal) raw() {
 	}
 }
 
+// terminalSize is that of the first of files that is a terminal.
+func terminalSize(files ...*os.File) (rows, columns uint16) {
+	for _, f := range files {
+		if f == nil {
+			continue
+		}
+		if ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
+			return ws.Row, ws.Col
+		}
+	}
+	return 0, 0
+}
+
+// resize makes the node's terminal as large as the caller's is now.
 func (t *terminal) resize() {
 	if ws, err := unix.IoctlGetWinsize(int(t.in.Fd()), unix.TIOCGWINSZ); err == nil {
 		_ = unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, ws)

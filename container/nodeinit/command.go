@@ -220,7 +220,7 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	if stdio == nil {
 		var slave int
 		var e syscall.Errno
-		if master, slave, e = openTerminal(uid, gid); e != 0 {
+		if master, slave, e = openTerminal(uid, gid, cmd.Rows, cmd.Columns); e != 0 {
 			return refuse(fail(e, "open a terminal"))
 		}
 		defer syscall.Close(master)
@@ -386,7 +386,7 @@ func slurp(path string) []byte {
 
 // openTerminal makes a pseudo-terminal of the node's own devpts. The slave is opened
 // through the master (TIOCGPTPEER, Linux 4.13), never by a path that the node controls.
-func openTerminal(uid, gid uint32) (master, slave int, e syscall.Errno) {
+func openTerminal(uid, gid uint32, rows, columns uint16) (master, slave int, e syscall.Errno) {
 	master, err := syscall.Open("/dev/pts/ptmx", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, -1, err.(syscall.Errno)
@@ -402,6 +402,8 @@ func openTerminal(uid, gid uint32) (master, slave int, e syscall.Errno) {
 		return -1, -1, e
 	}
 	_ = syscall.Fchown(int(fd), int(uid), int(gid))
+	size := [4]uint16{rows, columns} // struct winsize: before the command can ask for it
+	syscall.Syscall(syscall.SYS_IOCTL, uintptr(master), syscall.TIOCSWINSZ, uintptr(unsafe.Pointer(&size))) //nolint:errcheck // a terminal takes any
 	return master, int(fd), 0
 }
 

@@ -129,6 +129,8 @@ type Command struct {
 	Workdir string
 	User    string
 	TTY     bool
+	Rows    uint16 // of the terminal, 0: not known
+	Columns uint16
 }
 
 // Encode appends c.
@@ -142,11 +144,14 @@ func (c *Command) Encode(w *Writer) {
 		tty = 1
 	}
 	w.Uint(tty)
+	w.Uint(uint64(c.Rows))
+	w.Uint(uint64(c.Columns))
 }
 
 // DecodeCommand takes what Encode appended.
 func DecodeCommand(r *Reader) Command {
-	return Command{Argv: r.Strings(), Env: r.Strings(), Workdir: r.String(), User: r.String(), TTY: r.Uint() == 1}
+	return Command{Argv: r.Strings(), Env: r.Strings(), Workdir: r.String(), User: r.String(), TTY: r.Uint() == 1,
+		Rows: uint16(r.Uint()), Columns: uint16(r.Uint())}
 }
 
 // Failure is why a program or a command did not go through: at which step (from 0), with
