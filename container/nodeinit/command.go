@@ -402,7 +402,7 @@ func openTerminal(uid, gid uint32, rows, columns uint16) (master, slave int, e s
 		return -1, -1, e
 	}
 	_ = syscall.Fchown(int(fd), int(uid), int(gid))
-	size := [4]uint16{rows, columns} // struct winsize: before the command can ask for it
+	size := [4]uint16{rows, columns}                                                                        // struct winsize: before the command can ask for it
 	syscall.Syscall(syscall.SYS_IOCTL, uintptr(master), syscall.TIOCSWINSZ, uintptr(unsafe.Pointer(&size))) //nolint:errcheck // a terminal takes any
 	return master, int(fd), 0
 }
