@@ -30,7 +30,7 @@ func (a *attachment) announce(r *Record) string {
 		}
 	}
 	if r.Request.Via.Kind == ViaBridge && !a.o.link.Bridge.STP { // with it a port forwards half a minute later, and that is meant
-		if err := forwards(a.far, r.Port); err != nil {
+		if err := forwards(a.far, r.Port, a.o.link.Name); err != nil {
 			return fmt.Sprintf("%s is attached, and its port %s does not forward yet: %v", name, r.Port, err)
 		}
 	}
@@ -40,14 +40,14 @@ func (a *attachment) announce(r *Record) string {
 	return ""
 }
 
-// forwards waits until a bridge's port does.
-func forwards(ns *os.File, port string) error {
+// forwards waits until a bridge's port does, and until a bridge that had no port before sends again.
+func forwards(ns *os.File, port, bridge string) error {
 	c, err := rtnl.Dial(ns, unix.RTNLGRP_LINK)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return c.Ready([]rtnl.Want{{Name: port, Forward: true}}, readyTimeout)
+	return c.Ready([]rtnl.Want{{Name: port, Forward: true}, {Name: bridge, Running: true}}, readyTimeout)
 }
 
 // tell has the kernel send a gratuitous ARP (RFC 5227 section 3) and unsolicited neighbour advertisements

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Want says when an interface can carry packets: it is up in the sense of RFC 2863, and a
@@ -12,6 +14,9 @@ import (
 type Want struct {
 	Name    string
 	Forward bool
+	// Running is enough where the interface may never be told that it is up: it says so of itself
+	// from the start (operational state UNKNOWN), or has no carrier (DOWN).
+	Running bool
 }
 
 // Ready waits until every wanted interface of the namespace can carry packets. The kernel
@@ -52,6 +57,9 @@ func missing(want []Want, links []Link) []Want {
 	}
 	return slices.DeleteFunc(slices.Clone(want), func(w Want) bool {
 		l := byName[w.Name]
+		if l != nil && w.Running {
+			return l.Flags&unix.IFF_RUNNING != 0
+		}
 		return l != nil && l.OperState == operUp && (!w.Forward || l.PortState == forwarding)
 	})
 }
