@@ -468,13 +468,16 @@ func TestMissing(t *testing.T) {
 	t.Parallel()
 	links := []Link{
 		{Name: "up", OperState: 6}, {Name: "down", OperState: 2}, {Name: "forwards", OperState: 6, PortState: 3}, {Name: "learns", OperState: 6, PortState: 2},
+		{Name: "untold", Flags: unix.IFF_UP | unix.IFF_RUNNING},
 	}
-	want := []Want{{"up", false}, {"up", true}, {"down", false}, {"forwards", true}, {"learns", true}, {"learns", false}, {"gone", false}}
+	want := []Want{{Name: "up"}, {Name: "up", Forward: true}, {Name: "down"}, {Name: "forwards", Forward: true}, {Name: "learns", Forward: true},
+		{Name: "learns"}, {Name: "gone"}, {Name: "untold"}, {Name: "untold", Running: true}, {Name: "down", Running: true}}
 	got := missing(want, links)
-	if w := []Want{{"up", true}, {"down", false}, {"learns", true}, {"gone", false}}; !slices.Equal(got, w) {
+	w := []Want{{Name: "up", Forward: true}, {Name: "down"}, {Name: "learns", Forward: true}, {Name: "gone"}, {Name: "untold"}, {Name: "down", Running: true}}
+	if !slices.Equal(got, w) {
 		t.Errorf("missing are %v, not %v", got, w)
 	}
-	if len(want) != 7 || want[1] != (Want{"up", true}) {
+	if len(want) != 10 || want[1] != (Want{Name: "up", Forward: true}) {
 		t.Errorf("the argument became %v", want)
 	}
 }
