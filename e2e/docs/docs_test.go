@@ -125,7 +125,12 @@ func TestDocumentation(t *testing.T) {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			t.Parallel()
 			testenv.Need(t, "ping", "ip", "ps", "ipcmk", "zebra", "bgpd", "vtysh")
-			testenv.IsolateLabs(t, []string{"limits"}, func(t *testing.T) { runAll(t, file, all) })
+			testenv.IsolateLabs(t, []string{"limits"}, func(t *testing.T) {
+				if strings.Contains(string(text), "\n$ docker ") {
+					testenv.Docker(t) // the commands find it by DOCKER_HOST
+				}
+				runAll(t, file, all)
+			})
 		})
 	}
 }
