@@ -244,6 +244,9 @@ func DefaultSysctls() [][2]string {
 		{"net.ipv6.conf.default.accept_dad", "0"},
 		{"net.ipv6.conf.default.accept_ra", "0"},
 		{"net.ipv6.conf.default.addr_gen_mode", "1"},
+		// An interface reports its groups twice (RFC 3810 section 9.1). Both times at once, before
+		// the bridges are up: a second later each of a thousand reports would go to all ports.
+		{"net.ipv6.conf.default.mldv2_unsolicited_report_interval", "1"},
 	}
 }
 
