@@ -1,9 +1,12 @@
 package cgroups
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/topology"
 )
@@ -69,10 +72,16 @@ func (h *Host) place(n need) (hierarchy, error) {
 	case hy.readOnly:
 		bad.Reason = hy.root + " is mounted read-only"
 		bad.Remedy = "remount it: mount -o remount,rw " + hy.root
-	case !hy.writable():
-		bad.Reason = hy.root + " is not writable by this user"
-		bad.Remedy = "run as root"
 	default:
+		if bad.Err = hy.writable(); errors.Is(bad.Err, unix.ENOENT) {
+			bad.Reason = "the hierarchy with the " + n.controller + " controller is mounted at " + hy.root + ", but another mount hides it"
+			bad.Remedy = "mount it where it is seen"
+			return hierarchy{}, bad
+		} else if bad.Err != nil {
+			bad.Reason = hy.root + " is not writable by this user"
+			bad.Remedy = "run as root"
+			return hierarchy{}, bad
+		}
 		if f, listed := v1Files[n.limit]; listed && !hy.unified {
 			if _, err := os.Stat(filepath.Join(hy.root, f.file)); err != nil {
 				bad.Reason = "the kernel was built without " + f.option

@@ -160,9 +160,9 @@ func (h *Host) find(controller string) (hierarchy, bool) {
 	return hierarchy{}, false
 }
 
-// writable tells whether the caller may make groups below a hierarchy's root.
-func (hy hierarchy) writable() bool {
-	return unix.Access(hy.root, unix.W_OK) == nil
+// writable tells why the caller cannot make groups below a hierarchy's root, nil if it can.
+func (hy hierarchy) writable() error {
+	return unix.Access(hy.root, unix.W_OK)
 }
 
 // labDir is where a lab's groups are.

@@ -99,6 +99,14 @@ func TestUpFailsHalfWay(t *testing.T) {
 			},
 			want: []string{"node n2", "resolv.conf", "not made by nsnet", "--name"},
 		}, {
+			name: "no control groups", code: 7,
+			argv: prefix("unshare", "--mount", "sh", "-c", `umount --recursive --lazy /sys/fs/cgroup && exec "$@"`, "sh"),
+			want: []string{"node n0: limits: not supported by this kernel", "memory controller"},
+		}, {
+			name: "image on a file system without idmapped mounts", text: "name: NAME\nnodes: {bad: {image: \"dir:/proc/tty\"}}\n", code: 7,
+			argv: func(up []string) []string { return append(up, "--allow-host-paths") },
+			want: []string{"node bad", "not supported by this kernel", "idmapped mounts", "/proc/tty", "Linux 6.3"},
+		}, {
 			name: "root of a user namespace", code: 6, argv: prefix("unshare", "--user", "--map-root-user"),
 			want: []string{"needs root of the machine", "user namespace"},
 		}, {
