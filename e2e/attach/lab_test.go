@@ -1,0 +1,189 @@
+package attach
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab"
+)
+
+// up starts a lab, with NAME for its name, which goes with the test.
+func up(t *testing.T, text string) (name, file string) {
+	t.Helper()
+	name, file = testenv.LabName(t), filepath.Join(t.TempDir(), "lab.yaml")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "NAME", name)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "up %s", file)
+	t.Cleanup(func() { must(t, "down %s", name) })
+	return name, file
+}
+
+// node is the first process of a lab's node.
+func node(t *testing.T, name, which string) lab.NodeStatus {
+	t.Helper()
+	var s lab.Status
+	if err := json.Unmarshal([]byte(must(t, "inspect %s --json", name)), &s); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range s.Nodes {
+		if n.Name == which {
+			return n
+		}
+	}
+	t.Fatalf("lab %s has no node %s", name, which)
+	return lab.NodeStatus{}
+}
+
+const twoBridges = `name: NAME
+nodes: {a: {}, b: {}}
+bridges:
+  lan0: {address: [10.40.0.1/24, "fd00:40::1/64"]}
+  lan1: {subnet: 10.41.0.0/29}
+links:
+  - endpoints: ["a:eth0", lan0]
+  - endpoints: ["b:eth0", lan0]
+  - {endpoints: ["b:eth1", lan1], address: 10.41.0.2/29}
+`
+
+// A container that somebody else has started, on a bridge of a lab.
+func TestOnLabBridge(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		name, file := up(t, twoBridges)
+		a := node(t, name, "a")
+		pid, second := stranger(t), stranger(t)
+		clean := view(t, pid)
+		inUse := map[string]bool{"10.40.0.1": true, "fd00:40::1": true}
+		for _, n := range []lab.NodeStatus{a, node(t, name, "b")} {
+			for _, p := range n.Interfaces[0].Addresses {
+				inUse[netip.MustParsePrefix(p).Addr().String()] = true
+			}
+		}
+
+		must(t, "attach --pid %d --bridge %s/lan0 --ip auto --default-route", pid, name)
+		for _, addr := range nics(t, pid)["eth1"].addresses() {
+			p := netip.MustParsePrefix(addr)
+			if inUse[p.Addr().String()] || !netip.MustParsePrefix("10.40.0.0/24").Contains(p.Addr()) && !netip.MustParsePrefix("fd00:40::/64").Contains(p.Addr()) {
+				t.Errorf("address %s: of no pool, or in use", addr)
+			}
+			testenv.Ping(t, a.PID, p.Addr(), 1)
+			testenv.Ping(t, 0, p.Addr(), 1)
+		}
+		if n := len(nics(t, pid)["eth1"].addresses()); n != 2 {
+			t.Errorf("%d addresses of two pools", n)
+		}
+		ping(t, pid, "10.40.0.1", "fd00:40::1")
+		if got := defaults(t, pid); !strings.Contains(got, "via 10.40.0.1") || !strings.Contains(got, "via fd00:40::1") {
+			t.Errorf("default routes: %s", got)
+		}
+		must(t, "attach --pid %d --bridge %s/lan0 --ip auto --default-route", pid, name) // again
+		// The next one gets others, until there are none.
+		must(t, "attach --pid %d --bridge %s/lan0 --ip auto", second, name)
+		for _, addr := range nics(t, second)["eth1"].addresses() {
+			testenv.Ping(t, pid, netip.MustParsePrefix(addr).Addr(), 1)
+		}
+		for i := range 5 {
+			must(t, "attach --pid %d --ifname x%d --bridge %s/lan1 --ip auto", second, i, name)
+		}
+		if res := nsnet(t, "attach --pid %d --ifname x9 --bridge %s/lan1 --ip auto", second, name); res.Code == 0 {
+			t.Errorf("a seventh address of a subnet of six: %s", res.Stdout)
+		}
+		refused(t, nsnet(t, "attach --pid %d --ifname x9 --bridge %s/lan1 --ip 10.41.0.2/29", pid, name), 5, "10.41.0.2", "b.eth1")
+
+		// The lab's own work goes on beside that.
+		if out := must(t, "up %s", file); !strings.Contains(out, "already") {
+			t.Errorf("up of the unchanged file says %q", out)
+		}
+		ping(t, pid, "10.40.0.1")
+		must(t, "detach --pid %d --all", second)
+		must(t, "detach --pid %d --all", pid)
+		same(t, "after detach", clean, view(t, pid))
+
+		// With the lab its bridges go, and what was plugged into them.
+		must(t, "attach --pid %d --bridge %s/lan0 --ip auto", pid, name)
+		must(t, "down %s", name)
+		testenv.Eventually(t, 5*time.Second, "the interface goes with the lab", func() bool { return view(t, pid) == clean })
+		must(t, "detach --pid %d --ifname eth1", pid)
+		if ps := listed(t); len(ps) > 0 {
+			t.Errorf("ps shows %+v", ps)
+		}
+		must(t, "up %s", file)
+		must(t, "attach --pid %d --bridge %s/lan0 --ip auto", pid, name)
+	})
+}
+
+// An interface that was attached to a lab's node is the node's, and not the file's.
+func TestOnNode(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		name, file := up(t, twoBridges)
+		a, b := node(t, name, "a"), node(t, name, "b")
+		peer := stranger(t)
+		clean := view(t, a.PID)
+		must(t, "attach --node %s/a --ifname out %s", name, toHost)
+		must(t, "attach --node %s/a --ifname p0 --ip 10.1.1.1/32 --peer-pid %d --peer-ip 10.1.1.2/32", name, peer)
+		must(t, "attach --node %s/a --ifname q0 --ip 10.1.2.1/32 --peer-node %s/b --peer-ip 10.1.2.2/32 --peer-ifname q0", name, name)
+		must(t, "attach --node %s/b --ifname wan --bridge %s/lan1 --ip auto", name, name)
+		full := view(t, a.PID)
+		for _, args := range []string{"ping -n -c 1 -W 2 10.2.0.1", "ping -n -c 1 -W 2 fd00:2::1", "ping -n -c 1 -W 2 10.1.1.2", "ping -n -c 1 -W 2 10.1.2.2"} {
+			must(t, "exec %s/a -- %s", name, args)
+		}
+		if out := must(t, "up %s", file); !strings.Contains(out, "already") {
+			t.Errorf("up of the unchanged file says %q", out)
+		}
+		same(t, "after up", full, view(t, a.PID))
+		if out := must(t, "plan %s", file); strings.Contains(out, "out") {
+			t.Errorf("plan: %s", out)
+		}
+		shown := map[string]bool{}
+		for _, x := range listed(t) {
+			shown[x.Target+" "+x.Interface] = x.State == "attached"
+		}
+		for _, want := range []string{"out", "p0", "q0"} {
+			if !shown["node "+name+"/a "+want] {
+				t.Errorf("ps does not show %s: %v", want, shown)
+			}
+		}
+		if out := must(t, "inspect %s/a", name); !strings.Contains(out, "out") || !strings.Contains(out, "10.2.0.2/32") || !strings.Contains(out, "attached") {
+			t.Errorf("inspect:\n%s", out)
+		}
+
+		must(t, "detach --node %s/b --ifname q0", name)
+		must(t, "detach --node %s/a --all", name)
+		same(t, "after detach", clean, view(t, a.PID))
+		must(t, "detach --node %s/b --all", name)
+
+		must(t, "attach --node %s/a --ifname out %s", name, toHost)
+		if err := syscall.Kill(b.PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		testenv.Eventually(t, 5*time.Second, "node b is dead", func() bool { return node(t, name, "b").State == lab.StateDead })
+		refused(t, nsnet(t, "attach --node %s/b --ip 10.9.0.2/32 --peer-ip 10.9.0.1/32", name), 9, "node "+name+"/b")
+		must(t, "detach --node %s/b --all", name)
+		refused(t, nsnet(t, "attach --node %s/c --ip 10.9.0.2/32 --peer-ip 10.9.0.1/32", name), 4, "c")
+	})
+}
+
+// down of a lab that a card of the host was lent to brings the card home.
+func TestCardOfALab(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		lend(t)
+		host := view(t, 0)
+		name, file := up(t, "name: NAME\nnodes: {a: {}}\n")
+		must(t, "attach --node %s/a --host-nic card0 --ifname wan --ip 10.6.0.9/24", name)
+		must(t, "exec %s/a -- ping -n -c 1 -W 2 10.6.0.2", name)
+		must(t, "down %s", name)
+		must(t, "ps")
+		becomes(t, "after down", stable(host), func() string { return stable(view(t, 0)) })
+		must(t, "up %s", file)
+	})
+}
