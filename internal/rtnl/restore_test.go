@@ -49,7 +49,7 @@ func TestRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		run("addr flush dev a")
-		run("-6 route flush fd77::/32") // which does not always go with the addresses
+		run("-6 route flush fd77::/32")  // which does not always go with the addresses
 		run("-6 route flush proto boot") // these stay without the address
 		if after := show(); after == before {
 			t.Fatal("nothing was taken away")
