@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"syscall"
 
@@ -63,10 +62,10 @@ func NewSpawner(exe *os.File) (*Spawner, error) {
 	defer null.Close()
 	attr := &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   []string{nodeinit.EnvKey + "=spawn", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"},
-		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd(), exe.Fd(), null.Fd()},
+		Env:   []string{nodeinit.EnvKey + "=spawn", "GOMAXPROCS=1", "GOGC=off"},
+		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd(), exe.Fd()},
 	}
-	if err := forkBlocked("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: spawner"}, attr); err != nil {
+	if _, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: spawner", nodeinit.Title}, attr); err != nil {
 		_ = conn.Close()
 		if errors.Is(err, unix.ENOENT) {
 			err = fmt.Errorf("%w: this nsnet needs a dynamic linker, which a lab has not; build it with CGO_ENABLED=0", err)
@@ -127,25 +126,6 @@ func (s *Spawner) spawn(name string, base uint32, privileged bool, socket *os.Fi
 		p.Userns = os.NewFile(uintptr(fds[2]), "userns")
 	}
 	return p, nil
-}
-
-// forkBlocked forks with the signals blocked that a node init takes from a signalfd: the
-// mask is inherited, and the Go runtime keeps what it starts with.
-func forkBlocked(path string, argv []string, attr *syscall.ProcAttr) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var block, old unix.Sigset_t
-	for _, s := range nodeinit.Forwarded() {
-		block.Val[(s-1)/64] |= 1 << ((s - 1) % 64)
-	}
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &block, &old); err != nil {
-		return err
-	}
-	_, err := syscall.ForkExec(path, argv, attr)
-	if rerr := unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil); err == nil {
-		err = rerr
-	}
-	return err
 }
 
 // explain turns the errors that clone uses for limits into what they mean.

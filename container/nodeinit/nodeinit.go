@@ -3,7 +3,6 @@ package nodeinit
 import (
 	"sync"
 	"syscall"
-	"unsafe"
 
 	"github.com/nsnet/nsnet/container/wire"
 )
@@ -48,32 +47,39 @@ type request struct {
 	fds  []int
 }
 
+// run is a node init in which something runs. It was idle before.
 func run() int {
-	syscall.Umask(0)
-	syscall.CloseOnExec(Socket)                                        // no command of the node may speak with the lab init
-	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'n', 'o', 'd', 'e'} // else the number of a descriptor
-	_, _ = prctl(prSetName, uintptr(unsafe.Pointer(&name)), 0)
-	s := &state{procs: map[int]*process{}, children: make(chan struct{}, 1), root: -1}
-	// An idle node waits here with its one thread and those of the runtime; what reaps and
-	// forwards is started with what it is for.
+	_ = setCloexec(Socket, true) // no command of the node may speak with the lab init
+	_ = syscall.Close(programFD)
+	setName() // else the number of a descriptor
+	root, err := syscall.Open("/", oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return 1
+	}
+	s := &state{procs: map[int]*process{}, children: make(chan struct{}, 1), root: root}
 	for {
 		k, body, fds, more := receive(Socket)
 		if !more {
 			return 0 // the lab init is gone; so is, with this process, the node
 		}
 		switch r := (request{body, fds}); k {
-		case wire.Boot, wire.Post:
-			if f := s.program(r.body, r.fds); f != nil {
-				send(Socket, wire.Failed, encodeFailure(f), nil)
-				break
-			}
-			send(Socket, wire.Ready, nil, nil)
+		case wire.Post:
+			s.carryOut(r.body, r.fds)
 		case wire.Start:
 			s.startMain(r)
 		case wire.Exec:
 			s.startExec(r)
 		}
 	}
+}
+
+// carryOut carries out a program and reports how that went.
+func (s *state) carryOut(body []byte, fds []int) {
+	if f := s.program(body, fds); f != nil {
+		send(Socket, wire.Failed, encodeFailure(f), nil)
+		return
+	}
+	send(Socket, wire.Ready, nil, nil)
 }
 
 func encodeFailure(f *wire.Failure) []byte {

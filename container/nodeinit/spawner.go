@@ -2,92 +2,175 @@ package nodeinit
 
 import (
 	"syscall"
+	"unsafe"
 
 	"github.com/nsnet/nsnet/container/wire"
 )
 
-// Descriptors of a spawner besides Socket.
+// Descriptors of a spawner, and of a node init until it has become a whole program.
 const (
-	spawnerExe  = 4 // the program that node inits run
-	spawnerNull = 5 // the null device
+	programFD = 4 // the program that a node init becomes
+	firstFree = 5
 )
 
 // IDs is how many user and group ids a node has.
 const IDs = 65536
+
+// Title is the argument that a spawner is to be started with besides its name: room for its
+// children's names.
+const Title = "                                                                                "
 
 // spawn is a spawner: it forks node inits for the lab init. A fork costs with the memory and
 // the descriptors of the process that forks, and the lab init has much of both, more with
 // every node. Each request is answered by wire.Started with the pid and descriptors of the
 // process, its network and its user namespace, or by wire.Failed. It ends with its socket,
 // and its children become the lab init's.
+//
+// The children are not started anew by execve(2), see idle.
 func spawn() int {
-	for fd := Socket; fd <= spawnerNull; fd++ {
-		syscall.CloseOnExec(fd)
-	}
+	syscall.CloseOnExec(Socket)
+	hold()
+	c, t := newChannel(Socket), argv()
 	for {
-		k, body, fds, more := receive(Socket)
+		k, body, socket, more := c.receive()
 		if !more {
 			return 0
 		}
-		if k != wire.Spawn || len(fds) != 1 {
+		if k != wire.Spawn || socket < 0 {
 			return 1
 		}
 		r := wire.NewReader(body)
 		name, base, privileged := r.String(), int(r.Uint()), r.Uint() == 1
-		spawnOne(name, base, privileged, fds[0])
-		closeAll(fds)
+		spawnOne(c, t, name, base, privileged, socket)
+		rawClose(socket)
 	}
 }
 
 // spawnOne starts a node init in new namespaces: UTS, IPC, PID, mount, network, and a user
 // namespace unless privileged. clone(2).
-func spawnOne(name string, base int, privileged bool, socket int) {
-	pidfd := -1
-	attr := &syscall.ProcAttr{
-		Dir:   "/",
-		Env:   []string{EnvKey + "=node", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"},
-		Files: []uintptr{spawnerNull, spawnerNull, spawnerNull, uintptr(socket)},
-		Sys: &syscall.SysProcAttr{
-			Cloneflags: syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,
-			PidFD:      &pidfd,
-		},
-	}
+func spawnOne(c *channel, t title, name string, base int, privileged bool, socket int) {
+	flags := uintptr(syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET)
+	spaces := []string{"net"}
 	if !privileged {
-		attr.Sys.Cloneflags |= syscall.CLONE_NEWUSER
-		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: base, Size: IDs}}
-		attr.Sys.UidMappings, attr.Sys.GidMappings = ids, ids
-		attr.Sys.GidMappingsEnableSetgroups = true
-		attr.Sys.Credential = &syscall.Credential{}
+		flags |= syscall.CLONE_NEWUSER
+		spaces = append(spaces, "user")
 	}
-	pid, err := syscall.ForkExec("/proc/self/fd/4", []string{"nsnet: node " + name}, attr)
-	if err != nil {
-		refuse(failErr(err, "create namespaces"))
+	pid, pidfd, e := fork(flags)
+	if e != 0 {
+		refuse(c, fail(e, "create namespaces"))
 		return
 	}
-	defer syscall.Close(pidfd)
-	fds := []int{pidfd}
-	spaces := []string{"net", "user"}
-	if privileged {
-		spaces = spaces[:1]
+	if pid == 0 {
+		syscall.Exit(idle(t, name, socket, !privileged))
 	}
+	defer rawClose(pidfd)
+	proc := "/proc/" + decimal(pid)
+	if !privileged {
+		ids := "0 " + decimal(base) + " " + decimal(IDs) + "\n"
+		for _, file := range []string{"/uid_map", "/gid_map"} {
+			if e := rawWriteFile(proc+file, ids); e != 0 {
+				rawKill(pid)
+				refuse(c, fail(e, "map its ids"))
+				return
+			}
+		}
+	}
+	fds := []int{pidfd}
+	defer func() {
+		for _, fd := range fds[1:] {
+			rawClose(fd)
+		}
+	}()
 	for _, s := range spaces {
-		fd, err := syscall.Open("/proc/"+decimal(pid)+"/ns/"+s, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-		if err != nil {
-			closeAll(fds[1:])
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-			refuse(failErr(err, "open namespace "+s))
+		fd, e := rawOpen(proc+"/ns/"+s, syscall.O_RDONLY)
+		if e != 0 {
+			rawKill(pid)
+			refuse(c, fail(e, "open namespace "+s))
 			return
 		}
 		fds = append(fds, fd)
 	}
 	var w wire.Writer
 	w.Uint(uint64(pid))
-	send(Socket, wire.Started, w.Bytes(), fds)
-	closeAll(fds[1:])
+	c.send(wire.Started, w.Bytes(), fds...)
 }
 
-func refuse(f failure) {
-	send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+func refuse(c *channel, f failure) {
+	c.send(wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}))
+}
+
+// idle is a node init from its fork until there is a command to start. It is the fork of a Go
+// process, with one thread and no scheduler behind it: it carries out programs, and waits, by
+// straight code alone. Starting the Go program anew, a millisecond and a half and as many
+// pages as it touches, is for nodes in which something is to run.
+func idle(t title, name string, socket int, userns bool) int {
+	defaultAll()
+	if f := takeOver(socket); f != ok {
+		return 1
+	}
+	t.set("nsnet: node " + name)
+	setName()
+	syscall.Umask(0)
+	// The first message comes when the parent has mapped the ids.
+	k, more := peek(Socket)
+	if userns && more {
+		if f := rootInside(); f != ok {
+			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+			return 1
+		}
+	}
+	s := &state{root: -1}
+	for ; more; k, more = peek(Socket) {
+		if k != wire.Boot && k != wire.Post {
+			// The request stays where it is, for the program.
+			_ = setCloexec(Socket, false)
+			e := become(programFD, []string{"nsnet: node " + name}, []string{EnvKey + "=node", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"})
+			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "start the node's init"}), nil)
+			return 1
+		}
+		_, body, fds, complete := receive(Socket)
+		if !complete {
+			return 0
+		}
+		s.carryOut(body, fds)
+	}
+	return 0 // the lab init is gone; so is, with this process, the node
+}
+
+// takeOver leaves the process its standard streams, its socket and the program, and nothing else
+// of the spawner's.
+func takeOver(socket int) failure {
+	if err := syscall.Dup3(socket, Socket, syscall.O_CLOEXEC); err != nil {
+		return failErr(err, "socket")
+	}
+	const sysCloseRange = 436 // on every architecture; Linux 5.9
+	last := ^uint32(0)
+	_, _, e := syscall.RawSyscall(sysCloseRange, firstFree, uintptr(last), 0)
+	return fail(e, "close_range")
+}
+
+// rootInside makes the process root of its user namespace.
+func rootInside() failure {
+	for _, call := range []uintptr{syscall.SYS_SETGROUPS, syscall.SYS_SETRESGID, syscall.SYS_SETRESUID} {
+		if _, _, e := syscall.RawSyscall(call, 0, 0, 0); e != 0 {
+			return fail(e, "become root")
+		}
+	}
+	return ok
+}
+
+func setCloexec(fd int, on bool) syscall.Errno {
+	flag := uintptr(0)
+	if on {
+		flag = syscall.FD_CLOEXEC
+	}
+	_, _, e := syscall.RawSyscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_SETFD, flag)
+	return e
+}
+
+func setName() {
+	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'n', 'o', 'd', 'e'}
+	_, _ = prctl(prSetName, uintptr(unsafe.Pointer(&name)), 0)
 }
 
 func decimal(n int) string {

@@ -89,13 +89,14 @@ func setEffective(mask uint64) syscall.Errno {
 	return e
 }
 
-// setAll sets the permitted and effective capabilities of every thread, inheritable none.
+// setAll sets the permitted and effective capabilities of this thread, inheritable none. A node init
+// that is booting has no other.
 func setAll(mask uint64) syscall.Errno {
 	h := capHeader{version: capabilityV3}
 	var d [2]capData
 	d[0].effective, d[1].effective = uint32(mask), uint32(mask>>32)
 	d[0].permitted, d[1].permitted = d[0].effective, d[1].effective
-	_, _, e := syscall.AllThreadsSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&d)), 0)
+	_, _, e := syscall.RawSyscall(syscall.SYS_CAPSET, uintptr(unsafe.Pointer(&h)), uintptr(unsafe.Pointer(&d)), 0)
 	return e
 }
 

@@ -1,3 +1,7 @@
 package nodeinit
 
-const sysSeccomp = 317
+const (
+	sysSeccomp         = 317
+	sysExecveat        = 322
+	sysProcessVMWritev = 311
+)

@@ -1,3 +1,7 @@
 package nodeinit
 
-const sysSeccomp = 277
+const (
+	sysSeccomp         = 277
+	sysExecveat        = 281
+	sysProcessVMWritev = 271
+)
