@@ -152,7 +152,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 				t.Cleanup(func() {
 					testenv.Eventually(t, 3*time.Second, "its processes are gone", func() bool { return os.Remove(dir) == nil })
 				})
-				writeFile(t, dir+"/pids.max", "60")
+				writeFile(t, dir+"/pids.max", "30")
 			},
 			want: []string{"node n", "limit of processes", "pids cgroup"},
 		},
