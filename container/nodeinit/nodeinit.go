@@ -52,6 +52,10 @@ func run() int {
 	_ = setCloexec(Socket, true) // no command of the node may speak with the lab init
 	_ = syscall.Close(programFD)
 	setName() // else the number of a descriptor
+	// Nobody in the node may look into its init or write to it, root neither, unless with the capability for that.
+	if _, e := prctl(prSetDumpable, 0, 0); e != 0 {
+		return 1
+	}
 	root, err := syscall.Open("/", oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return 1

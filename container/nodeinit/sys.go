@@ -21,6 +21,7 @@ const (
 	resolveNoSymlinks = 0x04
 	resolveInRoot     = 0x10
 
+	prSetDumpable  = 4
 	prSetName      = 15
 	prCapbsetRead  = 23
 	prCapbsetDrop  = 24
