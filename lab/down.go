@@ -56,7 +56,9 @@ func Sweep(ctx context.Context) error {
 		if !isLeft(n) {
 			continue
 		}
-		dir, err := lockLab(ctx, n, false, true)
+		wait, cancel := context.WithTimeout(ctx, dyingTime)
+		dir, err := lockLab(wait, n, false, !heldByTheDead(n))
+		cancel()
 		if err != nil {
 			continue // gone, or somebody is at it
 		}
