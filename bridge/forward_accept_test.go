@@ -65,7 +65,7 @@ func TestAccept(t *testing.T) {
 			if !strings.Contains(once, mark(testLab)) {
 				t.Errorf("no owner's mark in %s", once)
 			}
-			if !w.ping(w.node1, outNet4) || !w.ping(w.node1, outNet6) {
+			if !w.reaches(w.node1, outNet4) || !w.reaches(w.node1, outNet6) {
 				t.Error("packets are still dropped")
 			}
 			if w.ping(w.node2, outNet4) {

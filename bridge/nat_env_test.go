@@ -154,6 +154,12 @@ func (w *world) ping(from netns.NsHandle, to netip.Prefix) bool {
 	return ok
 }
 
+// reaches is ping for where an answer is expected: one that is late on a busy machine is asked for again.
+func (w *world) reaches(from netns.NsHandle, to netip.Prefix) bool {
+	w.t.Helper()
+	return waitFor(func() bool { return w.ping(from, to) })
+}
+
 // run runs a program in the host.
 func (w *world) run(name string, args ...string) string {
 	w.t.Helper()

@@ -36,7 +36,7 @@ func TestNAT(t *testing.T) {
 		{outNet4, node1Net4, node2Net4},
 		{outNet6, node1Net6, node2Net6},
 	} {
-		if !w.ping(w.node1, c.out) {
+		if !w.reaches(w.node1, c.out) {
 			t.Errorf("no answer from %v", c.out)
 		}
 		if w.ping(w.node2, c.out) {
