@@ -77,7 +77,7 @@ func (c *channel) receive() (k wire.Kind, body []byte, fd int, more bool) {
 		if want == wire.HeaderSize && got == want {
 			var h [wire.HeaderSize]byte
 			copy(h[:], c.body)
-			size := 0
+			var size int
 			if k, size = wire.Header(&h); size < 0 || size > len(c.body)-want {
 				return 0, nil, fd, false
 			}
