@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -92,7 +93,7 @@ func (r *Record) pair(s *script, h *handles) error {
 }
 
 func (r *Record) bridgeActs(s *script, h *handles, o *observed) error {
-	if mac, needed := o.keepMAC(); needed {
+	if mac, needed := o.keepMAC(r.HostMAC); needed {
 		s.netlink(h.far, nil, rtnl.Change{Index: o.link.Index, MAC: mac}.Request("keep the MAC of bridge "+o.link.Name))
 	}
 	if err := r.pair(s, h); err != nil {
@@ -110,10 +111,16 @@ func (r *Record) bridgeActs(s *script, h *handles, o *observed) error {
 	return nil
 }
 
-// keepMAC tells whether a bridge may change its MAC when the port comes, and which it is to keep. One
-// that has been given its MAC does not; whether it has, only sysfs of the right namespace tells,
-// and to be given it once more is no change.
-func (o *observed) keepMAC() (net.HardwareAddr, bool) {
+// keepMAC tells whether a bridge would change its MAC as a port with this one comes or goes, and which it
+// is to keep. To be given it makes a bridge forget its neighbours, so that it is left out where it can be.
+func (o *observed) keepMAC(port string) (net.HardwareAddr, bool) {
+	if o.pinned {
+		return nil, false
+	}
+	mac, err := net.ParseMAC(port)
+	if err != nil || bytes.Compare(mac, o.link.MAC) < 0 {
+		return o.link.MAC, true
+	}
 	for _, l := range o.far.links {
 		// It is the lowest of its ports' already, and the new one's is higher.
 		if l.Master == o.link.Index && l.MAC.String() == o.link.MAC.String() {

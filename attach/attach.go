@@ -177,6 +177,12 @@ func (a *attachment) surveyVia(l *topology.Lab) error {
 		where = "lab " + v.Lab
 	}
 	link, found := o.far.link(v.Name)
+	if !found && v.Kind == ViaNIC {
+		if err := a.lentOut(v.Name); err != nil {
+			return err
+		}
+		link, found = o.far.link(v.Name)
+	}
 	if v.Lab != "" && !slices.ContainsFunc(l.Bridges, func(b topology.Bridge) bool { return b.Name == v.Name && !b.External }) {
 		found = false
 	}
@@ -203,6 +209,26 @@ func (a *attachment) surveyVia(l *topology.Lab) error {
 	return nil
 }
 
+// lentOut looks for a NIC that is not on the host: one that was lent to a target which has died comes home.
+func (a *attachment) lentOut(name string) error {
+	all, err := records(a.journal.dir)
+	for _, r := range all {
+		if r.NIC == nil || r.NIC.Name != name {
+			continue
+		}
+		if a.journal.lives(r) {
+			return fmt.Errorf("%w: %s is lent to %s, as %s; nsnet detach brings it home", lab.ErrConflict, name, r.Request.Target, r.Request.Interface)
+		}
+		if err := a.journal.settle(r, nil); err != nil {
+			return fmt.Errorf("bring %s home: %w", name, err)
+		}
+		if a.o.far, err = look(a.far, true); err != nil {
+			return fmt.Errorf("look at the host's network: %w", err)
+		}
+	}
+	return err
+}
+
 func nameOf(v *Via) string {
 	if v.Kind == ViaBridge {
 		return "bridge " + v.Name
@@ -224,6 +250,7 @@ func (a *attachment) surveyBridge(l *topology.Lab, where string) error {
 	if o.users, err = bridgeUsers(a.far, &o.far, o.link.Index); err != nil {
 		return fmt.Errorf("look at who is on bridge %s: %w", name, err)
 	}
+	o.pinned = l != nil || macIsSet(o.link) // a lab's bridges are given theirs
 	if l == nil {
 		for _, x := range o.far.addresses {
 			if x.Index == o.link.Index {

@@ -137,6 +137,9 @@ func (j *journal) settle(r *Record, ns *os.File) error {
 	if err != nil {
 		return err
 	}
+	if err := j.handDown(r); err != nil {
+		return err
+	}
 	there := slices.IndexFunc(links, r.owns)
 	switch {
 	case r.NIC != nil:
@@ -151,6 +154,50 @@ func (j *journal) settle(r *Record, ns *os.File) error {
 		return err
 	}
 	return j.forget(r)
+}
+
+// handDown gives the default routes that a record has set aside to whoever has set this one's aside
+// since: to put back when that one goes.
+func (j *journal) handDown(r *Record) error {
+	if len(r.Former) == 0 {
+		return nil
+	}
+	all, err := records(j.dir)
+	if len(all) == 0 {
+		return err
+	}
+	for _, heir := range all {
+		if heir.ID == r.ID || !heir.Target.is(r.Target) {
+			continue
+		}
+		former, changed := inherit(heir.Former, r)
+		if !changed {
+			continue
+		}
+		heir.Former = former
+		if err := j.rewrite(heir); err != nil {
+			return fmt.Errorf("hand its former default route down: %w", err)
+		}
+	}
+	return nil
+}
+
+// inherit replaces routes through r's interface by those that r had replaced, of the same family.
+func inherit(former [][]byte, r *Record) (out [][]byte, changed bool) {
+	for _, raw := range former {
+		mine, err := rtnl.ParseRoute(raw)
+		if err != nil || mine.Index != r.Index {
+			out = append(out, raw)
+			continue
+		}
+		changed = true
+		for _, older := range r.Former {
+			if t, err := rtnl.ParseRoute(older); err == nil && t.To == mine.To {
+				out = append(out, older)
+			}
+		}
+	}
+	return out, changed
 }
 
 // find opens the namespace of a record: the one that was held for it, or one that still is.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -38,6 +39,7 @@ type observed struct {
 	taken   []netip.Addr   // addresses of the pools that the lab's file gives away
 	gateway []netip.Prefix // the host's addresses on it
 	resolv  []byte         // the target's resolv.conf, when it is to be changed
+	pinned  bool           // the bridge has been given its MAC, which does not follow its ports' then
 	masters map[int]string // names of bridges, by index
 	// settings of the NIC that differ from the host's for new interfaces.
 	settings []Setting
@@ -119,6 +121,21 @@ func bridgeUsers(ns *os.File, s *space, bridge int) ([]user, error) {
 	return list, nil
 }
 
+// macIsSet tells whether a bridge of the host is known to have been given its MAC (NET_ADDR_SET in
+// addr_assign_type). Sysfs may be another network namespace's: where it shows another interface by the name, nothing is known.
+func macIsSet(l rtnl.Link) bool {
+	const set = "3"
+	dir := "/sys/class/net/" + l.Name + "/"
+	read := func(name string) string {
+		b, err := os.ReadFile(dir + name)
+		if err != nil {
+			return ""
+		}
+		return string(bytes.TrimSpace(b))
+	}
+	return read("ifindex") == strconv.Itoa(l.Index) && read("address") == l.MAC.String() && read("addr_assign_type") == set
+}
+
 // settings reads an interface's own kernel settings, those that a new interface would not have by
 // itself.
 func settings(name string) ([]Setting, error) {
@@ -158,6 +175,9 @@ func resolvConf(root int) (*os.File, []byte, error) {
 	st, err := f.Stat()
 	if err == nil && !st.Mode().IsRegular() {
 		err = fmt.Errorf("it is a %s", st.Mode().Type())
+	}
+	if host, herr := os.Stat("/etc/resolv.conf"); err == nil && herr == nil && os.SameFile(st, host) {
+		err = errors.New("it is the host's own: the target has no files of its own")
 	}
 	const most = 64 << 10
 	b := make([]byte, most)

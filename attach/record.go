@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab"
@@ -29,6 +29,7 @@ const (
 	attached  = ".json"
 	detaching = ".detaching"
 	held      = ".netns" // a mount of a namespace that a NIC was lent to
+	rewritten = ".new"   // about to take the place of a record
 )
 
 // schema is the version of a record. A newer one is refused, not guessed at.
@@ -138,14 +139,49 @@ func (j *journal) path(id, state string) string { return filepath.Join(j.dir, id
 
 // write makes a new record.
 func (j *journal) write(r *Record) error {
+	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+		return err
+	}
+	return j.create(r, attaching)
+}
+
+// rewrite replaces a record that is there.
+func (j *journal) rewrite(r *Record) error {
+	if err := os.Remove(j.path(r.ID, rewritten)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := j.create(r, rewritten); err != nil {
+		return err
+	}
+	return os.Rename(j.path(r.ID, rewritten), j.path(r.ID, r.state))
+}
+
+// create makes a record's file, whole from the moment that it has a name: killed before, nothing
+// is left of it. open(2) with O_TMPFILE, linkat(2).
+func (j *journal) create(r *Record, state string) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(j.dir, 0o700); err != nil {
+	fd, err := unix.Open(j.dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	if err != nil {
 		return err
 	}
-	return renameio.WriteFile(j.path(r.ID, attaching), b, 0o600, renameio.WithTempDir(j.dir))
+	f := os.NewFile(uintptr(fd), j.path(r.ID, state))
+	defer f.Close()
+	if _, err := f.Write(b); err != nil {
+		return err
+	}
+	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, j.path(r.ID, state), unix.AT_SYMLINK_FOLLOW)
+}
+
+// tidy removes what a command that was killed while it rewrote a record has left.
+func (j *journal) tidy() error {
+	left, err := filepath.Glob(filepath.Join(j.dir, "*"+rewritten))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }
 
 // mark tells how far a record is.

@@ -95,7 +95,7 @@ func Sweep(ctx context.Context) error {
 	}
 	defer j.close()
 	list, err = records(dir) // now that nobody else is at it
-	errs := []error{err}
+	errs := []error{err, j.tidy()}
 	for _, r := range list {
 		if j.lives(r) {
 			continue

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nsnet/nsnet/attach"
+	"github.com/nsnet/nsnet/attach/engine"
 )
 
 // targetOptions name a container.
@@ -150,7 +152,7 @@ with its container.
 			}
 			ctx, stop := withSignals(cmd.Context())
 			defer stop()
-			return interrupted(ctx, runAttach(ctx, o, q, std))
+			return interrupted(ctx, engineUsage(cmd, runAttach(ctx, o, q, std)))
 		},
 	}
 	o.AddFlags(cmd.Flags())
@@ -252,6 +254,14 @@ func (o *attachOptions) via(cmd *cobra.Command) (attach.Via, error) {
 		return v, usagef(cmd, "%s is empty", given[0])
 	}
 	return v, nil
+}
+
+// engineUsage takes what cannot be a container's name for a wrong argument.
+func engineUsage(cmd *cobra.Command, err error) error {
+	if errors.Is(err, engine.ErrName) {
+		return usagef(cmd, "%v", err)
+	}
+	return err
 }
 
 func parseAddress(cmd *cobra.Command, flag, s string) (netip.Prefix, error) {

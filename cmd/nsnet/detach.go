@@ -53,7 +53,7 @@ there is nothing to take away, or when the target is dead. No other interface is
 			}
 			ctx, stop := withSignals(cmd.Context())
 			defer stop()
-			return interrupted(ctx, runDetach(ctx, o, ref, std))
+			return interrupted(ctx, engineUsage(cmd, runDetach(ctx, o, ref, std)))
 		},
 	}
 	o.AddFlags(cmd.Flags())

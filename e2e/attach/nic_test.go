@@ -130,7 +130,7 @@ func TestHostNIC(t *testing.T) {
 			t.Errorf("MAC %s, and not %s; lent: %t", n.MAC, mac, lent())
 		}
 		ping(t, pid, "10.6.0.2")
-		refused(t, nsnet(t, "attach --pid %d --host-nic card0 --ifname wan2 --ip 10.6.0.8/24", pid), 4, "card0")
+		refused(t, nsnet(t, "attach --pid %d --host-nic card0 --ifname wan2 --ip 10.6.0.8/24", pid), 5, "lent")
 		if out := must(t, "attach --pid %d --host-nic card0 --ifname wan --ip 10.6.0.9/24 --ip fd00:6::9/64", pid); !strings.Contains(out, "already") {
 			t.Errorf("the same call again says %q", out)
 		}

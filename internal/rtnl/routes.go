@@ -139,7 +139,7 @@ func (c *Conn) Routes() ([]TableRoute, error) {
 	req := nl.NewNetlinkRequest(unix.RTM_GETROUTE, 0)
 	req.AddData(&nl.RtMsg{RtMsg: unix.RtMsg{Family: unix.AF_UNSPEC}})
 	err := c.Dump(req, func() { list = list[:0] }, func(b []byte) error {
-		r, err := parseRoute(b)
+		r, err := ParseRoute(b)
 		if err == nil && r.To.IsValid() {
 			list = append(list, r)
 		}
@@ -148,7 +148,8 @@ func (c *Conn) Routes() ([]TableRoute, error) {
 	return list, err
 }
 
-func parseRoute(b []byte) (TableRoute, error) {
+// ParseRoute reads a route as the kernel words it: struct rtmsg and its attributes.
+func ParseRoute(b []byte) (TableRoute, error) {
 	if len(b) < unix.SizeofRtMsg {
 		return TableRoute{}, unix.EBADMSG
 	}
