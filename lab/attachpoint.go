@@ -97,7 +97,7 @@ func whileAlive(name string, f func(*record, *topology.Lab, int) error) error {
 	if err := needRoot(); err != nil {
 		return err
 	}
-	if !nameRE.MatchString(name) {
+	if !validName(name) {
 		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
 	}
 	dir := dirOf(name)

@@ -35,7 +35,7 @@ func Down(ctx context.Context, o DownOptions) (DownResult, error) {
 
 // sweepWithoutRecord removes what the host still shows of a lab whose record is gone.
 func sweepWithoutRecord(ctx context.Context, name string) error {
-	if !nameRE.MatchString(name) {
+	if !validName(name) {
 		return nil
 	}
 	return errors.Join(removeNetns(name, nil), removeGroups(ctx, name, nil))

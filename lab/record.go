@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,8 +66,22 @@ type record struct {
 	Sysctls []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
 }
 
-// nameRE is what a lab's name may look like; it becomes a directory.
-var nameRE = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$`)
+// validName tells what a lab's name may look like; it becomes a directory. A regular expression would be
+// compiled at every start of nsnet, and so at every exec.
+func validName(s string) bool {
+	const longest = 63
+	if s == "" || len(s) > longest {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		alphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !alphanumeric && (i == 0 || !strings.ContainsRune("_.-", rune(c))) {
+			return false
+		}
+	}
+	return true
+}
 
 func dirOf(name string) string { return filepath.Join(RunDir, name) }
 
@@ -81,7 +94,7 @@ type locked struct {
 // lockLab opens and locks a lab's directory. Without create, a lab that has none is
 // fs.ErrNotExist.
 func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, error) {
-	if !nameRE.MatchString(name) {
+	if !validName(name) {
 		return nil, &Error{Lab: name, Err: ErrNotFound}
 	}
 	if err := needRoot(); err != nil {
@@ -279,7 +292,7 @@ func Names() ([]string, error) {
 	}
 	var names []string
 	for _, e := range entries {
-		if e.IsDir() && nameRE.MatchString(e.Name()) {
+		if e.IsDir() && validName(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}

@@ -64,7 +64,7 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	if err := needRoot(); err != nil {
 		return nil, err
 	}
-	if !nameRE.MatchString(name) {
+	if !validName(name) {
 		return nil, &Error{Lab: name, Err: ErrNotFound}
 	}
 	dir := dirOf(name)
@@ -209,7 +209,7 @@ func Find(_ context.Context, ref string) (labName, node string, err error) {
 		return "", "", err
 	}
 	if l, n, ok := strings.Cut(ref, "/"); ok {
-		if !nameRE.MatchString(l) {
+		if !validName(l) {
 			return "", "", &Error{Lab: l, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
 		}
 		t, err := readLab(dirOf(l))
