@@ -49,17 +49,17 @@ func exitMeaning(code int) string {
 	case exitFile:
 		return "the topology file cannot be read or is invalid"
 	case exitNotFound:
-		return "no such lab or node"
+		return "no such lab, node, bridge or target"
 	case exitConflict:
-		return "a lab is up under that name with other content, or a name on the host is taken"
+		return "a lab is up under that name with other content, or a name or address is taken"
 	case exitPermission:
 		return "needs root"
 	case exitUnsupported:
-		return "the kernel lacks a feature that the lab needs"
+		return "the kernel lacks a feature that is needed"
 	case exitBusy:
 		return "the lab is locked by another nsnet (with --no-wait)"
 	case exitNotRunning:
-		return "the lab or node is not running"
+		return "the lab, node or target is not running"
 	case exitChanges:
 		return "plan: there is something to do"
 	case exitExec:
