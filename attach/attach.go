@@ -283,7 +283,7 @@ func (a *attachment) surveyBridge(l *topology.Lab, where string) error {
 func (a *attachment) existing() (*Result, error) {
 	l, exists := a.o.target.link(a.q.Interface)
 	list, err := records(a.journal.dir)
-	if err != nil {
+	if list == nil && err != nil {
 		return nil, err
 	}
 	id, ours := idOf(l.Alias)
@@ -318,6 +318,8 @@ func (a *attachment) existing() (*Result, error) {
 		return &Result{Record: r}, nil
 	case !ours:
 		return nil, nil // decide says that the name is taken
+	case at < 0 && err != nil:
+		return nil, fmt.Errorf("%w: nsnet attached it, but its record cannot be read: %w; nsnet detach takes it away", lab.ErrConflict, err)
 	case at < 0:
 		return nil, fmt.Errorf("%w: nsnet attached it, but its record is gone; nsnet detach takes it away", lab.ErrConflict)
 	case a.opt.Replace:

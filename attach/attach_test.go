@@ -592,3 +592,48 @@ func TestAnnounces(t *testing.T) {
 		}
 	})
 }
+
+// A record that cannot be read is in nobody's way but its own interface's.
+func TestDamagedRecord(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := s.all()
+		q := s.forms()["host"]
+		q.DefaultRoute = false
+		res, err := Attach(t.Context(), q, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := fmt.Sprintf("%s/.attach/%s.json", lab.RunDir, res.Record.ID)
+		for _, damage := range []string{"", "{", `{"schema": 99}`, `{"id": "ffffffffff"}`} {
+			if err := os.WriteFile(path, []byte(damage), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			other := *s.forms()["bridge"]
+			other.Interface = "eth5"
+			if _, err := Attach(t.Context(), &other, Options{}); err != nil {
+				t.Errorf("%q: another interface: %v", damage, err)
+			}
+			if _, err := Detach(t.Context(), s.a.ref, "eth5", false); err != nil {
+				t.Errorf("%q: another interface: %v", damage, err)
+			}
+			if _, err := Attach(t.Context(), q, Options{}); !errors.Is(err, lab.ErrConflict) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%q: the interface itself: %v", damage, err)
+			}
+			if err := Sweep(t.Context()); err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("%q: sweep: %v", damage, err)
+			}
+		}
+		if res, err := Detach(t.Context(), s.a.ref, "eth1", false); err != nil || len(res.Detached) != 1 {
+			t.Errorf("detach: %+v, %v", res, err)
+		}
+		equal(t, "at the end", s.all(), before)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Detach(t.Context(), s.a.ref, "eth1", false); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

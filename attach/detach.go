@@ -29,10 +29,7 @@ func Detach(ctx context.Context, ref Ref, iface string, all bool) (*DetachResult
 		return nil, err
 	}
 	defer j.close()
-	list, err := records(j.dir)
-	if err != nil {
-		return nil, err
-	}
+	list, unread := records(j.dir)
 	res := &DetachResult{}
 	t, err := pin(ctx, ref)
 	if err != nil {
@@ -72,6 +69,9 @@ func Detach(ctx context.Context, ref Ref, iface string, all bool) (*DetachResult
 		errs = append(errs, err)
 	}
 	res.Elapsed = time.Since(start)
+	if len(res.Detached) == 0 {
+		errs = append(errs, unread) // what was asked for may be among them
+	}
 	return res, errors.Join(errs...)
 }
 
@@ -163,7 +163,7 @@ func (j *journal) handDown(r *Record) error {
 		return nil
 	}
 	all, err := records(j.dir)
-	if len(all) == 0 {
+	if all == nil && err != nil {
 		return err
 	}
 	for _, heir := range all {

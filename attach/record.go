@@ -205,7 +205,8 @@ func (j *journal) remove(r *Record) error {
 	return err
 }
 
-// records reads all records. One that cannot be read is an error beside the others.
+// records reads all records. One that cannot be read is an error beside the others; the list is nil where
+// the directory cannot be.
 func records(dir string) ([]*Record, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -214,7 +215,7 @@ func records(dir string) ([]*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []*Record
+	list := []*Record{}
 	var errs []error
 	for _, e := range entries {
 		id, state := e.Name(), ""
