@@ -166,3 +166,30 @@ func TestWithoutRoot(t *testing.T) {
 		}
 	})
 }
+
+// What only the kernel refuses, when half of it is done, is taken back: a broadcast address is no next hop.
+func TestRefusedByTheKernel(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s, _ := build(t)
+		for _, args := range []string{
+			"--bridge br0 --ip 10.7.0.2/24 --ip fd00:7::2/64 --default-route --gateway 10.7.0.255",
+			"--bridge br0 --ip 10.7.0.2/24 --default-route --route 10.50.0.0/16,10.7.0.255",
+			"--ip 10.2.0.2/24 --peer-ip 10.2.0.1/24 --default-route --route 10.50.0.0/16,10.2.0.255",
+			fmt.Sprintf("--ip 10.1.1.1/24 --peer-pid %d --peer-ip 10.1.1.2/24 --route 10.50.0.0/16,10.1.1.255", s.peer),
+			"--macvlan mac0 --ip 10.8.0.2/24 --default-route --gateway 10.8.0.255",
+			"--host-nic card0 --ip 10.6.0.9/24 --mtu 1300 --mac 02:00:00:00:00:09 --default-route --gateway 10.6.0.255",
+		} {
+			// No word of what is left to do: all of it has been taken back.
+			res := nsnet(t, "attach --pid %d %s", s.pid, args)
+			refused(t, res, 1, "route", "invalid argument")
+			if strings.Contains(res.Stderr, "taken back") {
+				t.Errorf("%s: %s", args, res.Stderr)
+			}
+			s.nothing(t, args)
+			if ps := listed(t); len(ps) > 0 {
+				t.Errorf("%s: ps shows %+v", args, ps)
+			}
+		}
+	})
+}
