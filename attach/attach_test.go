@@ -1,7 +1,6 @@
 package attach
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nsnet/nsnet/attach/worker"
 	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/lab"
 )
@@ -145,116 +143,6 @@ func TestEveryForm(t *testing.T) {
 	})
 }
 
-// scriptOf is what would be done for a request, with its record written.
-func scriptOf(t *testing.T, q *Request) (*attachment, *Record, script, func()) {
-	t.Helper()
-	j, err := openJournal(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	tg, err := pin(t.Context(), q.Target)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &attachment{q: q, journal: j, target: tg}
-	if err := errors.Join(a.surveyTarget(t.Context()), a.surveyFar()); err != nil {
-		t.Fatal(err)
-	}
-	who, err := draw()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := decide(q, &a.o, who)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Target, r.state = tg.place, attaching
-	if a.peer != nil {
-		r.Peer = &a.peer.place
-	}
-	if err := j.write(r); err != nil {
-		t.Fatal(err)
-	}
-	dir, err := os.Open(j.dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if r.NIC != nil {
-		if err := j.hold(r, tg.netns); err != nil {
-			t.Fatal(err)
-		}
-	}
-	s, err := r.acts(&handles{target: tg.netns, far: a.far, dir: dir}, &a.o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a, r, s, func() {
-		_ = dir.Close()
-		a.close()
-		tg.close()
-		j.close()
-	}
-}
-
-// do carries a script out the way attach does.
-func (a *attachment) do(s script) error {
-	return s.carryOut(a.target.netns, a.far, a.journal.lock)
-}
-
-// A worker that is killed after any number of its acts has done a part of them. The next
-// command takes that back, and the host and the containers are as before.
-func TestKilledAfterEachAct(t *testing.T) {
-	t.Parallel()
-	testenv.Isolate(t, func(t *testing.T) {
-		s := newScene(t)
-		before := s.all()
-		for name, q := range s.forms() {
-			for k, last := 0, false; !last; k++ {
-				a, _, acts, done := scriptOf(t, q)
-				last = k == len(acts)-1 // all is done but completing the record
-				err := a.do(acts[:k])
-				done()
-				if err != nil {
-					t.Fatalf("%s: the first %d acts: %v", name, k, err)
-				}
-				if err := Sweep(t.Context()); err != nil {
-					t.Errorf("%s: sweep after %d of %d acts: %v", name, k, len(acts), err)
-				}
-				equal(t, fmt.Sprintf("%s, killed after %d of %d acts", name, k, len(acts)), s.all(), before)
-			}
-		}
-		if list, err := List(t.Context()); err != nil || len(list) > 0 {
-			t.Errorf("records are left: %+v, %v", list, err)
-		}
-	})
-}
-
-// An act that the kernel refuses has everything before it taken back, by the worker itself.
-func TestRefusedAtEachAct(t *testing.T) {
-	t.Parallel()
-	testenv.Isolate(t, func(t *testing.T) {
-		s := newScene(t)
-		before := s.all()
-		for name, q := range s.forms() {
-			for k, last := 0, false; !last; k++ {
-				a, r, acts, done := scriptOf(t, q)
-				last = k == len(acts)-1 // behind the last act there is nothing to refuse
-				bad := act{worker.Act{Do: worker.Step{Kind: worker.Write, FD: int(a.target.netns.Fd()), Data: []byte("x")}}, []string{"what nobody can"}}
-				err := a.do(slices.Insert(slices.Clone(acts), k, bad))
-				var refused *actError
-				if !errors.As(err, &refused) || refused.label != "what nobody can" || !refused.undone {
-					t.Errorf("%s, refused at act %d of %d: %v", name, k, len(acts), err)
-				}
-				if err := a.journal.forget(r); err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
-				done()
-				equal(t, fmt.Sprintf("%s, refused at act %d of %d", name, k, len(acts)), s.all(), before)
-			}
-		}
-	})
-}
-
 // What has gone by itself leaves its changes behind until the next command puts them back.
 func TestSweepPutsBack(t *testing.T) {
 	t.Parallel()
@@ -322,119 +210,6 @@ func TestTargetDies(t *testing.T) {
 			settled(t, "lo", "br0", "p0", "p1", "nic0", "far0")
 			s.a = newContainer(t, 0)
 		}
-	})
-}
-
-// What is somebody else's is not touched, and what cannot be is said before anything changes.
-func TestRefusals(t *testing.T) {
-	t.Parallel()
-	testenv.Isolate(t, func(t *testing.T) {
-		s := newScene(t)
-		s.a.run("ip", "link", "add", "eth7", "type", "veth", "peer", "name", "eth8")
-		if _, err := Attach(t.Context(), &Request{Target: s.b.ref, Interface: "eth1", Via: Via{Kind: ViaBridge, Name: "br0"}, Addresses: prefixes("10.0.0.5/24")}, Options{}); err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _, _ = Detach(context.WithoutCancel(t.Context()), s.b.ref, "", true) }()
-		before := s.all()
-		bridge := Via{Kind: ViaBridge, Name: "br0"}
-		for name, tc := range map[string]struct {
-			q    Request
-			kind error
-			text string
-		}{
-			"name taken":                {Request{Interface: "eth7", Via: bridge}, lab.ErrConflict, "eth7"},
-			"address in use":            {Request{Via: bridge, Addresses: prefixes("10.0.0.5/24")}, lab.ErrConflict, "10.0.0.5 is in use on bridge br0"},
-			"the bridge's own address":  {Request{Via: bridge, Addresses: prefixes("10.0.0.1/24")}, lab.ErrConflict, "the bridge itself"},
-			"its own address":           {Request{Via: bridge, Addresses: prefixes("192.0.2.2/24")}, lab.ErrConflict, "on eth0"},
-			"no such bridge":            {Request{Via: Via{Kind: ViaBridge, Name: "br9"}}, lab.ErrNotFound, "no bridge br9"},
-			"not a bridge":              {Request{Via: Via{Kind: ViaBridge, Name: "p0"}}, lab.ErrNotFound, "no bridge"},
-			"no such lab":               {Request{Via: Via{Kind: ViaBridge, Lab: "nolab", Name: "lan0"}}, lab.ErrNotFound, "nolab"},
-			"no such parent":            {Request{Via: Via{Kind: ViaMACVLAN, Name: "p9", Mode: "bridge"}}, lab.ErrNotFound, "p9"},
-			"no such card":              {Request{Via: Via{Kind: ViaNIC, Name: "nic9"}}, lab.ErrNotFound, "nic9"},
-			"lo is no card":             {Request{Via: Via{Kind: ViaNIC, Name: "lo"}}, nil, "cannot be lent"},
-			"gateway elsewhere":         {Request{Via: bridge, Addresses: prefixes("10.0.0.9/24"), DefaultRoute: true, Gateways: addrs("10.8.0.1")}, nil, "--gateway 10.8.0.1"},
-			"no gateway":                {Request{Via: Via{Kind: ViaMACVLAN, Name: "p0", Mode: "bridge"}, Addresses: prefixes("10.3.0.9/24"), DefaultRoute: true}, nil, "--gateway"},
-			"metric taken":              {Request{Via: bridge, Addresses: prefixes("fd00::7/64"), DefaultRoute: true, Metric: 1024}, lab.ErrConflict, "metric 1024"},
-			"no VLANs":                  {Request{Via: bridge, VLAN: 5}, lab.ErrUnsupported, "vlan_filtering"},
-			"peer's name taken":         {Request{Target: s.b.ref, Interface: "x", Via: Via{Kind: ViaPeer, Peer: s.a.ref, Interface: "eth7"}}, lab.ErrConflict, "--peer-ifname"},
-			"no such process":           {Request{Target: Ref{ByPID, "4194303"}, Via: bridge}, lab.ErrNotFound, "4194303"},
-			"the host":                  {Request{Target: Ref{ByPID, "1"}, Via: bridge}, nil, "host's own"},
-			"the host by a path":        {Request{Target: Ref{ByNetns, "/proc/self/ns/net"}, Via: bridge}, nil, "host's own"},
-			"not a network namespace":   {Request{Target: Ref{ByNetns, "/proc/self/ns/mnt"}, Via: bridge}, nil, "not a network namespace"},
-			"not a namespace":           {Request{Target: Ref{ByNetns, "/etc/passwd"}, Via: bridge}, nil, "/etc/passwd"},
-			"no such path":              {Request{Target: Ref{ByNetns, "/run/netns/none"}, Via: bridge}, lab.ErrNotFound, "/run/netns/none"},
-			"the other end's address":   {Request{Via: Via{Kind: ViaHost, Addresses: prefixes("10.0.0.1/32")}, Addresses: prefixes("10.4.0.1/32")}, lab.ErrConflict, "on br0"},
-			"the host's address as its": {Request{Via: Via{Kind: ViaHost, Addresses: prefixes("10.4.0.2/32")}, Addresses: prefixes("10.0.0.1/32")}, lab.ErrConflict, "on br0"},
-		} {
-			q := tc.q
-			if q.Target == (Ref{}) {
-				q.Target = s.a.ref
-			}
-			if q.Interface == "" {
-				q.Interface = "eth1"
-			}
-			_, err := Attach(t.Context(), &q, Options{})
-			if err == nil || !strings.Contains(err.Error(), tc.text) || tc.kind != nil && !errors.Is(err, tc.kind) {
-				t.Errorf("%s: %v", name, err)
-			}
-		}
-		equal(t, "after all refusals", s.all(), before)
-		if _, err := Detach(t.Context(), s.a.ref, "eth7", false); !errors.Is(err, lab.ErrConflict) {
-			t.Errorf("detach of what nsnet has not attached: %v", err)
-		}
-		equal(t, "after a refused detach", s.all(), before)
-	})
-}
-
-// Another request for an interface that is attached is refused; --replace has it, --if-absent
-// lets it be.
-func TestDiffers(t *testing.T) {
-	t.Parallel()
-	testenv.Isolate(t, func(t *testing.T) {
-		s := newScene(t)
-		before := s.all()
-		first := s.forms()["bridge"]
-		res, err := Attach(t.Context(), first, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		attached := s.all()
-		other := *first
-		other.Addresses = prefixes("10.0.0.10/24")
-		_, err = Attach(t.Context(), &other, Options{})
-		if !errors.Is(err, lab.ErrConflict) || !strings.Contains(err.Error(), "10.0.0.9/24, fd00::9/64, not 10.0.0.10/24") {
-			t.Errorf("another address: %v", err)
-		}
-		if res, err := Attach(t.Context(), &other, Options{IfAbsent: true}); err != nil || res.Changed {
-			t.Errorf("--if-absent: %+v, %v", res, err)
-		}
-		if res, err := Attach(t.Context(), &other, Options{Replace: true, DryRun: true}); err != nil || !res.Changed {
-			t.Errorf("--replace --dry-run: %+v, %v", res, err)
-		}
-		equal(t, "after what changes nothing", s.all(), attached)
-		now, err := Attach(t.Context(), &other, Options{Replace: true})
-		if err != nil || !now.Changed || now.Record.ID == res.Record.ID {
-			t.Fatalf("--replace: %+v, %v", now, err)
-		}
-		s.a.run("ping", "-n", "-c", "1", "-W", "1", "10.0.0.1")
-		if list, err := List(t.Context()); err != nil || len(list) != 1 || !slices.Equal(list[0].Addresses, []string{"10.0.0.10/24"}) {
-			t.Errorf("after --replace: %+v, %v", list, err)
-		}
-		// As after somebody has emptied the directory of records.
-		if err := os.RemoveAll(lab.RunDir); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := Attach(t.Context(), &other, Options{}); !errors.Is(err, lab.ErrConflict) || !strings.Contains(err.Error(), "record is gone") {
-			t.Errorf("without its record: %v", err)
-		}
-		if res, err := Detach(t.Context(), s.a.ref, "eth1", false); err != nil || len(res.Detached) != 1 {
-			t.Errorf("detach without a record: %+v, %v", res, err)
-		}
-		got := s.all()
-		// The record knew the former default routes.
-		equal(t, "at the end", got, slices.DeleteFunc(before, func(l string) bool {
-			return strings.HasPrefix(l, "a: route 0.0.0.0/0")
-		}))
 	})
 }
 
