@@ -79,7 +79,7 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 		newUp(std), newDown(std), newPlan(std), newPS(std), newInspect(std),
 		newExec(std), newLogs(std), newAttach(std), newDetach(std),
 		newValidate(std), newSchema(std),
-		newVersion(std), newCompletion(std),
+		newDoctor(std), newVersion(std), newCompletion(std),
 	)
 	sweepLabs(root, std)
 	root.SetHelpCommand(newHelp())

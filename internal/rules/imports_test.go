@@ -31,6 +31,8 @@ func layer(dir string) (int, error) {
 		return 2, nil
 	case "lab":
 		return 3, nil
+	case "doctor":
+		return 4, nil
 	case "attach":
 		return 4, nil
 	case "cmd":
