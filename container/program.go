@@ -38,7 +38,16 @@ type Setup struct {
 	Resolv  []byte      // resolv.conf; nil: the image's own stays
 	Hosts   []byte      // the node's own /etc/hosts; nil: the common layer's
 	MaxSize string      // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
+
+	// The common layer is two: its mount holds the directories CommonTop and CommonBelow.
+	SplitCommon bool
 }
+
+// Directories of a common layer that is split, see Setup.
+const (
+	CommonTop   = "top"
+	CommonBelow = "below"
+)
 
 // MaskedPaths are files of proc and sysfs that tell of the host and not of the node.
 func MaskedPaths() []string {
@@ -126,8 +135,12 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		p.add(wire.OpOverlayWeak, "mount the host's root", []string{Work + "/weak", "lowerdir=" + image + ":" + Empty + ",userxattr"})
 		image = Work + "/weak"
 	}
+	common := Work + "/common"
+	if s.SplitCommon {
+		common = common + "/" + CommonTop + ":" + common + "/" + CommonBelow
+	}
 	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", root, "overlay",
-		fmt.Sprintf("lowerdir=%s/common:%s,upperdir=%s/upper,workdir=%s/work,userxattr", Work, image, Work, Work)}, 0)
+		fmt.Sprintf("lowerdir=%s:%s,upperdir=%s/upper,workdir=%s/work,userxattr", common, image, Work, Work)}, 0)
 	p.add(wire.OpRoot, "open the root filesystem", []string{root})
 }
 

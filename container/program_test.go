@@ -67,6 +67,7 @@ func TestBootProgram(t *testing.T) {
 		"privileged, dir":     {node: topology.Node{Image: dir, Privileged: true}, pivot: true, tun: true},
 		"tun":                 {node: topology.Node{Image: host, Tun: true}, weak: true, masked: true, tun: true},
 		"without host's name": {node: topology.Node{Image: dir, Hostname: ""}, masked: true},
+		"split common layer":  {node: topology.Node{Image: host}, setup: Setup{SplitCommon: true}, weak: true, masked: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,6 +85,9 @@ func TestBootProgram(t *testing.T) {
 			lower := Work + "/common:" + Work + "/image"
 			if tc.weak {
 				lower = Work + "/common:" + Work + "/weak"
+			}
+			if tc.setup.SplitCommon {
+				lower = Work + "/common/top:" + Work + "/common/below:" + Work + "/weak"
 			}
 			if !strings.HasPrefix(over[0].T(3), "lowerdir="+lower+",") {
 				t.Errorf("the root's layers are %s, not over %s", over[0].T(3), lower)

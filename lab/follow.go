@@ -207,11 +207,11 @@ func (b *builder) node(e event) error {
 			return &Error{Node: n.Name, Op: "enter its control group", Err: err}
 		}
 	}
-	userns := -1
+	userns, base := -1, uint32(0)
 	if len(e.fds) > 1 {
-		userns = e.fds[1]
+		userns, base = e.fds[1], b.rec.Base+uint32(m.Index+1)*container.IDs
 	}
-	fds, dirs, err := b.mounts.node(n, userns)
+	fds, dirs, err := b.mounts.node(n, userns, base)
 	if err != nil {
 		return &Error{Node: n.Name, Op: "prepare its mounts", Err: err}
 	}

@@ -3,8 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,8 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nsnet/nsnet/container"
-	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -23,11 +19,17 @@ import (
 type mounter struct {
 	work chan func()
 	at   string // a tmpfs, in the mounter's namespace only
+
+	// On a kernel whose tmpfs has no extended attributes of users (Linux 6.6), and then perhaps
+	// no idmapped mounts (6.3), there is no common layer for all nodes: each has a copy that
+	// belongs to its own ids, and is two layers, see overlayfs.Split.
+	split  bool
+	common map[topology.ImageKind][]overlayfs.Entry // if split
 }
 
 // newMounter starts the thread; at is an existing directory.
 func newMounter(at string) (*mounter, error) {
-	m := &mounter{work: make(chan func()), at: at}
+	m := &mounter{work: make(chan func()), at: at, common: map[topology.ImageKind][]overlayfs.Entry{}}
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
@@ -37,6 +39,9 @@ func newMounter(at string) (*mounter, error) {
 		}
 		if err == nil {
 			err = unix.Mount("nsnet", at, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755")
+		}
+		if err == nil {
+			m.split = errors.Is(unix.Setxattr(at, overlayfs.OpaqueMark, []byte("n"), 0), unix.EOPNOTSUPP)
 		}
 		ready <- err
 		if err != nil {
@@ -68,107 +73,28 @@ func (m *mounter) prepare(l *topology.Lab) error {
 		if err := m.devices(); err != nil {
 			return err
 		}
-		hosts := dns.Hosts(l)
 		for _, kind := range []topology.ImageKind{topology.ImageHost, topology.ImageDir} {
-			dir := filepath.Join(m.at, string(kind))
-			if err := os.Mkdir(dir, 0o755); err != nil {
+			if !usesImage(l, kind) {
+				continue
+			}
+			entries, err := commonLayer(l, kind)
+			if err != nil {
 				return err
 			}
-			if kind == topology.ImageHost && usesImage(l, kind) {
-				if err := hostLayer(dir); err != nil {
-					return fmt.Errorf("prepare the host's image: %w", err)
-				}
+			if m.split {
+				m.common[kind] = entries
+				continue
 			}
-			if err := mountPoints(dir); err != nil {
+			if err := makeLayer(filepath.Join(m.at, string(kind)), entries); err != nil {
 				return err
-			}
-			if err := os.WriteFile(filepath.Join(dir, "etc/hosts"), hosts, 0o644); err != nil {
-				return err
-			}
-			if kind == topology.ImageHost {
-				if err := resolvConf(dir); err != nil {
-					return err
-				}
 			}
 		}
 		return nil
 	})
 }
 
-// resolvConf gives nodes on the host's image the host's nameservers where the host's file
-// is a link, which mostly leads below /run, where a node has nothing of the host. Instead of
-// systemd-resolved's own address, which no node can reach, they get those behind it.
-func resolvConf(dir string) error {
-	const path, upstream = "/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"
-	if st, err := os.Lstat(path); err != nil || st.Mode().Type() != fs.ModeSymlink {
-		return nil //nolint:nilerr // a file, or none: what the image has is right
-	}
-	b, err := os.ReadFile(upstream)
-	if err != nil {
-		b, err = os.ReadFile(path)
-	}
-	if err != nil {
-		return nil //nolint:nilerr // a link to nowhere stays one
-	}
-	at := filepath.Join(dir, path)
-	if err := os.Remove(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.WriteFile(at, b, 0o644)
-}
-
-// mountPoints makes in a common layer what every node mounts its devices and the kernel's
-// file systems on. They hide what an image has there, so that none is a symbolic link.
-func mountPoints(dir string) error {
-	dirs := container.CommonDirs()
-	for _, d := range slices.Sorted(maps.Keys(dirs)) {
-		path := filepath.Join(dir, d)
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return err
-		}
-		if !dirs[d] {
-			continue
-		}
-		if err := unix.Setxattr(path, "user.overlay.opaque", []byte("y"), 0); err != nil {
-			if errors.Is(err, unix.EOPNOTSUPP) {
-				err = fmt.Errorf("%w: extended attributes of users on tmpfs (Linux 6.6)", ErrUnsupported)
-			}
-			return err
-		}
-	}
-	for name, target := range container.CommonLinks() {
-		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			return err
-		}
-	}
-	for _, d := range container.DeviceNodes() {
-		if err := os.WriteFile(filepath.Join(dir, "dev", d), nil, 0o644); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func usesImage(l *topology.Lab, k topology.ImageKind) bool {
-	for i := range l.Nodes {
-		if l.Nodes[i].Image.Kind == k {
-			return true
-		}
-	}
-	return false
-}
-
-func hostLayer(dir string) error {
-	entries, err := overlayfs.HostSkeleton("/")
-	if err != nil {
-		return err
-	}
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	return overlayfs.Apply(fd, entries)
+	return slices.ContainsFunc(l.Nodes, func(n topology.Node) bool { return n.Image.Kind == k })
 }
 
 // devices makes the nodes that every node of a lab may have. They are made here because
@@ -235,8 +161,8 @@ func (m *mounter) devs() (fd int, err error) {
 }
 
 // node makes a node's mounts: common layer, image, then its binds, and tells which binds
-// are directories.
-func (m *mounter) node(n *topology.Node, userns int) (fds []int, dirs []bool, err error) {
+// are directories. Base is the node's first id, 0 for one that is the host's root.
+func (m *mounter) node(n *topology.Node, userns int, base uint32) (fds []int, dirs []bool, err error) {
 	err = m.do(func() error {
 		add := func(path string, attr uint64, userns int, recursive bool) error {
 			fd, err := clone(path, attr, userns, recursive)
@@ -245,7 +171,14 @@ func (m *mounter) node(n *topology.Node, userns int) (fds []int, dirs []bool, er
 			}
 			return err
 		}
-		if err := add(filepath.Join(m.at, string(n.Image.Kind)), unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
+		common, mapped := filepath.Join(m.at, string(n.Image.Kind)), userns
+		if m.split {
+			common, mapped = filepath.Join(m.at, "of", n.Name), -1
+			if err := splitLayer(common, m.common[n.Image.Kind], base); err != nil {
+				return err
+			}
+		}
+		if err := add(common, unix.MOUNT_ATTR_RDONLY, mapped, false); err != nil {
 			return err
 		}
 		image := "/"

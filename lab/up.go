@@ -207,7 +207,7 @@ func needMachineRoot() error {
 
 // spec is what the lab init is told.
 func (b *builder) spec() (*proto.LabSpec, error) {
-	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS}
+	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, SplitCommon: b.mounts.split}
 	// The lab's own root has the first range, its nodes the ones behind it. Inside the
 	// lab's user namespace ids count from 0.
 	if s.Base = container.IDs; !b.rec.UserNS {

@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// opaqueMark is the extended attribute of an opaque directory for an overlay that is
-// mounted with userxattr.
-const opaqueMark = "user.overlay.opaque"
+// OpaqueMark is the extended attribute of an opaque directory, with the value y, for an overlay
+// that is mounted with userxattr.
+const OpaqueMark = "user.overlay.opaque"
 
 // errPath tells that an entry's path is not a plain relative one.
 var errPath = errors.New("path leaves the layer")
@@ -21,7 +21,8 @@ var errPath = errors.New("path leaves the layer")
 // errors.
 //
 // It needs CAP_CHOWN, CAP_FOWNER and CAP_DAC_OVERRIDE for other people's files. On a
-// tmpfs, opaque directories need Linux 6.6: before, the error wraps EOPNOTSUPP.
+// tmpfs, opaque directories need Linux 6.6: before, the error wraps EOPNOTSUPP, and Split does
+// without them.
 func Apply(dirfd int, entries []Entry) error {
 	w := &layerWriter{root: dirfd}
 	defer w.ascend(0)
@@ -128,8 +129,8 @@ func (w *layerWriter) last() int {
 // setDir gives a directory its mark, owner and mode.
 func setDir(fd int, e *Entry) error {
 	if e.Kind == Opaque {
-		if err := unix.Fsetxattr(fd, opaqueMark, []byte("y"), 0); err != nil {
-			return fmt.Errorf("set %s: %w", opaqueMark, err)
+		if err := unix.Fsetxattr(fd, OpaqueMark, []byte("y"), 0); err != nil {
+			return fmt.Errorf("set %s: %w", OpaqueMark, err)
 		}
 	}
 	return setOwner(fd, e)

@@ -24,7 +24,8 @@
 // too; only the fresh trees are taken from what is mounted.
 //
 // tmpfs has user.* extended attributes, which the opaque mark of an overlay mounted with
-// userxattr is, from Linux 6.6 on. On older kernels the skeleton must be on a disk.
+// userxattr is, from Linux 6.6 on. For older kernels Split makes two layers of a skeleton that do
+// without the mark.
 //
 // The kernel reads the opaque mark with the mounter's credentials, and reading a user.*
 // attribute needs read permission: whoever mounts the overlay must be able to read the

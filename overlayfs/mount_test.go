@@ -144,10 +144,10 @@ func TestApply(t *testing.T) {
 		}
 	}
 	mark := make([]byte, 8)
-	if n, err := unix.Getxattr(filepath.Join(dir, "a/closed"), opaqueMark, mark); err != nil || string(mark[:n]) != "y" {
+	if n, err := unix.Getxattr(filepath.Join(dir, "a/closed"), OpaqueMark, mark); err != nil || string(mark[:n]) != "y" {
 		t.Errorf("mark %q, %v", mark[:max(n, 0)], err)
 	}
-	if _, err := unix.Getxattr(filepath.Join(dir, "a"), opaqueMark, mark); !errors.Is(err, unix.ENODATA) {
+	if _, err := unix.Getxattr(filepath.Join(dir, "a"), OpaqueMark, mark); !errors.Is(err, unix.ENODATA) {
 		t.Errorf("a plain directory is marked: %v", err)
 	}
 	if data, err := os.ReadFile(filepath.Join(dir, "a/closed/in/file")); err != nil || string(data) != "content" {
@@ -253,8 +253,24 @@ func TestSkeletonOverlay(t *testing.T) {
 	if err := os.Mkdir(merged, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	mountOverlay(t, merged, skel, host)
+	t.Run("marked", func(t *testing.T) {
+		mountOverlay(t, merged, skel, host)
+		checkSkeleton(t, merged)
+	})
+	t.Run("split", func(t *testing.T) {
+		upper, lower := Split(entries)
+		top, below := mountTmpfs(t, base, "top"), mountTmpfs(t, base, "below")
+		if err := errors.Join(apply(t, top, upper), apply(t, below, lower)); err != nil {
+			t.Fatal(err)
+		}
+		mountOverlay(t, merged, top, below, host)
+		checkSkeleton(t, merged)
+	})
+}
 
+// checkSkeleton looks at what the tree of TestSkeletonOverlay has become.
+func checkSkeleton(t *testing.T, merged string) {
+	t.Helper()
 	for dir, want := range map[string][]string{
 		".":               {"etc", "home", "root", "run", "tmp", "var"},
 		"etc":             {"passwd", "shadow", "ssh", "ssl"},

@@ -38,6 +38,8 @@ type LabSpec struct {
 	Filters [][]byte
 	Nodes   []NodeSetup
 	Masks   []string
+
+	SplitCommon bool // nodes' common layers are two, see container.Setup
 }
 
 // NodeSetup is what only up knows of a node.

@@ -1,0 +1,132 @@
+package lab
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/overlayfs"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// commonLayer is what all nodes of a lab on this kind of image have above it, in the order that
+// overlayfs.Apply wants.
+func commonLayer(l *topology.Lab, kind topology.ImageKind) ([]overlayfs.Entry, error) {
+	var c layer
+	if kind == topology.ImageHost {
+		var err error
+		if c.entries, err = overlayfs.HostSkeleton("/"); err != nil {
+			return nil, fmt.Errorf("look at the host's image: %w", err)
+		}
+	}
+	c.index = make(map[string]int, len(c.entries))
+	for i := range c.entries {
+		c.index[c.entries[i].Path] = i
+	}
+	c.mountPoints()
+	c.file("etc/hosts", dns.Hosts(l))
+	if kind == topology.ImageHost {
+		if conf := hostResolvConf(); conf != nil {
+			c.file("etc/resolv.conf", conf)
+		}
+	}
+	slices.SortFunc(c.entries, func(a, b overlayfs.Entry) int { return strings.Compare(prefix(a.Path), prefix(b.Path)) })
+	return c.entries, nil
+}
+
+// prefix is what the paths of all that a directory holds begin with.
+func prefix(dir string) string {
+	if dir == "." {
+		return ""
+	}
+	return dir
+}
+
+// layer is a layer in the making.
+type layer struct {
+	entries []overlayfs.Entry
+	index   map[string]int // by path
+}
+
+// put adds an entry, or replaces the one of its path.
+func (c *layer) put(e overlayfs.Entry) {
+	if i, ok := c.index[e.Path]; ok {
+		c.entries[i] = e
+		return
+	}
+	c.index[e.Path] = len(c.entries)
+	c.entries = append(c.entries, e)
+}
+
+func (c *layer) file(path string, content []byte) {
+	c.put(overlayfs.Entry{Path: path, Kind: overlayfs.File, Mode: 0o644, Data: content})
+}
+
+// mountPoints adds what every node mounts its devices and the kernel's file systems on. They
+// hide what an image has there, so that none is a symbolic link.
+func (c *layer) mountPoints() {
+	dirs := container.CommonDirs()
+	for _, d := range slices.Sorted(maps.Keys(dirs)) {
+		if dirs[d] {
+			c.put(overlayfs.Entry{Path: d, Kind: overlayfs.Opaque, Mode: 0o755})
+		} else if _, ok := c.index[d]; !ok {
+			c.put(overlayfs.Entry{Path: d, Kind: overlayfs.Dir, Mode: 0o755})
+		}
+	}
+	for name, target := range container.CommonLinks() {
+		c.put(overlayfs.Entry{Path: name, Kind: overlayfs.Symlink, Data: []byte(target)})
+	}
+	for _, d := range container.DeviceNodes() {
+		c.file("dev/"+d, nil)
+	}
+}
+
+// hostResolvConf is for nodes on the host's image where the host's file is a link, which mostly
+// leads below /run, where a node has nothing of the host: the host's nameservers. Instead of
+// systemd-resolved's own address, which no node can reach, they get those behind it. Otherwise, and
+// where the link leads nowhere, what the image has is right: nil.
+func hostResolvConf() []byte {
+	const path, upstream = "/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"
+	if st, err := os.Lstat(path); err != nil || st.Mode().Type() != fs.ModeSymlink {
+		return nil
+	}
+	b, err := os.ReadFile(upstream)
+	if err != nil {
+		b, err = os.ReadFile(path)
+	}
+	if err != nil {
+		return nil
+	}
+	return append([]byte{}, b...) // an empty file is one, too
+}
+
+// makeLayer makes a directory with these entries.
+func makeLayer(dir string, entries []overlayfs.Entry) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return overlayfs.Apply(fd, entries)
+}
+
+// splitLayer makes the two directories of a node's own common layer, which belong to the ids
+// from base on.
+func splitLayer(dir string, entries []overlayfs.Entry, base uint32) error {
+	top, below := overlayfs.Split(entries)
+	if err := makeLayer(filepath.Join(dir, container.CommonTop), overlayfs.Shift(top, int(base))); err != nil {
+		return err
+	}
+	return makeLayer(filepath.Join(dir, container.CommonBelow), below)
+}
