@@ -20,6 +20,10 @@ check: ## the tests that need no root, and no more than Go
 	go vet ./...
 	go test ./...
 
+.PHONY: test-vm
+test-vm: build ## the tests on other kernels, in virtual machines; sh scripts/setup-test.sh comes first
+	NSNET_STRICT=1 NSNET_BIN=$(CURDIR)/bin/nsnet go test -count=1 -v ./e2e/vm
+
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint
 	sh scripts/lint.sh
@@ -42,4 +46,4 @@ clean: ## remove what was built
 
 .PHONY: help
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests need, on Debian and its kin, by apt-get. Does nothing when all
-# of it is there. No service is started or enabled: the tests run their own in namespaces.
+# Installs what the tests need, on Debian and its kin, by apt-get, and fetches the kernels of the virtual
+# machines. Does nothing when all of it is there. No service is started or enabled: the tests run their
+# own in namespaces.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin:/usr/lib/frr
 
@@ -28,6 +29,7 @@ nsenter util-linux
 gcc gcc
 git git
 make make
+qemu-system-x86_64 qemu-system-x86
 '
 
 static_busybox() {
@@ -40,7 +42,7 @@ done)
 static_busybox || missing="$missing busybox-static"
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 missing=$(echo $missing) # one line
-[ -n "$missing" ] || exit 0
+[ -n "$missing" ] || exec sh "$(dirname "$0")/fetch-kernels.sh"
 
 if [ "$(id -u)" != 0 ]; then
 	echo "setup-test.sh: needs root to install: $missing" >&2
@@ -91,3 +93,5 @@ if [ -d /run/systemd/system ]; then
 		esac
 	done
 fi
+
+sh "$(dirname "$0")/fetch-kernels.sh"

@@ -162,7 +162,7 @@ func leaveCgroup(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(mounts) == 0 {
-		miss(t, "needs a cgroup hierarchy")
+		Miss(t, "needs a cgroup hierarchy")
 	}
 	dir := filepath.Join(mounts[len(mounts)-1].Mountpoint, LabName(t))
 	if err := os.MkdirAll(filepath.Join(dir, "nested"), 0o755); err != nil {

@@ -15,7 +15,7 @@ func strict() bool { return os.Getenv("NSNET_STRICT") == "1" }
 func Root(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		miss(t, "needs root")
+		Miss(t, "needs root")
 	}
 }
 
@@ -31,11 +31,12 @@ func Need(t testing.TB, programs ...string) {
 		}
 	}
 	if len(missing) > 0 {
-		miss(t, "needs "+strings.Join(missing, ", ")+"; scripts/setup-test.sh installs it")
+		Miss(t, "needs "+strings.Join(missing, ", ")+"; scripts/setup-test.sh installs it")
 	}
 }
 
-func miss(t testing.TB, what string) {
+// Miss skips the test for want of what; with NSNET_STRICT=1 it fails instead.
+func Miss(t testing.TB, what string) {
 	t.Helper()
 	if strict() {
 		t.Fatal(what + " (NSNET_STRICT=1)")
