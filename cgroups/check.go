@@ -14,7 +14,7 @@ import (
 // Unsupported says that a limit cannot be enforced on this host, and why.
 type Unsupported struct {
 	Controller string // "memory"
-	Limit      string // key in the topology file: "memory"
+	Limit      string // key in the topology file: "memory"; empty for what is no limit, as the freezer
 	Reason     string // "the kernel has no memory controller"
 	Remedy     string // one sentence without a full stop; may be empty
 	Err        error  // what the kernel said; may be nil
@@ -22,6 +22,9 @@ type Unsupported struct {
 
 func (e *Unsupported) Error() string {
 	s := fmt.Sprintf("limit %s cannot be enforced: %s", e.Limit, e.Reason)
+	if e.Limit == "" {
+		s = fmt.Sprintf("the %s of the control groups cannot be used: %s", e.Controller, e.Reason)
+	}
 	if e.Remedy != "" {
 		s += "; " + e.Remedy
 	}
@@ -65,31 +68,41 @@ func (h *Host) place(n need) (hierarchy, error) {
 	if !ok || hy.unified {
 		hy, ok = h.find(n.controller)
 	}
-	switch {
-	case !ok:
+	if !ok {
 		bad.Reason = "no mounted cgroup hierarchy has the " + n.controller + " controller"
 		bad.Remedy = "see /proc/cgroups for what the kernel has; some need an option at boot, as cgroup_enable=memory"
-	case hy.readOnly:
+		return hierarchy{}, bad
+	}
+	if err := hy.usable(bad); err != nil {
+		return hierarchy{}, err
+	}
+	if f, listed := v1Files[n.limit]; listed && !hy.unified {
+		if _, err := os.Stat(filepath.Join(hy.root, f.file)); err != nil {
+			bad.Reason = "the kernel was built without " + f.option
+			bad.Err = err
+			return hierarchy{}, bad
+		}
+	}
+	return hy, nil
+}
+
+// usable tells with bad, filled in, why groups cannot be made in a hierarchy.
+func (hy hierarchy) usable(bad *Unsupported) error {
+	if hy.readOnly {
 		bad.Reason = hy.root + " is mounted read-only"
 		bad.Remedy = "remount it: mount -o remount,rw " + hy.root
-	default:
-		if bad.Err = hy.writable(); errors.Is(bad.Err, unix.ENOENT) {
-			bad.Reason = "the hierarchy with the " + n.controller + " controller is mounted at " + hy.root + ", but another mount hides it"
-			bad.Remedy = "mount it where it is seen"
-			return hierarchy{}, bad
-		} else if bad.Err != nil {
-			bad.Reason = hy.root + " is not writable by this user"
-			bad.Remedy = "run as root"
-			return hierarchy{}, bad
-		}
-		if f, listed := v1Files[n.limit]; listed && !hy.unified {
-			if _, err := os.Stat(filepath.Join(hy.root, f.file)); err != nil {
-				bad.Reason = "the kernel was built without " + f.option
-				bad.Err = err
-				return hierarchy{}, bad
-			}
-		}
-		return hy, nil
+		return bad
 	}
-	return hierarchy{}, bad
+	bad.Err = hy.writable()
+	switch {
+	case bad.Err == nil:
+		return nil
+	case errors.Is(bad.Err, unix.ENOENT):
+		bad.Reason = "the hierarchy with the " + bad.Controller + " controller is mounted at " + hy.root + ", but another mount hides it"
+		bad.Remedy = "mount it where it is seen"
+	default:
+		bad.Reason = hy.root + " is not writable by this user"
+		bad.Remedy = "run as root"
+	}
+	return bad
 }

@@ -211,19 +211,12 @@ func (h *Host) kill(lab string, in []hierarchy) error {
 // be, is none of its business.
 func (h *Host) thaw(lab string) {
 	for _, hy := range h.hierarchies {
-		file, word := "freezer.state", "THAWED"
-		if hy.unified {
-			file, word = "cgroup.freeze", "0"
-		} else if !slices.Contains(hy.controllers, "freezer") {
-			continue
+		if hy.unified || slices.Contains(hy.controllers, "freezer") {
+			_ = walk(hy.labDir(lab), func(d string) error {
+				_ = hy.setFrozen(d, false)
+				return nil
+			})
 		}
-		_ = walk(hy.labDir(lab), func(d string) error {
-			if f, err := os.OpenFile(filepath.Join(d, file), os.O_WRONLY, 0); err == nil {
-				_, _ = f.WriteString(word)
-				_ = f.Close()
-			}
-			return nil
-		})
 	}
 }
 

@@ -20,6 +20,7 @@ var (
 	ErrUnsupported = errors.New("not supported by this kernel") // a kernel feature is missing
 	ErrBusy        = errors.New("locked by another nsnet")      // NoWait was given and the lab's lock is held
 	ErrNotRunning  = errors.New("not running")                  // the lab's record is there, its processes are gone
+	ErrPaused      = errors.New("the node is paused")           // its processes are frozen
 
 	ErrNoCommand     = errors.New("command not found")     // of a node, or of Exec
 	ErrNotExecutable = errors.New("it cannot be executed") // the same
@@ -116,6 +117,7 @@ const (
 	StateRunning = "running" // a lab; or a node whose command runs
 	StateIdle    = "idle"    // a node without a command
 	StateExited  = "exited"  // a node whose command has ended; its namespaces and links stay
+	StatePaused  = "paused"  // a node whose processes are frozen, whatever it was before
 	StateDead    = "dead"    // processes gone; Sweep cleans up after a lab
 )
 

@@ -22,10 +22,10 @@ import (
 // first. It needs no record for what the names alone tell. The directory goes last, or
 // with keep stays, empty but for the lock.
 func clean(ctx context.Context, dir, name string, keep bool) error {
-	if err := end(ctx, dir); err != nil {
+	r, rerr := readRecord(dir)
+	if err := end(ctx, dir, func() error { return thaw(name, r) }); err != nil {
 		return &Error{Lab: name, Op: "end its processes", Err: err}
 	}
-	r, rerr := readRecord(dir)
 	errs := []error{removeGroups(ctx, name, r)}
 	host, err := lockHost(ctx)
 	if err != nil {
@@ -218,9 +218,21 @@ func removeGroups(ctx context.Context, name string, r *record) error {
 	return h.RemoveLab(ctx, name)
 }
 
+// thaw lets the processes of paused nodes die: the lab's init, which is killed, waits for them.
+func thaw(name string, r *record) error {
+	if r != nil && !r.Limits {
+		return nil
+	}
+	h, err := cgroups.Probe()
+	if err != nil {
+		return err
+	}
+	return h.ThawLab(name)
+}
+
 // end kills a lab's init if it lives, and waits for it: the kernel has ended every process
-// of the lab by then.
-func end(ctx context.Context, dir string) error {
+// of the lab by then. What may hold one up is undone by killed.
+func end(ctx context.Context, dir string, killed func() error) error {
 	live, pid := alive(dir)
 	if !live {
 		return nil
@@ -242,6 +254,9 @@ func end(ctx context.Context, dir string) error {
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill: %w", err)
+	}
+	if err := killed(); err != nil {
+		return err
 	}
 	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for {

@@ -261,7 +261,7 @@ func TestEnd(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		dir := madeUp(t, record{Name: "a"})
-		if err := end(t.Context(), dir); err != nil {
+		if err := end(t.Context(), dir, func() error { return nil }); err != nil {
 			t.Errorf("without an init: %v", err)
 		}
 		// Its pid is written where its lock is held.
@@ -269,7 +269,7 @@ func TestEnd(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, aliveFile), fmt.Appendln(nil, p.Pid), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := end(t.Context(), dir); err != nil {
+		if err := end(t.Context(), dir, func() error { return nil }); err != nil {
 			t.Error(err)
 		}
 		if live, _ := alive(dir); live {
@@ -280,14 +280,14 @@ func TestEnd(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, aliveFile), fmt.Appendln(nil, stranger.Pid), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := end(t.Context(), dir); err != nil {
+		if err := end(t.Context(), dir, func() error { return nil }); err != nil {
 			t.Error(err)
 		}
 		if !busy(dir) {
 			t.Error("a process that is not the lab's was killed")
 		}
 		hold(t, dir, aliveFile, "damaged")
-		if err := end(t.Context(), dir); err == nil || !strings.Contains(err.Error(), aliveFile) {
+		if err := end(t.Context(), dir, func() error { return nil }); err == nil || !strings.Contains(err.Error(), aliveFile) {
 			t.Errorf("a damaged file: %v", err)
 		}
 	})

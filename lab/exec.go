@@ -108,6 +108,9 @@ func follow(c *container.Conn, o *ExecOptions) (int, error) {
 			if err := proto.Decode(body, &f); err != nil {
 				return fail(err)
 			}
+			if f.Paused {
+				return 0, &Error{Lab: o.Lab, Node: o.Node, Op: "run the command", Err: ErrPaused, Remedy: "let it go on with nsnet resume " + o.Lab + "/" + o.Node}
+			}
 			return 0, &Error{Lab: o.Lab, Node: o.Node, Err: fmt.Errorf("%w: %s", ErrNotRunning, f.Text)}
 		}
 		closeFDs(fds)

@@ -57,7 +57,7 @@ type record struct {
 	IDs     uint32          `json:"ids"`
 	UserNS  bool            `json:"userns"`
 	PIDs    []int           `json:"pids,omitempty"` // of the node inits, in file order
-	Limits  bool            `json:"limits"`         // nodes have cgroups
+	Limits  bool            `json:"limits"`         // nodes have cgroups, or are about to
 	NAT     bool            `json:"nat"`
 	Links   []string        `json:"links,omitempty"` // interfaces in the host's network namespace
 	Netns   []string        `json:"netns,omitempty"` // names below /run/netns

@@ -156,6 +156,9 @@ func nodeStatus(r *record, n *topology.Node, i int, states []proto.NodeState) No
 			s.Signal = unix.SignalName(ws.Signal())
 		}
 	}
+	if w.Paused && s.State != StateDead {
+		s.State = StatePaused
+	}
 	return s
 }
 

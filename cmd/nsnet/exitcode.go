@@ -179,7 +179,7 @@ func exitCode(err error) int {
 		return exitUnsupported
 	case errors.Is(err, lab.ErrBusy):
 		return exitBusy
-	case errors.Is(err, lab.ErrNotRunning):
+	case errors.Is(err, lab.ErrNotRunning), errors.Is(err, lab.ErrPaused):
 		return exitNotRunning
 	case errors.Is(err, lab.ErrNotExecutable):
 		return exitNotExecutable

@@ -40,6 +40,7 @@ A node is
 
   running    its command runs
   idle       it has no command
+  paused     nsnet pause has stopped its processes
   exited(N)  its command has ended with code N; the node's links and addresses stay
   dead       its processes are gone; of a lab that is dead as a whole, nsnet removes
              what it left as soon as it has shown it

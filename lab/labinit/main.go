@@ -204,8 +204,15 @@ func (l *labInit) answer(u *net.UnixConn) {
 			return
 		}
 		if err := l.exec(c, &r, fds); err != nil {
-			_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: err.Error()})
+			_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: err.Error(), Paused: errors.Is(err, errPaused)})
 		}
+	case proto.Pause:
+		var r proto.PauseRequest
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		l.pause(&r)
+		_ = proto.Send(c, proto.Reply, struct{}{})
 	}
 }
 
@@ -237,6 +244,9 @@ func (l *labInit) exec(c *container.Conn, r *proto.ExecRequest, fds []int) error
 	defer n.mu.Unlock()
 	if n.dead {
 		return fmt.Errorf("the node is dead")
+	}
+	if n.state.Paused {
+		return errPaused
 	}
 	return n.proc.Conn.Send(wire.Exec, w.Bytes(), append([]int{int(f.Fd())}, fds...)...)
 }

@@ -1,6 +1,7 @@
 package labinit
 
 import (
+	"errors"
 	"syscall"
 
 	"github.com/nsnet/nsnet/container"
@@ -82,4 +83,17 @@ func (l *labInit) status() []proto.NodeState {
 		n.mu.Unlock()
 	}
 	return out
+}
+
+var errPaused = errors.New("the node is paused")
+
+// pause notes which nodes are frozen. Their inits are neither told nor asked.
+func (l *labInit) pause(r *proto.PauseRequest) {
+	for _, name := range r.Nodes {
+		if n := l.node(name); n != nil {
+			n.mu.Lock()
+			n.state.Paused = r.Paused
+			n.mu.Unlock()
+		}
+	}
 }

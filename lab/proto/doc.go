@@ -13,6 +13,8 @@
 //	 |-- Commit  ports, NAT table's socket ->|  from here on the lab lives without up
 //	 |<-------------------------- Started ---|
 //
+// A running lab's control socket takes one question per connection: Status, Exec, Pause.
+//
 // End of file before Commit ends the lab init, and with it all it has made. Failed takes
 // the place of any answer of the lab init.
 package proto

@@ -28,6 +28,9 @@ const (
 	// and stderr; the node init answers with wire messages on the same connection.
 	Exec
 	Reply
+	// Pause tells the control socket which nodes are about to be frozen, or are thawed, answered
+	// by Reply. Commands are refused to a paused node, whose init would not answer.
+	Pause
 )
 
 // LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes.
@@ -91,6 +94,13 @@ type NodeState struct {
 	CommandPID int
 	WaitStatus uint32 // of an exited command
 	Reason     string
+	Paused     bool
+}
+
+// PauseRequest is the body of Pause.
+type PauseRequest struct {
+	Nodes  []string
+	Paused bool
 }
 
 // ExecRequest is the body of Exec.
@@ -99,8 +109,11 @@ type ExecRequest struct {
 	Command wire.Command
 }
 
-// ExecFailed answers Exec where no node init can: no such node, or a dead one.
-type ExecFailed struct{ Text string }
+// ExecFailed answers Exec where no node init can: no such node, a dead one, or a paused one.
+type ExecFailed struct {
+	Text   string
+	Paused bool
+}
 
 // Send marshals v as the body of a message.
 func Send(c *container.Conn, k wire.Kind, v any, fds ...int) error {

@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab"
+)
+
+// pausable is a lab with a node that writes the time it sees, one with limits, and an idle one.
+const pausable = `
+nodes:
+  pinger: {command: "ping -n -i 0.05 10.3.0.2"}
+  limited: {limits: {memory: 64MiB, pids: 64}, command: [sleep, infinity]}
+  idle: {}
+bridges: {lan0: {subnet: 10.3.0.0/24}}
+links:
+  - endpoints: ["pinger:eth0", "lan0"]
+  - endpoints: ["limited:eth0", "lan0"]
+  - endpoints: ["idle:eth0", "lan0"]
+`
+
+// replies is how many echo replies a node's ping has printed.
+func (r run) replies(node string) int {
+	r.t.Helper()
+	return strings.Count(testenv.Must(r.t, "logs", r.name+"/"+node), "bytes from")
+}
+
+func (r run) goesOn(node string) {
+	r.t.Helper()
+	before := r.replies(node)
+	testenv.Eventually(r.t, 5*time.Second, node+" goes on", func() bool { return r.replies(node) > before+2 })
+}
+
+// standsStill fails the test when a node's ping sends anything in a time in which it would six times.
+func (r run) standsStill(node string) {
+	r.t.Helper()
+	before := r.replies(node)
+	time.Sleep(300 * time.Millisecond)
+	if now := r.replies(node); now != before {
+		r.t.Errorf("%s: %d replies after %d when paused", node, now, before)
+	}
+}
+
+func TestPause(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, pausable)
+		r.goesOn("pinger")
+		for range 2 {
+			if got, want := testenv.Must(t, "pause", r.name+"/pinger"), r.name+"/pinger is paused\n"; got != want {
+				t.Errorf("pause printed %q, not %q", got, want)
+			}
+		}
+		r.standsStill("pinger")
+		if got := r.node("pinger"); got.State != lab.StatePaused {
+			t.Errorf("a paused node is %s", got.State)
+		}
+		begin := time.Now()
+		refused := r.exec("pinger", "true")
+		if refused.Code != 125 || !strings.Contains(refused.Stderr, "nsnet resume "+r.name+"/pinger") || time.Since(begin) > 2*time.Second {
+			t.Errorf("exec into a paused node: exit code %d after %v, %s", refused.Code, time.Since(begin), refused.Stderr)
+		}
+		r.ping("idle", "10.3.0.1") // its network stack is the kernel's
+		if got, want := testenv.Must(t, "resume", "pinger"), r.name+"/pinger is resumed\n"; got != want {
+			t.Errorf("resume printed %q, not %q", got, want)
+		}
+		r.goesOn("pinger")
+		if got := r.node("pinger"); got.State != lab.StateRunning {
+			t.Errorf("a resumed node is %s", got.State)
+		}
+		r.sh("pinger", "true")
+		if got := testenv.Must(t, "resume", r.name); got != r.name+" is not paused, nothing to do\n" {
+			t.Errorf("resume of what is not paused printed %q", got)
+		}
+	})
+}
+
+// TestPauseLab also takes down what is paused: a process frozen in a version 1 group does not die.
+func TestPauseLab(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, pausable)
+		r.goesOn("pinger")
+		var res lab.PauseResult
+		if err := json.Unmarshal([]byte(testenv.Must(t, "pause", "--json", r.name)), &res); err != nil {
+			t.Fatal(err)
+		}
+		if res.Name != r.name || res.State != lab.StatePaused || strings.Join(res.Nodes, " ") != "pinger limited idle" {
+			t.Errorf("pause printed %+v", res)
+		}
+		r.standsStill("pinger")
+		for _, n := range r.status().Nodes {
+			if n.State != lab.StatePaused {
+				t.Errorf("%s is %s", n.Name, n.State)
+			}
+		}
+		if got := testenv.Must(t, "resume", r.name+"/idle"); got != r.name+"/idle is resumed\n" {
+			t.Errorf("resume printed %q", got)
+		}
+		r.sh("idle", "true")
+		r.standsStill("pinger")
+		begin := time.Now()
+		testenv.Must(t, "down", r.name)
+		if d := time.Since(begin); d > 3*time.Second {
+			t.Errorf("down of a paused lab took %v", d)
+		}
+	})
+}
+
+// TestKilledWhilePaused: a lab whose init was killed while its nodes were frozen is cleared like any other.
+func TestKilledWhilePaused(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, pausable)
+		testenv.Must(t, "pause", r.name)
+		pid := r.status().InitPID
+		testenv.MustCommand(t, "kill", "-9", strconv.Itoa(pid))
+		testenv.Eventually(t, 5*time.Second, "the lab is gone", func() bool {
+			return testenv.Must(t, "ps", "-q") == "" && testenv.Run(t, "inspect", r.name).Code == 4
+		})
+	})
+}
+
+func TestPauseIsRefused(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {a: {}}")
+		for _, command := range []string{"pause", "resume"} {
+			for ref, code := range map[string]int{r.name + "x": 4, r.name + "/b": 4, "nolab/a": 4} {
+				if got := testenv.Run(t, command, ref); got.Code != code || got.Stdout != "" {
+					t.Errorf("%s %s: exit code %d, %s%s", command, ref, got.Code, got.Stdout, got.Stderr)
+				}
+			}
+		}
+	})
+}
