@@ -29,13 +29,21 @@ type act struct {
 // script collects acts.
 type script []act
 
-// netlink adds requests in one namespace, sent as one datagram, and what takes them back.
+// batch bounds the requests of one datagram: more answers than fit a socket's buffer are lost.
+const batch = 64
+
+// netlink adds requests in one namespace, sent as one datagram if they are not too many, and what takes them
+// all back.
 func (s *script) netlink(ns *os.File, undo []worker.Step, reqs ...rtnl.Request) {
-	var labels []string
-	for _, r := range reqs {
-		labels = append(labels, r.Label)
+	for len(reqs) > 0 {
+		part := reqs[:min(len(reqs), batch)]
+		var labels []string
+		for _, r := range part {
+			labels = append(labels, r.Label)
+		}
+		*s = append(*s, act{worker.Act{Do: step(ns, part...), Undo: undo}, labels})
+		reqs, undo = reqs[len(part):], nil
 	}
-	*s = append(*s, act{worker.Act{Do: step(ns, reqs...), Undo: undo}, labels})
 }
 
 // sysctl adds a write to a kernel setting of one interface, which may not exist.
@@ -196,15 +204,34 @@ func (r *Record) configure(s *script, h *handles) {
 		s.sysctl(h.target, "ipv4", name, "arp_notify", "1") // see tell
 		s.sysctl(h.target, "ipv6", name, "ndisc_notify", "1")
 	}
-	reqs := use(r.Index, name, r.Addresses, nil)
 	down := false
-	back := []rtnl.Request{rtnl.Change{Index: r.Index, Up: &down}.Request("")}
+	swap, back := []rtnl.Request{}, []rtnl.Request{rtnl.Change{Index: r.Index, Up: &down}.Request("")}
 	for _, raw := range r.Former {
-		reqs = append(reqs, rtnl.DeleteRoute(raw, "set the former default route aside"))
+		swap = append(swap, rtnl.DeleteRoute(raw, "set the former default route aside"))
 		back = append(back, rtnl.RestoreRoute(raw, 0, ""))
 	}
-	reqs = append(reqs, through(r.Index, r.Routes)...)
-	s.netlink(h.target, []worker.Step{step(h.target, back...)}, reqs...)
+	// What next hops are reached by comes first.
+	var first, last []FinalRoute
+	for _, t := range r.Routes {
+		switch {
+		case t.To.Bits() == 0:
+			swap = append(swap, through(r.Index, []FinalRoute{t})...)
+		case t.Via.IsValid():
+			last = append(last, t)
+		default:
+			first = append(first, t)
+		}
+	}
+	reqs := use(r.Index, name, r.Addresses, first)
+	undo := []worker.Step{step(h.target, back...)}
+	if len(reqs)+len(swap)+len(last) > batch {
+		// The exchange of the default route is never cut in two.
+		s.netlink(h.target, undo, reqs...)
+		s.netlink(h.target, undo, swap...)
+		s.netlink(h.target, undo, through(r.Index, last)...)
+		return
+	}
+	s.netlink(h.target, undo, append(append(reqs, swap...), through(r.Index, last)...)...)
 }
 
 // ipv6 has an interface's addresses usable at once, also where the namespace has IPv6 switched off

@@ -66,17 +66,55 @@ func Attach(ctx context.Context, q *Request, opt Options) (*Result, error) {
 		return nil, wrap(err)
 	}
 	res, err := a.existing()
-	if err != nil || res != nil {
-		return res, wrap(err)
-	}
-	if err := a.surveyFar(); err != nil {
+	if err != nil {
 		return nil, wrap(err)
+	}
+	if res != nil && opt.IfAbsent {
+		return res, nil
+	}
+	var notes []string
+	if res == nil {
+		err = a.surveyFar()
+	} else if notes, err = a.mend(res.Record); len(notes) == 0 && err == nil {
+		return res, nil
+	}
+	if err != nil {
+		return nil, wrap(err)
+	}
+	if opt.DryRun && len(notes) > 0 {
+		return &Result{Record: res.Record, Changed: true, Notes: notes}, nil
 	}
 	if res, err = a.make(ctx); err != nil {
 		return nil, wrap(err)
 	}
+	res.Notes = append(notes, res.Notes...)
 	res.Elapsed = time.Since(start)
 	return res, nil
+}
+
+// mend takes away an interface that is not as it was attached, for it to be made anew, and says
+// what was wrong with it: nothing, and it stays.
+func (a *attachment) mend(r *Record) (notes []string, err error) {
+	if r.NIC == nil { // a lent card's other end is nobody's
+		if err := a.surveyFar(); err != nil {
+			return nil, err
+		}
+	}
+	drift := r.drift(&a.o)
+	if len(drift) == 0 {
+		return nil, nil
+	}
+	notes = []string{fmt.Sprintf("%s was not as it had been attached, and is made anew: %s", r.Request.Interface, strings.Join(drift, "; "))}
+	if a.opt.DryRun {
+		return notes, nil
+	}
+	if err := a.journal.detach(r, a.target.netns); err != nil {
+		return nil, err
+	}
+	if err := a.lookAtTarget(); err != nil {
+		return nil, err
+	}
+	return notes, a.surveyFar()
 }
 
 // openJournal takes the lock over the records.
@@ -101,13 +139,21 @@ type attachment struct {
 }
 
 func (a *attachment) close() {
+	a.closeFar()
 	if a.peer != nil {
 		a.peer.close()
-	} else if a.far != nil {
+	}
+}
+
+// closeFar lets go of what surveyFar has opened.
+func (a *attachment) closeFar() {
+	if a.peer == nil && a.far != nil {
 		_ = a.far.Close()
+		a.far = nil
 	}
 	if a.resolv != nil {
 		_ = a.resolv.Close()
+		a.resolv = nil
 	}
 }
 
@@ -132,6 +178,8 @@ func (a *attachment) lookAtTarget() (err error) {
 
 // surveyFar looks at all else that the decision depends on.
 func (a *attachment) surveyFar() error {
+	a.closeFar()
+	a.o = observed{target: a.o.target}
 	v := &a.q.Via
 	var err error
 	var l *topology.Lab

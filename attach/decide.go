@@ -361,6 +361,51 @@ func (r *Record) difference(q *Request) []string {
 	return d
 }
 
+// drift says what of an attached interface is not there, or not as it was made. Of the other end it
+// knows where that has been looked at.
+func (r *Record) drift(o *observed) []string {
+	var d []string
+	i := slices.IndexFunc(o.target.links, r.owns)
+	if i < 0 {
+		return []string{"it is gone"}
+	}
+	if !o.target.links[i].Up() {
+		d = append(d, "it is down")
+	}
+	for _, p := range r.Addresses {
+		if !slices.ContainsFunc(o.target.addresses, func(a rtnl.InterfaceAddress) bool { return a.Index == r.Index && a.Prefix == p }) {
+			d = append(d, fmt.Sprintf("its address %s is missing", p))
+		}
+	}
+	for _, t := range r.Routes {
+		if !slices.ContainsFunc(o.target.routes, func(had rtnl.TableRoute) bool {
+			return had.Table == mainTable && had.Index == r.Index && had.To == t.To && had.Via == t.Via
+		}) {
+			d = append(d, fmt.Sprintf("its route to %s is missing", t.To))
+		}
+	}
+	if r.FarIndex == 0 || o.far.links == nil {
+		return d
+	}
+	j := slices.IndexFunc(o.far.links, func(l rtnl.Link) bool { return l.Index == r.FarIndex && l.Alias == alias(r.ID) })
+	switch {
+	case j < 0:
+		d = append(d, "its other end is gone")
+	case !o.far.links[j].Up():
+		d = append(d, "its other end is down")
+	case r.Request.Via.Kind == ViaBridge && o.far.links[j].Master != o.link.Index:
+		d = append(d, "its port "+r.Port+" is not plugged into the bridge")
+	}
+	if r.Request.Via.Kind != ViaBridge {
+		for _, p := range r.Request.Via.Addresses {
+			if !slices.ContainsFunc(o.far.addresses, func(a rtnl.InterfaceAddress) bool { return a.Index == r.FarIndex && a.Prefix == p }) {
+				d = append(d, fmt.Sprintf("the other end's address %s is missing", p))
+			}
+		}
+	}
+	return d
+}
+
 func gatewayText(q *Request) string {
 	text := "no default route"
 	if q.DefaultRoute {

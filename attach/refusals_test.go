@@ -124,3 +124,52 @@ func TestDiffers(t *testing.T) {
 		}))
 	})
 }
+
+// What is not as it was attached is made anew by the same call, and said to be.
+func TestDrift(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		s := newScene(t)
+		before := s.all()
+		for _, form := range []string{"bridge", "host", "peer", "macvlan", "nic"} {
+			q := s.forms()[form]
+			res, err := Attach(t.Context(), q, Options{})
+			if err != nil {
+				t.Fatalf("%s: %v", form, err)
+			}
+			name := q.Interface
+			damages := map[string]func(port string){
+				"address":                func(string) { s.a.run("ip", "address", "del", q.Addresses[0].String(), "dev", name) },
+				"it is down":             func(string) { s.a.run("ip", "link", "set", name, "down") },
+				"its route to 0.0.0.0/0": func(string) { s.a.run("ip", "route", "del", "default", "dev", name) },
+			}
+			if form == "bridge" {
+				damages["not plugged"] = func(port string) { ip(t, "link set "+port+" nomaster") }
+			}
+			if form == "bridge" || form == "host" {
+				damages["its other end is down"] = func(port string) { ip(t, "link set "+port+" down") }
+			}
+			if form == "host" {
+				damages["the other end's address"] = func(port string) { ip(t, "address flush dev "+port) }
+			}
+			for words, damage := range damages {
+				damage(res.Record.Port)
+				again, err := Attach(t.Context(), q, Options{})
+				if err != nil {
+					t.Fatalf("%s, %s: %v", form, words, err)
+				}
+				if !again.Changed || len(again.Notes) != 1 || !strings.Contains(again.Notes[0], words) {
+					t.Errorf("%s, %s: %+v", form, words, again)
+				}
+				res = again
+				if last, err := Attach(t.Context(), q, Options{}); err != nil || last.Changed {
+					t.Errorf("%s, %s, once more: %+v, %v", form, words, last, err)
+				}
+			}
+			if _, err := Detach(t.Context(), q.Target, name, false); err != nil {
+				t.Fatal(err)
+			}
+			equal(t, form+", detached", s.all(), before)
+		}
+	})
+}

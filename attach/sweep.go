@@ -72,8 +72,8 @@ func (r *Record) has(ns *os.File) bool {
 		return false
 	}
 	defer c.Close()
-	links, err := c.Links()
-	return err == nil && slices.ContainsFunc(links, r.owns)
+	l, err := c.Link(r.Index)
+	return err == nil && r.owns(l)
 }
 
 // Sweep finishes what killed commands have begun, and puts back what interfaces that have gone

@@ -223,6 +223,9 @@ func (w *worker) socket(netns int) (int, syscall.Errno) {
 	if err != nil {
 		return -1, errnoOf(err)
 	}
+	// An answer comes within the call that asks for it. Should one be lost, better an error than to wait for ever.
+	patience := syscall.Timeval{Sec: 10}
+	_ = syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &patience)
 	const solNetlink, capAck, extAck = 270, 10, 11
 	for _, option := range []int{capAck, extAck} {
 		_ = syscall.SetsockoptInt(fd, solNetlink, option, 1)

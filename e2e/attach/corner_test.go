@@ -41,6 +41,7 @@ func TestDefaultRouteTakenTwice(t *testing.T) {
 		ip(t, pid, "link set eth0 up")
 		ip(t, pid, "link set wire up")
 		ip(t, pid, "route add default via 10.3.0.1 dev eth0 proto dhcp")
+		testenv.Eventually(t, 5*time.Second, "the wire has its carrier", func() bool { return strings.Contains(ip(t, pid, "link show wire"), "state UP") })
 		clean := view(t, pid)
 		// Two that take it one after the other, and give it back in either order.
 		for _, order := range [][]string{{"eth2", "eth1"}, {"eth1", "eth2"}} {

@@ -96,7 +96,11 @@ func RestoreOrder(list []InterfaceAddress) []InterfaceAddress {
 // RestoreAddress gives the interface with this index an address again that a dump has shown,
 // lifetimes, label and all, without duplicate address detection. RTM_NEWADDR.
 func RestoreAddress(raw []byte, index int, label string) Request {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
 	b := slices.Clone(raw)
+	if len(b) < unix.SizeofIfAddrmsg {
+		return Request{req, label} // of a damaged record: the kernel refuses it
+	}
 	m := (*unix.IfAddrmsg)(unsafe.Pointer(unsafe.SliceData(b)))
 	m.Index = uint32(index)
 	// These are about the state that it was in, not about what it is to be.
@@ -109,7 +113,6 @@ func RestoreAddress(raw []byte, index int, label string) Request {
 		flags := nl.NativeEndian().Uint32(v)&^(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED|unix.IFA_F_SECONDARY) | uint32(m.Flags)
 		nl.NativeEndian().PutUint32(v, flags)
 	}
-	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
 	req.AddRawData(b)
 	return Request{req, label}
 }
@@ -202,6 +205,9 @@ func DeleteRoute(raw []byte, label string) Request {
 func RestoreRoute(raw []byte, index int, label string) Request {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	b := withoutState(raw)
+	if b == nil {
+		return Request{req, label}
+	}
 	if oif := attribute(b[unix.SizeofRtMsg:], unix.RTA_OIF); index > 0 && len(oif) == 4 {
 		nl.NativeEndian().PutUint32(oif, uint32(index))
 	}
@@ -210,8 +216,11 @@ func RestoreRoute(raw []byte, index int, label string) Request {
 }
 
 // withoutState is a route of a dump without what tells of its present state, which is
-// refused or misleads in a request.
+// refused or misleads in a request; nothing where it is none.
 func withoutState(raw []byte) []byte {
+	if len(raw) < unix.SizeofRtMsg {
+		return nil
+	}
 	b := slices.Clone(raw)
 	m := (*unix.RtMsg)(unsafe.Pointer(unsafe.SliceData(b)))
 	m.Flags &^= unix.RTNH_F_DEAD | unix.RTNH_F_LINKDOWN
