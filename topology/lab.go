@@ -39,20 +39,6 @@ type Node struct {
 	Ports      []Port            `json:"ports,omitempty"`
 }
 
-// ImageKind says where a node's root filesystem comes from.
-type ImageKind string
-
-const (
-	ImageHost ImageKind = "host" // the host's own root, copy-on-write
-	ImageDir  ImageKind = "dir"  // a directory, copy-on-write
-)
-
-// Image is a node's root filesystem.
-type Image struct {
-	Kind ImageKind `json:"kind"`
-	Path string    `json:"path,omitempty"` // absolute, for ImageDir
-}
-
 // Bind is a file or directory of the host shown inside a node.
 type Bind struct {
 	Source   string `json:"source"` // absolute

@@ -65,7 +65,7 @@ bridges: {l: }
 links: [{endpoints: [l, "a:eth0"]}]
 `)
 	a := Node{
-		Name: "a", Image: Image{ImageDir, "/labs/root"}, Hostname: "a.test",
+		Name: "a", Image: Image{Kind: ImageDir, Path: "/labs/root"}, Hostname: "a.test",
 		Command: []string{"sleep", "012", "true"}, Env: []string{"A=x y", "B=1.10"},
 		Workdir: "/srv", User: "1000:1000",
 		Binds:   []Bind{{"/labs/f", "/f", true, true}, {"/labs/g", "/g", false, false}, {"/h", "/h", false, true}, {"/labs/i", "/i", true, true}},
@@ -128,7 +128,7 @@ nodes:
     caps: [PERFMON]
     nnp: true
 `)
-	n := Node{Name: "n", Hostname: "n", Image: Image{ImageDir, "/r"}, Command: []string{"a"}, Env: []string{"A=1", "B=1"},
+	n := Node{Name: "n", Hostname: "n", Image: Image{Kind: ImageDir, Path: "/r"}, Command: []string{"a"}, Env: []string{"A=1", "B=1"},
 		Binds: []Bind{{"/labs/f", "/f", true, true}}, Sysctls: map[string]string{"net.a": "1", "net.b": "1"},
 		Limits: Limits{CPU: 1, Memory: 64 << 20}, DNS: &DNS{Search: []string{"x"}, Nameservers: []string{"10.0.0.1"}},
 		Caps: Caps{Add: []string{"BPF"}}, Seccomp: "default"}

@@ -1,0 +1,385 @@
+package unpack
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func nlink(st fs.FileInfo) uint64 {
+	s, ok := st.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0
+	}
+	return uint64(s.Nlink)
+}
+
+// look tells what a name of the unpacked layer is.
+func look(root, name string) string {
+	path := filepath.Join(root, name)
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return ""
+	}
+	switch {
+	case isWhiteout(&st):
+		return "whiteout"
+	case isDir(&st):
+		return "dir"
+	case st.Mode&unix.S_IFMT == unix.S_IFLNK:
+		target, _ := os.Readlink(path)
+		return "-> " + target
+	}
+	b, _ := os.ReadFile(path)
+	return string(b)
+}
+
+func unpackEntries(t *testing.T, entries ...tar.Header) (root string, res Result) {
+	t.Helper()
+	root = t.TempDir()
+	archive := makeTar(t, root, entries)
+	res, err := Unpack(context.Background(), root, bytes.NewReader(archive), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("sha256:%x", sha256.Sum256(archive)); res.DiffID != want {
+		t.Errorf("the digest is %s, and not %s", res.DiffID, want)
+	}
+	return root, res
+}
+
+func opaqueDir(t *testing.T, path string) bool {
+	t.Helper()
+	var b [8]byte
+	n, err := unix.Getxattr(path, "user.overlay.opaque", b[:])
+	if err != nil && !errors.Is(err, unix.ENODATA) {
+		t.Fatal(err)
+	}
+	return err == nil && string(b[:n]) == "y"
+}
+
+func TestOrdinaryLayer(t *testing.T) {
+	t.Parallel()
+	when := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	file := reg("usr/bin/tool", "program")
+	file.ModTime = when
+	d := dir("usr/")
+	d.Mode, d.ModTime = 0o750, when
+	root, res := unpackEntries(t, d, file, sym("bin", "usr/bin"), reg("bin/second", "through a link"), hard("usr/again", "usr/bin/tool"),
+		node("pipe", tar.TypeFifo), node("dev/sda", tar.TypeBlock), reg("without/an/entry/file", "x"))
+	for name, want := range map[string]string{
+		"usr/bin/tool": "program", "bin": "-> usr/bin", "usr/bin/second": "through a link", "usr/again": "program",
+		"without/an/entry/file": "x", "dev/sda": "",
+	} {
+		if got := look(root, name); got != want {
+			t.Errorf("%s is %q, and not %q", name, got, want)
+		}
+	}
+	for _, name := range []string{"usr", "usr/bin/tool"} {
+		st, err := os.Stat(filepath.Join(root, name))
+		if err != nil || !st.ModTime().Equal(when) {
+			t.Errorf("%s is of %v: %v", name, st.ModTime(), err)
+		}
+	}
+	if st, _ := os.Stat(filepath.Join(root, "usr")); st.Mode().Perm() != 0o750 {
+		t.Errorf("usr has mode %v", st.Mode())
+	}
+	if st, err := os.Lstat(filepath.Join(root, "pipe")); err != nil || st.Mode().Type() != fs.ModeNamedPipe {
+		t.Errorf("pipe: %v %v", st, err)
+	}
+	if res.Skipped != 1 || res.Entries != 8 || res.Size != int64(len("program")+len("through a link")+1) {
+		t.Errorf("the result is %+v", res)
+	}
+}
+
+func TestWhiteouts(t *testing.T) {
+	t.Parallel()
+	root, _ := unpackEntries(t, reg("a/.wh.gone", ""), reg("own", "x"), reg(".wh.own", ""), dir("d"), reg("d/f", "x"), reg(".wh.d", ""),
+		reg(".wh.e", ""), dir("e"), reg(".wh.back", ""), reg("back", "x"),
+		reg("o/.wh.before", ""), reg("o/.wh..wh..opq", ""), reg("o/.wh.after", ""), reg("o/sub/.wh.deep", ""), reg("o/f", "x"), reg(".wh..wh.plnk", ""))
+	for name, want := range map[string]string{
+		"a/gone": "whiteout", "own": "x", "d/f": "x", "e": "dir", "back": "x",
+		"o/before": "", "o/after": "", "o/sub/deep": "", "o/f": "x", "plnk": "", ".wh..wh.plnk": "", "a/.wh.gone": "",
+	} {
+		if got := look(root, name); got != want {
+			t.Errorf("%s is %q, and not %q", name, got, want)
+		}
+	}
+	for name, want := range map[string]bool{"a": false, "d": true, "e": true, "o": true, ".": false} {
+		if got := opaqueDir(t, filepath.Join(root, name)); got != want {
+			t.Errorf("%s is opaque: %v", name, got)
+		}
+	}
+}
+
+// capV2 is cap_net_raw+ep as setcap writes it, capV3 the same of another root.
+func capV2() string {
+	b := make([]byte, 20)
+	binary.LittleEndian.PutUint32(b, 0x02000001)
+	binary.LittleEndian.PutUint32(b[4:], 1<<13)
+	return string(b)
+}
+
+func capV3(root uint32) string {
+	b := append([]byte(capV2()), 0, 0, 0, 0)
+	binary.LittleEndian.PutUint32(b, 0x03000001)
+	binary.LittleEndian.PutUint32(b[20:], root)
+	return string(b)
+}
+
+func TestAttributes(t *testing.T) {
+	t.Parallel()
+	with := func(name string, attrs map[string]string) tar.Header {
+		h := reg(name, "x")
+		h.PAXRecords = map[string]string{}
+		for k, v := range attrs {
+			h.PAXRecords["SCHILY.xattr."+k] = v
+		}
+		return h
+	}
+	setuid := reg("su", "x")
+	setuid.Mode = 0o4755
+	root, _ := unpackEntries(t, setuid,
+		with("f", map[string]string{"user.mine": "yes", "user.overlay.opaque": "y", "user.overlay.redirect": "/", "trusted.overlay.opaque": "y", "security.selinux": "x"}),
+		with("cap2", map[string]string{"security.capability": capV2()}), with("cap3", map[string]string{"security.capability": capV3(0)}),
+		with("cap3other", map[string]string{"security.capability": capV3(1000)}), with("capbad", map[string]string{"security.capability": "nonsense"}))
+	names := func(file string) string {
+		b := make([]byte, 1024)
+		n, err := unix.Listxattr(filepath.Join(root, file), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimRight(string(b[:n]), "\x00")
+	}
+	if got := names("f"); got != "user.mine" {
+		t.Errorf("f has the attributes %q", got)
+	}
+	if st, err := os.Stat(filepath.Join(root, "su")); err != nil || st.Mode()&fs.ModeSetuid == 0 {
+		t.Errorf("su lost its bit: %v %v", st.Mode(), err)
+	}
+	if os.Geteuid() != 0 {
+		return // capabilities take root
+	}
+	for file, want := range map[string]string{"cap2": capV2(), "cap3": capV2(), "cap3other": "", "capbad": ""} {
+		b := make([]byte, 64)
+		n, err := unix.Getxattr(filepath.Join(root, file), "security.capability", b)
+		if n = max(n, 0); string(b[:n]) != want {
+			t.Errorf("%s has the capability %q, and not %q: %v", file, b[:n], want, err)
+		}
+	}
+}
+
+func TestOwners(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	h := reg("f", "x")
+	h.Uid, h.Gid, h.Mode = 33, 44, 0o6755
+	l := sym("l", "f")
+	l.Uid, l.Gid = 33, 44
+	root, _ := unpackEntries(t, h, l)
+	for _, name := range []string{"f", "l"} {
+		var st unix.Stat_t
+		if err := unix.Lstat(filepath.Join(root, name), &st); err != nil || st.Uid != 33 || st.Gid != 44 {
+			t.Errorf("%s belongs to %d:%d: %v", name, st.Uid, st.Gid, err)
+		}
+		if name == "f" && st.Mode&0o7777 != 0o6755 {
+			t.Errorf("f has mode %o", st.Mode)
+		}
+	}
+}
+
+func gzipped(t testing.TB, write func(io.Writer)) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	write(z)
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// zeros is an archive with one file of so many zeros.
+func zeros(t testing.TB, size int64) []byte {
+	t.Helper()
+	return gzipped(t, func(w io.Writer) {
+		a := tar.NewWriter(w)
+		if err := a.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "f", Size: size, Mode: 0o644, Uid: os.Geteuid(), Gid: os.Getegid()}); err != nil {
+			t.Fatal(err)
+		}
+		block := make([]byte, 1<<20)
+		for ; size > 0; size -= int64(len(block)) {
+			if _, err := a.Write(block[:min(size, int64(len(block)))]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func onDisk(t *testing.T, root string) (n int64) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		st, err := d.Info()
+		if err == nil && d.Type().IsRegular() {
+			n += st.Size()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A megabyte that becomes a gigabyte is given up early, and takes neither memory nor disk.
+func TestRatio(t *testing.T) {
+	t.Parallel()
+	bomb := zeros(t, 256<<20)
+	root := t.TempDir()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := Unpack(context.Background(), root, bytes.NewReader(bomb), options())
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, ErrLimit) {
+		t.Fatalf("%d bytes that become 256 MiB: %v", len(bomb), err)
+	}
+	// The documented 64 MiB, and what has been read ahead.
+	if n := onDisk(t, root); n > 80<<20 {
+		t.Errorf("%d MiB were written", n>>20)
+	}
+	if n := after.Sys - before.Sys; after.Sys > before.Sys && n > 100<<20 {
+		t.Errorf("it took %d MiB of memory", n>>20)
+	}
+	// What is below the threshold may be as dense as it likes.
+	if _, err := Unpack(context.Background(), t.TempDir(), bytes.NewReader(zeros(t, 32<<20)), options()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	many := make([]tar.Header, 20)
+	for i := range many {
+		many[i] = dir(fmt.Sprintf("d%d", i))
+	}
+	for name, c := range map[string]struct {
+		archive []byte
+		limits  Limits
+	}{
+		"size":          {makeTar(t, "", []tar.Header{reg("f", strings.Repeat("x", 5000))}), Limits{Size: 4000}},
+		"total":         {makeTar(t, "", []tar.Header{reg("f", strings.Repeat("x", 3000)), reg("g", strings.Repeat("x", 3000))}), Limits{Size: 6500}},
+		"entries":       {makeTar(t, "", many), Limits{Entries: 19}},
+		"path":          {makeTar(t, "", []tar.Header{reg("abcdefghij", "x")}), Limits{Path: 9}},
+		"depth":         {makeTar(t, "", []tar.Header{reg("a/b/c/d", "x")}), Limits{Depth: 2}},
+		"sparse":        {sparseBomb(t), Limits{Size: 1 << 30}},
+		"sparse, ratio": {sparseBomb(t), Limits{Ratio: 200, RatioAfter: 1 << 20}},
+		// Zeros behind the archive's end are part of the stream.
+		"behind the end": {append(makeTar(t, "", nil), make([]byte, 10000)...), Limits{Size: 8000}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			if _, err := Unpack(context.Background(), root, bytes.NewReader(c.archive), Options{Limits: c.limits}); !errors.Is(err, ErrLimit) {
+				t.Errorf("the error is %v", err)
+			}
+			if n := onDisk(t, root); n > 8<<20 {
+				t.Errorf("%d MiB were written", n>>20)
+			}
+		})
+	}
+}
+
+// sparseBomb is a file of GNU's sparse format: 2 KiB that claim to be a terabyte.
+func sparseBomb(t *testing.T) []byte {
+	t.Helper()
+	archive := makeTar(t, "", []tar.Header{{Typeflag: tar.TypeReg, Name: "f", Mode: 0o644, Format: tar.FormatGNU}})
+	h := archive[:512]
+	copy(h[257:], "ustar  \x00") // GNU's magic
+	h[156] = tar.TypeGNUSparse
+	copy(h[124:], "00000000000\x00")
+	copy(h[386:], "20000000000\x00") // one piece, at 2 GiB ...
+	copy(h[386+12:], "00000000000\x00")
+	copy(h[483:], "20000000000\x00") // ... which is the file's size
+	copy(h[148:], "        ")
+	sum := 0
+	for _, c := range h {
+		sum += int(c)
+	}
+	copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+	r := tar.NewReader(bytes.NewReader(archive))
+	if got, err := r.Next(); err != nil || got.Size != 2<<30 {
+		t.Fatalf("the bomb is none: %+v %v", got, err)
+	}
+	return archive
+}
+
+func TestCompressions(t *testing.T) {
+	t.Parallel()
+	archive := makeTar(t, "", []tar.Header{reg("f", "x")})
+	z := gzipped(t, func(w io.Writer) { _, _ = w.Write(archive) })
+	root := t.TempDir()
+	res, err := Unpack(context.Background(), root, bytes.NewReader(z), options())
+	if want := fmt.Sprintf("sha256:%x", sha256.Sum256(archive)); err != nil || res.DiffID != want || look(root, "f") != "x" {
+		t.Errorf("gzip: %+v, %v", res, err)
+	}
+	for name, magic := range map[string]string{"zstd": "\x28\xb5\x2f\xfd....", "bzip2": "BZh91AY&SY", "xz": "\xfd7zXZ\x00.."} {
+		if _, err := Unpack(context.Background(), t.TempDir(), strings.NewReader(magic), options()); !errors.Is(err, ErrCompression) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, b := range map[string][]byte{"cut gzip": z[:len(z)-9], "cut tar": archive[:512], "noise": bytes.Repeat([]byte("noise"), 300), "broken gzip": append([]byte{0x1f, 0x8b}, "????????"...)} {
+		if _, err := Unpack(context.Background(), t.TempDir(), bytes.NewReader(b), options()); err == nil {
+			t.Errorf("%s was unpacked", name)
+		}
+	}
+}
+
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(cause)
+	if _, err := Unpack(ctx, t.TempDir(), bytes.NewReader(makeTar(t, "", []tar.Header{reg("f", "x")})), options()); !errors.Is(err, cause) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// FuzzUnpack: whatever an archive says, nothing outside changes, and little is written.
+func FuzzUnpack(f *testing.F) {
+	for _, c := range breakouts() {
+		f.Add(makeTar(f, "/nowhere", c.entries))
+	}
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		outside, root := surroundings(t)
+		o := options()
+		o.Limits = Limits{Size: 1 << 20, Entries: 200, Path: 1000, Depth: 20}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_, _ = Unpack(ctx, root, bytes.NewReader(archive), o)
+		checkCanaries(t, outside, root)
+	})
+}
