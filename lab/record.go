@@ -19,6 +19,7 @@ import (
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -64,6 +65,7 @@ type record struct {
 	DNS     []string        `json:"dns,omitempty"`   // nodes with files below /etc/netns
 	Rules   []bridge.Rule   `json:"rules,omitempty"`
 	Sysctls []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
+	Images  []image.Use     `json:"images,omitempty"`  // of the store
 }
 
 // validName tells what a lab's name may look like; it becomes a directory. A regular expression would be

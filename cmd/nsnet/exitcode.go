@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -49,9 +50,9 @@ func exitMeaning(code int) string {
 	case exitFile:
 		return "the topology file cannot be read or is invalid"
 	case exitNotFound:
-		return "no such lab, node, bridge or target"
+		return "no such lab, node, bridge, image or target"
 	case exitConflict:
-		return "a lab is up under that name with other content, or a name or address is taken"
+		return "a lab is up under that name with other content, a name or address is taken, or an image is in use"
 	case exitPermission:
 		return "needs root"
 	case exitUnsupported:
@@ -169,11 +170,11 @@ func exitCode(err error) int {
 		return exitUsage
 	case asError(err, &file), asError(err, &errs):
 		return exitFile
-	case errors.Is(err, lab.ErrNotFound):
+	case errors.Is(err, lab.ErrNotFound), errors.Is(err, image.ErrNotFound):
 		return exitNotFound
-	case errors.Is(err, lab.ErrConflict):
+	case errors.Is(err, lab.ErrConflict), errors.Is(err, image.ErrInUse):
 		return exitConflict
-	case errors.Is(err, lab.ErrPermission):
+	case errors.Is(err, lab.ErrPermission), errors.Is(err, image.ErrPermission):
 		return exitPermission
 	case errors.Is(err, lab.ErrUnsupported):
 		return exitUnsupported

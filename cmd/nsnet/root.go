@@ -18,10 +18,11 @@ type stdio struct {
 
 // Groups of commands in the root command's help.
 const (
-	groupLab  = "lab"
-	groupNode = "node"
-	groupFile = "file"
-	groupTool = "tool"
+	groupLab   = "lab"
+	groupNode  = "node"
+	groupFile  = "file"
+	groupImage = "image"
+	groupTool  = "tool"
 )
 
 // run executes one command line and returns the process's exit code.
@@ -73,12 +74,14 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 		&cobra.Group{ID: groupLab, Title: "Labs:"},
 		&cobra.Group{ID: groupNode, Title: "Nodes:"},
 		&cobra.Group{ID: groupFile, Title: "Topology files:"},
+		&cobra.Group{ID: groupImage, Title: "Images:"},
 		&cobra.Group{ID: groupTool, Title: "nsnet itself:"},
 	)
 	root.AddCommand(
 		newUp(std), newDown(std), newPlan(std), newPS(std), newInspect(std),
 		newExec(std), newLogs(std), newPause(std), newResume(std), newStats(std), newAttach(std), newDetach(std),
 		newValidate(std), newSchema(std),
+		newImage(std),
 		newDoctor(std), newVersion(std), newCompletion(std),
 	)
 	sweepLabs(root, std)

@@ -119,6 +119,7 @@ func budget() map[string]string {
 		"golang.org/x/net":                       "the assembler of BPF, for seccomp and its tests",
 		"golang.org/x/sys":                       "the kernel",
 		"github.com/google/go-cmp":               "tests: readable differences",
+		"github.com/google/go-containerregistry": "tests: a registry in the process, and images of somebody else's making",
 		"github.com/santhosh-tekuri/jsonschema":  "tests: each example against the schema",
 		"pgregory.net/rapid":                     "tests: properties",
 	}

@@ -1,0 +1,300 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	registryclient "github.com/google/go-containerregistry/pkg/v1/remote"
+
+	"github.com/nsnet/nsnet/image/unpack"
+)
+
+func TestPull(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	ref := r.push("some/image:1", threeLayers(t))
+	if _, err := s.Find(ref); !errors.Is(err, ErrNotFound) {
+		t.Errorf("before it is pulled: %v", err)
+	}
+	var progress []string
+	got, err := s.Pull(context.Background(), ref, PullOptions{Progress: func(done, total int) { progress = append(progress, fmt.Sprint(done, "/", total)) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{Entrypoint: []string{"/init"}, Command: []string{"-v"}, Env: []string{"A=1"}, User: "daemon", Workdir: "/srv"}
+	mustEqual(t, "the configuration", fmt.Sprint(got.Config), fmt.Sprint(want))
+	mustEqual(t, "progress", strings.Join(progress, " "), "0/3 1/3 2/3 3/3")
+	for file, want := range map[string]string{"low": "1", "over": "2", "top": "3", "none": ""} {
+		mustEqual(t, file, content(got, file), want)
+	}
+	found, err := s.Find(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, "what is found", fmt.Sprint(found.Layers, found.ID, found.Digest, found.Config), fmt.Sprint(got.Layers, got.ID, got.Digest, got.Config))
+
+	blobs := r.asked("/blobs/")
+	pull(t, s, ref)
+	if n := r.asked("/blobs/") - blobs; n != 1 {
+		t.Errorf("a second pull asked for %d blobs, and not the configuration alone", n)
+	}
+	// By its digest it is another name for the same.
+	pinned := parse(t, r.host+"/some/image@"+got.Digest)
+	mustEqual(t, "the id by digest", pull(t, s, pinned).ID, got.ID)
+	if err := s.Sweep(nobody); err != nil {
+		t.Error(err)
+	}
+	checkWhole(t, s)
+}
+
+// Of an index of several platforms this machine's is taken, and where there is none that is said.
+func TestPlatforms(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	foreign := "s390x"
+	index := func(arch ...string) v1.ImageIndex {
+		var all []mutate.IndexAddendum
+		for _, a := range arch {
+			img := imageOf(t, v1.Config{}, layerOf(t, map[string]string{"arch": a}))
+			all = append(all, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: a}}})
+		}
+		return mutate.AppendManifests(empty.Index, all...)
+	}
+	for tag, i := range map[string]v1.ImageIndex{"both": index(foreign, runtime.GOARCH), "foreign": index(foreign)} {
+		ref, err := name.ParseReference(r.host + "/multi:" + tag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := registryclient.WriteIndex(ref, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustEqual(t, "the platform", content(pull(t, s, parse(t, r.host+"/multi:both")), "arch"), runtime.GOARCH)
+	_, err := s.Pull(context.Background(), parse(t, r.host+"/multi:foreign"), PullOptions{})
+	if !errors.Is(err, ErrPlatform) || !strings.Contains(err.Error(), "linux/"+foreign) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// tampered serves other bytes for one path of the registry.
+func tampered(path string, change func([]byte) []byte, inner func(string) []byte) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, req *http.Request) bool {
+		if req.Method != http.MethodGet || !strings.HasSuffix(req.URL.Path, path) {
+			return false
+		}
+		_, _ = w.Write(change(inner(req.URL.Path)))
+		return true
+	}
+}
+
+// What is not what its digest says is refused, whoever says so, and nothing of it stays.
+func TestTampering(t *testing.T) {
+	t.Parallel()
+	flip := func(b []byte) []byte { b = slices.Clone(b); b[len(b)/2] ^= 1; return b }
+	longer := func(b []byte) []byte { return append(slices.Clone(b), make([]byte, 100)...) }
+	r := newRegistry(t)
+	img := threeLayers(t)
+	tagged := r.push("img:1", img)
+	digest, _ := img.Digest()
+	pinned := parse(t, r.host+"/img@"+digest.String())
+	manifest, _ := img.Manifest()
+	get := func(path string) []byte {
+		res, err := http.Get(r.url + path)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		defer res.Body.Close()
+		b, _ := io.ReadAll(res.Body)
+		return b
+	}
+	layer := manifest.Layers[1].Digest.String()
+	for name, c := range map[string]struct {
+		path   string
+		change func([]byte) []byte
+		pinned bool
+	}{
+		"manifest":      {"/manifests/" + digest.String(), func(b []byte) []byte { return append(b, ' ') }, true},
+		"configuration": {"/blobs/" + manifest.Config.Digest.String(), func(b []byte) []byte { return append(b, ' ') }, false},
+		"layer":         {"/blobs/" + layer, flip, false},
+		"longer layer":  {"/blobs/" + layer, longer, false},
+		"other layer":   {"/blobs/" + layer, func([]byte) []byte { return get("/v2/img/blobs/" + manifest.Layers[2].Digest.String()) }, false},
+	} {
+		content := get("/v2/img" + c.path)
+		r.set(tampered(c.path, c.change, func(string) []byte { return content }))
+		s, i := newStore(t), tagged
+		if c.pinned {
+			i = pinned
+		}
+		_, err := s.Pull(context.Background(), i, PullOptions{})
+		r.set(nil)
+		// A flipped bit may break the compression before the digest is known.
+		if err == nil || !errors.Is(err, ErrDigest) && name != "layer" {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+		if err := s.Sweep(nobody); err != nil {
+			t.Error(err)
+		}
+		checkWhole(t, s)
+	}
+	pull(t, newStore(t), pinned)
+}
+
+// lying is a layer whose configuration says another digest than its content has.
+type lying struct{ v1.Layer }
+
+func (lying) DiffID() (v1.Hash, error) {
+	return v1.Hash{Algorithm: "sha256", Hex: fmt.Sprintf("%x", sha256.Sum256([]byte("another")))}, nil
+}
+
+func TestWrongDiffID(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	ref := r.push("lying:1", imageOf(t, v1.Config{}, lying{layerOf(t, map[string]string{"a": "b"})}))
+	_, err := s.Pull(context.Background(), ref, PullOptions{})
+	if !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), "lying") || !strings.Contains(err.Error(), "layer ") {
+		t.Errorf("the error is %v", err)
+	}
+	if err := s.Sweep(nobody); err != nil {
+		t.Error(err)
+	}
+	checkWhole(t, s)
+}
+
+// A layer that breaks out, or swells up, is the end of the pull, and leaves nothing.
+func TestHostileLayer(t *testing.T) {
+	t.Parallel()
+	r := newRegistry(t)
+	for name, c := range map[string]struct {
+		file   string
+		limits unpack.Limits
+		want   error
+	}{
+		"out":  {"../../../canary", unpack.Limits{}, unpack.ErrRefused},
+		"bomb": {"big", unpack.Limits{Size: 1000}, unpack.ErrLimit},
+	} {
+		s := newStore(t)
+		ref := r.push(name+":1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"good": "x"}), layerOf(t, map[string]string{c.file: strings.Repeat("x", 5000)})))
+		if _, err := s.Pull(context.Background(), ref, PullOptions{Limits: c.limits}); !errors.Is(err, c.want) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(s.dir, "..", "canary")); err == nil {
+			t.Errorf("%s: there is a file outside", name)
+		}
+		if err := s.Sweep(nobody); err != nil {
+			t.Error(err)
+		}
+		checkWhole(t, s)
+	}
+}
+
+// Eight at once fetch each layer once, and all have the image.
+func TestConcurrentPulls(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	img := threeLayers(t)
+	ref := r.push("img:1", img)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			own, err := Open(s.dir) // as another process would
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			got, err := own.Pull(context.Background(), ref, PullOptions{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if content(got, "low")+content(got, "over")+content(got, "top") != "123" {
+				t.Error("it is not whole")
+			}
+		})
+	}
+	wg.Wait()
+	manifest, _ := img.Manifest()
+	for _, l := range manifest.Layers {
+		if n := r.asked(l.Digest.String()); n != 1 {
+			t.Errorf("layer %s was fetched %d times", l.Digest, n)
+		}
+	}
+	if err := s.Sweep(nobody); err != nil {
+		t.Error(err)
+	}
+	checkWhole(t, s)
+}
+
+// An image may have a layer twice; overlayfs takes no directory twice.
+func TestSameLayerTwice(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	a, b := layerOf(t, map[string]string{"f": "a"}), layerOf(t, map[string]string{"f": "b", "g": "b"})
+	got := pull(t, s, r.push("img:1", imageOf(t, v1.Config{}, a, b, a)))
+	mustEqual(t, "layers", len(got.Layers), 3)
+	mustEqual(t, "directories", len(got.Dirs()), 2)
+	mustEqual(t, "f", content(got, "f"), "a")
+	mustEqual(t, "g", content(got, "g"), "b")
+}
+
+// What a failed or cancelled pull finds under the name stays.
+func TestFailedPullKeepsTheOld(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	old := pull(t, s, r.push("img:1", threeLayers(t)))
+	ref := r.push("img:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"new": "x"}), layerOf(t, map[string]string{"../x": "x"})))
+	if _, err := s.Pull(context.Background(), ref, PullOptions{}); err == nil {
+		t.Fatal("a hostile image was pulled")
+	}
+	cause := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	r.set(func(_ http.ResponseWriter, req *http.Request) bool {
+		if strings.Contains(req.URL.Path, "/blobs/") {
+			cancel(cause)
+			<-req.Context().Done()
+		}
+		return false
+	})
+	if _, err := s.Pull(ctx, ref, PullOptions{}); !errors.Is(err, cause) {
+		t.Errorf("cancelled: %v", err)
+	}
+	found, err := s.Find(ref)
+	if err != nil || found.ID != old.ID {
+		t.Errorf("%v, %v", found, err)
+	}
+	if err := s.Sweep(nobody); err != nil {
+		t.Error(err)
+	}
+	checkWhole(t, s)
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	for ref, want := range map[string]string{
+		r.host + "/none:1":          "image " + r.host + "/none:1: find: no such image",
+		"127.0.0.1:1/none:1":        "check the network",
+		"oci:/nonexistent":          "no such file",
+		"docker-archive:/dev/null":  "not a regular file",
+		"docker-archive:/etc/fstab": "docker save",
+	} {
+		if _, err := s.Pull(context.Background(), parse(t, ref), PullOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: the error is %v, without %q", ref, err, want)
+		}
+	}
+}

@@ -1,0 +1,212 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Store is a directory with images.
+type Store struct{ dir string }
+
+// Open opens the store in dir, and makes it if it is not there.
+func Open(dir string) (*Store, error) {
+	s := &Store{dir}
+	for _, d := range []string{dir, s.names(), s.blobs(), s.layers()} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, storeError("create the store", err)
+		}
+	}
+	// Whoever could enter would find setuid programs of strangers.
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return nil, storeError("look at the store", err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR || int(st.Uid) != os.Geteuid() || st.Mode&0o077 != 0 {
+		return nil, &Error{Op: "open the store", Err: fmt.Errorf("%s is not a directory that only its owner, uid %d, may enter", dir, os.Geteuid()), Remedy: "chown and chmod 0700 it, or remove it"}
+	}
+	return s, nil
+}
+
+// OpenExisting opens the store in dir if there is one; without one it is fs.ErrNotExist.
+func OpenExisting(dir string) (*Store, error) {
+	if _, err := os.Stat(filepath.Join(dir, "names")); err != nil {
+		return nil, storeError("open the store", err)
+	}
+	return Open(dir)
+}
+
+func storeError(op string, err error) error {
+	switch {
+	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
+		return &Error{Op: op, Err: fmt.Errorf("%w: %w", ErrPermission, err), Remedy: "run it with sudo"}
+	case errors.Is(err, unix.ENOSPC):
+		return &Error{Op: op, Err: err, Remedy: "remove images with nsnet image rm"}
+	}
+	return &Error{Op: op, Err: err}
+}
+
+func (s *Store) names() string  { return filepath.Join(s.dir, "names") }
+func (s *Store) blobs() string  { return filepath.Join(s.dir, "blobs") }
+func (s *Store) layers() string { return filepath.Join(s.dir, "layers") }
+
+// baseName is a digest as a file's name.
+func baseName(digest string) string { return strings.TrimPrefix(digest, "sha256:") }
+
+func (s *Store) nameFile(name string) string {
+	return filepath.Join(s.names(), baseName(digestOf([]byte(name)))+".json")
+}
+
+func (s *Store) layerDir(diffID string) string { return filepath.Join(s.layers(), baseName(diffID)) }
+
+// Hold is the store's lock. Nothing is removed from the store until it is closed.
+type Hold struct{ file *os.File }
+
+// Close lets go.
+func (h *Hold) Close() { h.file.Close() }
+
+// Hold waits for whoever removes something, and keeps others from it.
+func (s *Store) Hold(ctx context.Context) (*Hold, error) { return s.lock(ctx, unix.LOCK_SH) }
+
+func (s *Store) lock(ctx context.Context, how int) (*Hold, error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, storeError("lock the store", err)
+	}
+	if err := flock(ctx, f, how); err != nil {
+		f.Close()
+		return nil, storeError("lock the store", err)
+	}
+	return &Hold{f}, nil
+}
+
+// flock waits for a lock until the context ends. flock(2).
+func flock(ctx context.Context, f *os.File, how int) error {
+	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	if !errors.Is(err, unix.EWOULDBLOCK) || how&unix.LOCK_NB != 0 {
+		return err
+	}
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		// Within Control the descriptor stays this file's, also when the caller, who no longer wants to
+		// wait, has closed it.
+		var got error
+		err := conn.Control(func(fd uintptr) {
+			for got = unix.EINTR; errors.Is(got, unix.EINTR); {
+				got = unix.Flock(int(fd), how)
+			}
+		})
+		done <- errors.Join(err, got)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Find is the image as the store has it, or ErrNotFound: also when its source is a file that has changed, or a layer is missing.
+func (s *Store) Find(i topology.Image) (*Image, error) {
+	img, err := s.find(i.String())
+	if err != nil {
+		return nil, err
+	}
+	if img.stamp != "" && img.Source == "" && stampOf(i) != img.stamp {
+		return nil, &Error{Image: img.Name, Err: fmt.Errorf("%w in the store: it has changed since it was unpacked", ErrNotFound)}
+	}
+	return img, nil
+}
+
+func (s *Store) find(name string) (*Image, error) {
+	img, err := s.read(s.nameFile(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &Error{Image: name, Err: fmt.Errorf("%w in the store", ErrNotFound), Remedy: "nsnet image pull " + name}
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range img.Layers {
+		if _, err := os.Lstat(s.layerDir(l.DiffID)); err != nil {
+			return nil, &Error{Image: name, Layer: short(l.DiffID), Err: fmt.Errorf("%w in the store: %w", ErrNotFound, err), Remedy: "nsnet image pull " + name}
+		}
+	}
+	return img, nil
+}
+
+func (s *Store) read(path string) (*Image, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, storeError("read the store", err)
+	}
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, &Error{Op: "read the store", Err: fmt.Errorf("%s: %w", path, err), Remedy: "remove the file and pull the image again"}
+	}
+	img := &r.Image
+	img.store, img.stamp = s.dir, r.Stamp
+	for _, l := range img.Layers {
+		if !topology.ValidDigest(l.DiffID) {
+			return nil, &Error{Op: "read the store", Err: fmt.Errorf("%s names the layer %q", path, l.DiffID), Remedy: "remove the file and pull the image again"}
+		}
+	}
+	return img, nil
+}
+
+// List is all images, by name. A record that cannot be read does not hide the others.
+func (s *Store) List() ([]Image, error) {
+	entries, err := os.ReadDir(s.names())
+	if err != nil {
+		return nil, storeError("list the store", err)
+	}
+	images, failures := []Image{}, []error{}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".json" || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		img, err := s.read(filepath.Join(s.names(), e.Name()))
+		switch {
+		case err == nil:
+			images = append(images, *img)
+		case !errors.Is(err, fs.ErrNotExist): // removed meanwhile
+			failures = append(failures, err)
+		}
+	}
+	slices.SortFunc(images, func(a, b Image) int { return strings.Compare(a.Name, b.Name) })
+	return images, errors.Join(failures...)
+}
+
+// write puts a file into the store, whole or not at all.
+func (s *Store) write(path string, b []byte) error {
+	if err := renameio.WriteFile(path, b, 0o600); err != nil {
+		return storeError("write to the store", err)
+	}
+	return nil
+}
+
+// Dirs are the image's layers as overlayfs takes them: the topmost first, none twice.
+func (i *Image) Dirs() []string {
+	var dirs []string
+	for _, l := range slices.Backward(i.Layers) {
+		dir := filepath.Join((&Store{i.store}).layerDir(l.DiffID), "fs")
+		if !slices.Contains(dirs, dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}

@@ -1,0 +1,341 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/nsnet/nsnet/topology"
+)
+
+func TestStoreIsRootsAlone(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	for _, d := range []string{".", "names", "blobs", "layers"} {
+		st, err := os.Stat(filepath.Join(s.dir, d))
+		if err != nil || st.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v %v", d, st.Mode(), err)
+		}
+	}
+	if err := os.Chmod(s.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(s.dir); err == nil {
+		t.Error("a store that all may enter was opened")
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(newStore(t).dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(link); err == nil {
+		t.Error("a store behind a link was opened")
+	}
+}
+
+func remove(s *Store, i topology.Image, users Users) error {
+	_, err := s.Remove(context.Background(), i, users)
+	return err
+}
+
+func TestRemove(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	shared := layerOf(t, map[string]string{"shared": "x"})
+	one := r.push("one:1", imageOf(t, v1.Config{}, shared, layerOf(t, map[string]string{"one": "x"})))
+	two := r.push("two:1", imageOf(t, v1.Config{}, shared, layerOf(t, map[string]string{"two": "x"})))
+	first, second := pull(t, s, one), pull(t, s, two)
+	mustEqual(t, "the shared layer", first.Layers[0].DiffID, second.Layers[0].DiffID)
+	use := Use{Lab: "demo", Image: one.String(), Layers: []string{first.Layers[0].DiffID, first.Layers[1].DiffID}}
+	users := func() ([]Use, error) { return []Use{use}, nil }
+	if err := remove(s, one, users); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "demo") {
+		t.Errorf("in use: %v", err)
+	}
+	if err := remove(s, two, users); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Find(two); !errors.Is(err, ErrNotFound) {
+		t.Errorf("what was removed: %v", err)
+	}
+	if _, err := os.Stat(s.layerDir(second.Layers[1].DiffID)); err == nil {
+		t.Error("its own layer stays")
+	}
+	if found, err := s.Find(one); err != nil || content(found, "shared") != "x" {
+		t.Errorf("the other one: %v", err)
+	}
+	if err := remove(s, two, nobody); !errors.Is(err, ErrNotFound) {
+		t.Errorf("twice: %v", err)
+	}
+	trouble := errors.New("trouble")
+	if err := remove(s, one, func() ([]Use, error) { return nil, trouble }); !errors.Is(err, trouble) {
+		t.Errorf("who uses it cannot be told: %v", err)
+	}
+	if err := remove(s, one, nobody); err != nil {
+		t.Error(err)
+	}
+	checkWhole(t, s)
+	if entries, _ := os.ReadDir(s.layers()); len(entries) != 0 {
+		t.Errorf("%d layers of no image", len(entries))
+	}
+}
+
+// A lab runs on from the layers that it has when its image is pulled anew.
+func TestSweepKeepsWhatRuns(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	ref := r.push("img:1", threeLayers(t))
+	old := pull(t, s, ref)
+	pull(t, s, r.push("img:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"new": "x"}))))
+	use := Use{Lab: "demo", Image: ref.String()}
+	for _, l := range old.Layers {
+		use.Layers = append(use.Layers, l.DiffID)
+	}
+	if err := s.Sweep(func() ([]Use, error) { return []Use{use}, nil }); err != nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, "a file of the old image", content(old, "low"), "1")
+	if err := s.Sweep(nobody); err != nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, "a file of the old image, without the lab", content(old, "low"), "")
+	checkWhole(t, s)
+}
+
+// Nothing is removed while somebody uses the store.
+func TestHold(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	ref := r.push("img:1", threeLayers(t))
+	pull(t, s, ref)
+	stray := filepath.Join(s.layers(), "stray.part")
+	if err := os.Mkdir(stray, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	hold, err := s.Hold(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Sweep(nobody); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(stray); err != nil {
+		t.Error("it was swept")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Remove(ctx, ref, nobody); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("remove: %v", err)
+	}
+	hold.Close()
+	if err := remove(s, ref, nobody); err != nil {
+		t.Error(err)
+	}
+	checkWhole(t, s)
+}
+
+func TestMissingLayer(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	ref := r.push("img:1", threeLayers(t))
+	img := pull(t, s, ref)
+	if err := os.RemoveAll(s.layerDir(img.Layers[1].DiffID)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Find(ref); !errors.Is(err, ErrNotFound) {
+		t.Errorf("with a layer lost: %v", err)
+	}
+	mustEqual(t, "the file, pulled again", content(pull(t, s, ref), "over"), "2")
+}
+
+func TestLayout(t *testing.T) {
+	t.Parallel()
+	dir, s := t.TempDir(), newStore(t)
+	p, err := ocilayout.FromPath(dir)
+	if err != nil {
+		if p, err = ocilayout.Write(dir, empty.Index); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add := func(ref, value string) {
+		t.Helper()
+		img := imageOf(t, v1.Config{}, layerOf(t, map[string]string{"f": value}))
+		if err := p.AppendImage(img, ocilayout.WithAnnotations(map[string]string{refName: ref})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("v1", "1")
+	mustEqual(t, "the only image", content(pull(t, s, parse(t, "oci:"+dir)), "f"), "1")
+	if _, err := s.Find(parse(t, "oci:"+dir)); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+	add("v2", "2")
+	if _, err := s.Find(parse(t, "oci:"+dir)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the layout has changed: %v", err)
+	}
+	mustEqual(t, "the named image", content(pull(t, s, parse(t, "oci:"+dir+":v2")), "f"), "2")
+	if _, err := s.Pull(context.Background(), parse(t, "oci:"+dir), PullOptions{}); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "v1") {
+		t.Errorf("which of two: %v", err)
+	}
+	if _, err := s.Pull(context.Background(), parse(t, "oci:"+dir+":v3"), PullOptions{}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("one it has not: %v", err)
+	}
+}
+
+// A layout is a directory of anybody's: a link in it leads nowhere else, and what is no file hangs nobody.
+func TestHostileLayout(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	outside := filepath.Join(t.TempDir(), "index.json")
+	if err := os.WriteFile(outside, []byte(`{"schemaVersion":2,"manifests":[]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	link, fifo := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(link, "index.json")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mkfifo", filepath.Join(fifo, "index.json")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for dir, want := range map[string]string{link: "escapes", fifo: "not a regular file"} {
+		if _, err := s.Pull(context.Background(), parse(t, "oci:"+dir), PullOptions{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v, without %q", err, want)
+		}
+	}
+}
+
+func TestArchive(t *testing.T) {
+	t.Parallel()
+	s, file := newStore(t), filepath.Join(t.TempDir(), "image.tar")
+	save := func(value string) {
+		t.Helper()
+		ref, err := name.ParseReference("example.org/img:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		img := imageOf(t, v1.Config{Cmd: []string{value}}, layerOf(t, map[string]string{"f": value}), layerOf(t, map[string]string{"g": value}))
+		if err := tarball.WriteToFile(file, ref, img); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("1")
+	i := parse(t, "docker-archive:"+file)
+	got := pull(t, s, i)
+	mustEqual(t, "f g", content(got, "f")+content(got, "g")+got.Config.Command[0], "111")
+	if _, err := s.Find(i); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+	save("2")
+	if _, err := s.Find(i); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the file has changed: %v", err)
+	}
+	// Under a name of its own it does not matter what becomes of the file.
+	as := parse(t, "example.org/img:1")
+	if _, err := s.Pull(context.Background(), i, PullOptions{As: as.String()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Find(as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, "f", content(found, "f"), "2")
+	mustEqual(t, "the source", found.Source, i.String())
+}
+
+// envKilled makes the test binary pull an image, to be killed.
+const envKilled = "NSNET_TEST_PULL"
+
+func TestPullToBeKilled(t *testing.T) {
+	args := strings.Fields(os.Getenv(envKilled))
+	if len(args) != 2 {
+		return // TestKilledPulls is the test
+	}
+	s, err := Open(args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	pull(t, s, parse(t, args[1]))
+}
+
+// Killed at any moment, a pull leaves a store in which everything is whole, and which the next pull completes.
+func TestKilledPulls(t *testing.T) {
+	t.Parallel()
+	const kills = 30
+	r := newRegistry(t)
+	big := strings.Repeat("incompressible? no, but long ", 40000)
+	ref := r.push("img:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"a": big, "b": "2"}), layerOf(t, map[string]string{"c": big + "3"})))
+	s := newStore(t)
+	hit, parts := 0, 0
+	for k := range kills {
+		requests, at := 0, 1+k%5
+		kill := make(chan struct{}, 10)
+		r.set(func(http.ResponseWriter, *http.Request) bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if requests++; requests == at {
+				kill <- struct{}{}
+			}
+			return false
+		})
+		cmd := exec.Command(os.Args[0], "-test.run=^TestPullToBeKilled$", "-test.count=1")
+		cmd.Env = append(os.Environ(), envKilled+"="+s.dir+" "+ref.String())
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case <-kill:
+			time.Sleep(time.Duration(k/5) * time.Millisecond)
+			_ = cmd.Process.Kill()
+			if err := <-ended; err != nil {
+				hit++
+			}
+		case <-ended:
+		}
+		left, _ := filepath.Glob(filepath.Join(s.layers(), "*.part"))
+		parts += len(left)
+		// Whatever is there under a name is whole, and whatever has a layer's name is that layer.
+		if found, err := s.Find(ref); err == nil {
+			mustEqual(t, "the image after a kill", content(found, "b")+content(found, "c")[len(big):], "23")
+			if err := remove(s, ref, nobody); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if k%3 == 0 {
+			// The next command, in the way of one that removes, or of one that pulls.
+			if err := s.Sweep(nobody); err != nil {
+				t.Fatal(err)
+			}
+			checkWhole(t, s)
+			continue
+		}
+		r.set(nil)
+		got := pull(t, s, ref)
+		mustEqual(t, "the image", content(got, "b")+content(got, "c")[len(big):], "23")
+		if err := s.Sweep(nobody); err != nil {
+			t.Fatal(err)
+		}
+		checkWhole(t, s)
+		if err := remove(s, ref, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d of %d kills hit a pull, and left %d layers half made", hit, kills, parts)
+	if hit < kills/2 || parts == 0 {
+		t.Error("too few kills for this to be a test")
+	}
+}
