@@ -24,6 +24,8 @@ import (
 	registryclient "github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -168,6 +170,23 @@ func newStore(t testing.TB) *Store {
 }
 
 func nobody() ([]Use, error) { return nil, nil }
+
+// sweep is Sweep, but waits for the lock: what other tests of this process fork holds it until it has called exec.
+func sweep(t testing.TB, s *Store, users Users) {
+	t.Helper()
+	hold, err := s.lock(context.Background(), unix.LOCK_EX)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	uses, err := users()
+	if err == nil {
+		err = s.sweep(uses)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
 
 func pull(t testing.TB, s *Store, i topology.Image) *Image {
 	t.Helper()

@@ -56,9 +56,7 @@ func TestPull(t *testing.T) {
 	// By its digest it is another name for the same.
 	pinned := parse(t, r.host+"/some/image@"+got.Digest)
 	mustEqual(t, "the id by digest", pull(t, s, pinned).ID, got.ID)
-	if err := s.Sweep(nobody); err != nil {
-		t.Error(err)
-	}
+	sweep(t, s, nobody)
 	checkWhole(t, s)
 }
 
@@ -147,9 +145,7 @@ func TestTampering(t *testing.T) {
 		if err == nil || !errors.Is(err, ErrDigest) && name != "layer" {
 			t.Errorf("%s: the error is %v", name, err)
 		}
-		if err := s.Sweep(nobody); err != nil {
-			t.Error(err)
-		}
+		sweep(t, s, nobody)
 		checkWhole(t, s)
 	}
 	pull(t, newStore(t), pinned)
@@ -170,9 +166,7 @@ func TestWrongDiffID(t *testing.T) {
 	if !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), "lying") || !strings.Contains(err.Error(), "layer ") {
 		t.Errorf("the error is %v", err)
 	}
-	if err := s.Sweep(nobody); err != nil {
-		t.Error(err)
-	}
+	sweep(t, s, nobody)
 	checkWhole(t, s)
 }
 
@@ -196,9 +190,7 @@ func TestHostileLayer(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(s.dir, "..", "canary")); err == nil {
 			t.Errorf("%s: there is a file outside", name)
 		}
-		if err := s.Sweep(nobody); err != nil {
-			t.Error(err)
-		}
+		sweep(t, s, nobody)
 		checkWhole(t, s)
 	}
 }
@@ -234,9 +226,7 @@ func TestConcurrentPulls(t *testing.T) {
 			t.Errorf("layer %s was fetched %d times", l.Digest, n)
 		}
 	}
-	if err := s.Sweep(nobody); err != nil {
-		t.Error(err)
-	}
+	sweep(t, s, nobody)
 	checkWhole(t, s)
 }
 
@@ -277,9 +267,7 @@ func TestFailedPullKeepsTheOld(t *testing.T) {
 	if err != nil || found.ID != old.ID {
 		t.Errorf("%v, %v", found, err)
 	}
-	if err := s.Sweep(nobody); err != nil {
-		t.Error(err)
-	}
+	sweep(t, s, nobody)
 	checkWhole(t, s)
 }
 

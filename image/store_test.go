@@ -101,13 +101,9 @@ func TestSweepKeepsWhatRuns(t *testing.T) {
 	for _, l := range old.Layers {
 		use.Layers = append(use.Layers, l.DiffID)
 	}
-	if err := s.Sweep(func() ([]Use, error) { return []Use{use}, nil }); err != nil {
-		t.Fatal(err)
-	}
+	sweep(t, s, func() ([]Use, error) { return []Use{use}, nil })
 	mustEqual(t, "a file of the old image", content(old, "low"), "1")
-	if err := s.Sweep(nobody); err != nil {
-		t.Fatal(err)
-	}
+	sweep(t, s, nobody)
 	mustEqual(t, "a file of the old image, without the lab", content(old, "low"), "")
 	checkWhole(t, s)
 }
@@ -280,7 +276,7 @@ func TestKilledPulls(t *testing.T) {
 	s := newStore(t)
 	hit, parts := 0, 0
 	for k := range kills {
-		requests, at := 0, 1+k%5
+		requests, at := 0, 1+k%4
 		kill := make(chan struct{}, 10)
 		r.set(func(http.ResponseWriter, *http.Request) bool {
 			r.mu.Lock()
@@ -304,7 +300,10 @@ func TestKilledPulls(t *testing.T) {
 			if err := <-ended; err != nil {
 				hit++
 			}
-		case <-ended:
+		case err := <-ended:
+			if err != nil {
+				t.Errorf("not killed, it failed: %v", err)
+			}
 		}
 		left, _ := filepath.Glob(filepath.Join(s.layers(), "*.part"))
 		parts += len(left)
@@ -317,18 +316,14 @@ func TestKilledPulls(t *testing.T) {
 		}
 		if k%3 == 0 {
 			// The next command, in the way of one that removes, or of one that pulls.
-			if err := s.Sweep(nobody); err != nil {
-				t.Fatal(err)
-			}
+			sweep(t, s, nobody)
 			checkWhole(t, s)
 			continue
 		}
 		r.set(nil)
 		got := pull(t, s, ref)
 		mustEqual(t, "the image", content(got, "b")+content(got, "c")[len(big):], "23")
-		if err := s.Sweep(nobody); err != nil {
-			t.Fatal(err)
-		}
+		sweep(t, s, nobody)
 		checkWhole(t, s)
 		if err := remove(s, ref, nobody); err != nil {
 			t.Fatal(err)

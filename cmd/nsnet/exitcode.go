@@ -52,7 +52,7 @@ func exitMeaning(code int) string {
 	case exitNotFound:
 		return "no such lab, node, bridge, image or target"
 	case exitConflict:
-		return "a lab is up under that name with other content, a name or address is taken, or an image is in use"
+		return "another lab is up under that name, a name or address is taken, or an image in use"
 	case exitPermission:
 		return "needs root"
 	case exitUnsupported:

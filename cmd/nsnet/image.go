@@ -19,8 +19,8 @@ func newImage(std stdio) *cobra.Command {
 		Use:     "image COMMAND",
 		GroupID: groupImage,
 		Short:   "Fetch, list and remove images of nodes",
-		Long: `Fetch, list and remove images of nodes. They are kept unpacked below /var/lib/nsnet, each layer
-once for all nodes and labs. An image is
+		Long: `Fetch, list and remove images of nodes. They are kept unpacked below /var/lib/nsnet, each
+layer once for all nodes and labs. An image is
 
   debian:12, host/name:tag@sha256:...   at a registry
   oci:DIR, oci:DIR:NAME                 an OCI image layout
@@ -28,6 +28,8 @@ once for all nodes and labs. An image is
   docker-daemon:NAME                    an image of the Docker Engine of this machine
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitConflict, exitPermission, exitSignal),
+		Example: `  nsnet image pull debian:12
+  nsnet image ls`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil

@@ -25,8 +25,8 @@ func newImageLs(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the images in the store",
-		Long: `List the images in the store. SIZE is that of an image's files; layers that images share are on
-disk once, and the JSON's size counts them once.
+		Long: `List the images in the store. SIZE is that of an image's files; layers that images share
+are on disk once, and the JSON's size counts them once.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitPermission),
 		Example: `  nsnet image ls

@@ -28,9 +28,9 @@ func newImagePull(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pull IMAGE...",
 		Short: "Fetch images into the store",
-		Long: `Fetch images into the store, also those that are there, if there is something new behind their
-names. Layers that are there are not fetched again. Registries get the credentials that docker
-login has kept in Docker's configuration file.
+		Long: `Fetch images into the store, also those that are there, if there is something new behind
+their names. Layers that are there are not fetched again. Registries get the credentials
+that docker login has kept in Docker's configuration file.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission, exitSignal),
 		Example: `  nsnet image pull debian:12
@@ -59,9 +59,9 @@ func newImageImport(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import SOURCE NAME",
 		Short: "Put an image of a file into the store under a registry's name",
-		Long: `Put an image into the store under a name such as debian:12, as if it had been pulled from a
-registry: for machines that reach none. SOURCE is a file that docker save has written, the
-directory of an OCI image layout, or an image as in "nsnet image --help".
+		Long: `Put an image into the store under a name such as debian:12, as if it had been pulled from
+a registry: for machines that reach none. SOURCE is a file that docker save has written,
+the directory of an OCI image layout, or an image as in "nsnet image --help".
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission, exitSignal),
 		Example: `  nsnet image import router.tar example.org/router:1

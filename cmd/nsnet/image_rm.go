@@ -27,8 +27,9 @@ func newImageRm(std stdio) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm IMAGE...",
 		Short: "Remove images from the store",
-		Long: `Remove images from the store, with those of their layers that no other image has. An image that a
-running lab uses is not removed. While images are being pulled it waits for their end.
+		Long: `Remove images from the store, with those of their layers that no other image has. An image
+that a running lab uses is not removed. While images are being pulled it waits for their
+end.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitConflict, exitPermission, exitSignal),
 		Example:           `  nsnet image rm debian:12`,

@@ -145,12 +145,16 @@ func TestAFullDiskIsAFailure(t *testing.T) {
 func TestHelp(t *testing.T) {
 	root := newRoot(stdio{})
 	root.InitDefaultHelpCmd()
-	for _, c := range append(root.Commands(), root) {
+	all := append(root.Commands(), root)
+	for _, c := range root.Commands() {
+		all = append(all, c.Commands()...)
+	}
+	for _, c := range all {
 		_, status, ok := strings.Cut(c.Long, "\n\nEXIT STATUS\n")
 		if !ok || strings.Contains(status, "\n\n") {
 			t.Errorf("%s: the help does not end in EXIT STATUS", c.CommandPath())
 		}
-		if c.Example == "" || c.Short == "" || c.HasParent() && c.GroupID == "" {
+		if c.Example == "" || c.Short == "" || c.Parent() == root && c.GroupID == "" {
 			t.Errorf("%s: no example, short help or group", c.CommandPath())
 		}
 		for line := range strings.Lines(c.Long) {
@@ -158,7 +162,7 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%s: a long line: %q", c.CommandPath(), line)
 			}
 		}
-		if c.HasParent() {
+		if c.Parent() == root {
 			byCommand, byFlag := nsnet(t, "help", c.Name()), nsnet(t, c.Name(), "--help")
 			equal(t, "help "+c.Name(), byCommand, byFlag)
 			equal(t, "exit code", byCommand.code, 0)
@@ -187,7 +191,12 @@ func TestDocumentation(t *testing.T) {
 		if !ok {
 			t.Errorf("%s: no section", c.Name())
 		}
-		c.Flags().VisitAll(func(f *pflag.Flag) {
+		// A command's section tells of its own commands, too.
+		flags := pflag.NewFlagSet(c.Name(), pflag.ContinueOnError)
+		for _, own := range append(c.Commands(), c) {
+			flags.AddFlagSet(own.Flags())
+		}
+		flags.VisitAll(func(f *pflag.Flag) {
 			if f.Name == "help" {
 				return
 			}
@@ -203,7 +212,7 @@ func TestDocumentation(t *testing.T) {
 		for row := range strings.Lines(text) {
 			if _, rest, ok := strings.Cut(row, "--"); ok && strings.HasPrefix(row, "| `-") {
 				name := rest[:strings.IndexAny(rest, "` ")]
-				if c.Flags().Lookup(name) == nil {
+				if flags.Lookup(name) == nil {
 					t.Errorf("%s: a row for --%s, which is not there", c.Name(), name)
 				}
 			}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -56,12 +55,6 @@ func newRegistry(t *testing.T) *fakeRegistry {
 	t.Cleanup(s.Close)
 	r.host = strings.TrimPrefix(s.URL, "http://")
 	return r
-}
-
-func (r *fakeRegistry) asked() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.gets
 }
 
 // emptyStore removes the store at the test's end. It is on a tmpfs of the test's own.
@@ -128,28 +121,6 @@ func layer(t *testing.T, files ...file) v1.Layer {
 		t.Fatal(err)
 	}
 	return l
-}
-
-// busyboxLayer is a root filesystem of the machine's busybox, which must be static.
-func busyboxLayer(t *testing.T) v1.Layer {
-	t.Helper()
-	testenv.Need(t, "busybox")
-	path, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := []file{{name: "bin/"}, {name: "etc/"}, {name: "home/"}, {name: "tmp/", mode: 0o1777},
-		{name: "bin/busybox", content: string(program)},
-		{name: "etc/passwd", content: "root:x:0:0::/root:/bin/sh\nmaker:x:1000:1000::/home:/bin/sh\n", mode: 0o644},
-		{name: "etc/group", content: "root:x:0:\nmaker:x:1000:\n", mode: 0o644}}
-	for _, applet := range []string{"sh", "sleep", "ping", "cat", "ls", "id", "env", "pwd", "stat", "true", "touch", "chown", "rm", "grep"} {
-		files = append(files, file{name: "bin/" + applet, target: "busybox"})
-	}
-	return layer(t, files...)
 }
 
 // makeImage makes an image for this machine.

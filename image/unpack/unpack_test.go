@@ -22,12 +22,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func nlink(st fs.FileInfo) uint64 {
+func oneName(st fs.FileInfo) bool {
 	s, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return 0
-	}
-	return uint64(s.Nlink)
+	return ok && s.Nlink == 1
 }
 
 // look tells what a name of the unpacked layer is.
