@@ -39,7 +39,7 @@ func Pause(ctx context.Context, o PauseOptions) (PauseResult, error) {
 		var nodes []cgroups.Node
 		var fresh []string
 		for _, n := range r.nodes {
-			nodes = append(nodes, cgroups.Node{Name: n.name, PID: n.pid})
+			nodes = append(nodes, r.group(n))
 			res.Nodes = append(res.Nodes, n.name)
 			if !n.paused {
 				fresh = append(fresh, n.name)

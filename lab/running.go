@@ -138,3 +138,6 @@ func (r *running) tellPaused(nodes []string, paused bool) error {
 	}
 	return nil
 }
+
+// group is a node as its control groups know it.
+func (r *running) group(n runningNode) cgroups.Node { return cgroups.Node{Name: n.name, PID: n.pid} }

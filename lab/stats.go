@@ -79,7 +79,7 @@ func ReadUsage(ctx context.Context, names ...string) (Usage, error) {
 func (u *Usage) add(r *running, host *cgroups.Host) error {
 	nodes := make([]cgroups.Node, len(r.nodes))
 	for i, n := range r.nodes {
-		nodes[i] = cgroups.Node{Name: n.name, PID: n.pid}
+		nodes[i] = r.group(n)
 	}
 	all, err := host.Usage(r.name, nodes...)
 	if err != nil {

@@ -1,0 +1,140 @@
+package cgroups
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	oc "github.com/opencontainers/cgroups"
+	"github.com/opencontainers/cgroups/fscommon"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/topology"
+)
+
+// updateTime bounds what a running node's new limits may take.
+const updateTime = 10 * time.Second
+
+// lifted is what a group without a limit has in its files, in the order of writing.
+type lifted struct{ v1, v2 [][2]string }
+
+// without is how a limit is taken back, by its key in the topology file.
+func without(key string) (n need, w lifted, ok bool) {
+	switch key {
+	case "cpu":
+		return need{"cpu", key}, lifted{[][2]string{{"cpu.cfs_quota_us", "-1"}}, [][2]string{{"cpu.max", "max 100000"}}}, true
+	case "cpu_weight":
+		return need{"cpu", key}, lifted{[][2]string{{"cpu.shares", "1024"}}, [][2]string{{"cpu.weight", "100"}}}, true
+	case "memory":
+		return need{"memory", key}, lifted{
+			[][2]string{{"memory.memsw.limit_in_bytes", "-1"}, {"memory.limit_in_bytes", "-1"}},
+			[][2]string{{"memory.swap.max", "max"}, {"memory.max", "max"}},
+		}, true
+	case "pids":
+		return need{"pids", key}, lifted{[][2]string{{"pids.max", "max"}}, [][2]string{{"pids.max", "max"}}}, true
+	}
+	return need{}, lifted{}, false
+}
+
+// Update sets limits of a running node, those that are not zero, and takes back those whose keys
+// are in lift. A node that has no group in a hierarchy gets one, with all its processes moved into
+// it; memory that they have by then is not counted in it. Of a limit of memory that is below what
+// the node has, the node pays with its largest processes: version 2's kernel kills them by itself.
+func (h *Host) Update(ctx context.Context, lab string, n Node, set topology.Limits, lift []string) error {
+	ctx, stop := context.WithTimeout(ctx, updateTime)
+	defer stop()
+	g, err := h.Create(lab, n.Name, set)
+	for err != nil {
+		if killed, kerr := h.shrink(lab, n, set.Memory); kerr != nil || !killed {
+			return errors.Join(err, kerr)
+		}
+		if perr := pause(ctx, 5*time.Millisecond); perr != nil {
+			return fmt.Errorf("%w: %w", err, perr)
+		}
+		g, err = h.Create(lab, n.Name, set)
+	}
+	for _, dir := range g.dirs {
+		if err := gather(ctx, []Node{n}, []string{dir}); err != nil {
+			return err
+		}
+	}
+	for _, key := range lift {
+		need, files, ok := without(key)
+		if !ok {
+			return fmt.Errorf("%q is no limit that can be taken back", key)
+		}
+		hy, err := h.place(need)
+		if err != nil {
+			return err
+		}
+		values := files.v1
+		if hy.unified {
+			values = files.v2
+		}
+		dir := filepath.Join(hy.labDir(lab), n.Name)
+		for _, v := range values {
+			// Without the file there is no group, no controller in it, or no count of swap.
+			if err := oc.WriteFile(dir, v[0], v[1]); err != nil && !gone(err) {
+				return fmt.Errorf("set %s of cgroup %s: %w", v[0], dir, err)
+			}
+		}
+	}
+	return nil
+}
+
+// shrink kills the largest process of a node that has more memory than a new limit, and tells
+// whether it did. A version 1 kernel refuses such a limit with EBUSY. The node's init is spared.
+func (h *Host) shrink(lab string, n Node, limit int64) (bool, error) {
+	hy, ok := h.find("memory")
+	if !ok || hy.unified || limit <= 0 {
+		return false, nil
+	}
+	dir := filepath.Join(hy.labDir(lab), n.Name)
+	used, err := fscommon.GetCgroupParamUint(dir, "memory.usage_in_bytes")
+	if gone(err) || err == nil && used <= uint64(limit) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	pids, err := pidsBelow(dir)
+	if err != nil {
+		return false, err
+	}
+	victim, most := 0, uint64(0)
+	for _, pid := range pids {
+		if pid <= 0 || pid == n.PID {
+			continue
+		}
+		if m := memoryOf([]process{{pid: pid}}); m != nil && *m >= most {
+			victim, most = pid, *m
+		}
+	}
+	if victim == 0 {
+		return false, nil
+	}
+	fd, err := unix.PidfdOpen(victim, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return true, nil // it has ended, which is as good
+	}
+	if err != nil {
+		return false, fmt.Errorf("open process %d: %w", victim, err)
+	}
+	defer unix.Close(fd)
+	// The number may have passed to a stranger before the descriptor was made.
+	if pids, err = pidsBelow(dir); err != nil || !slices.Contains(pids, victim) {
+		return err == nil, err
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return false, fmt.Errorf("kill process %d: %w", victim, err)
+	}
+	// Its memory comes back when it has ended.
+	_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
+	if errors.Is(err, unix.EINTR) {
+		err = nil
+	}
+	return true, err
+}
