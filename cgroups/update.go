@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	oc "github.com/opencontainers/cgroups"
@@ -41,11 +42,14 @@ func without(key string) (n need, w lifted, ok bool) {
 
 // Update sets limits of a running node, those that are not zero, and takes back those whose keys
 // are in lift. A node that has no group in a hierarchy gets one, with all its processes moved into
-// it; memory that they have by then is not counted in it. Of a limit of memory that is below what
-// the node has, the node pays with its largest processes: version 2's kernel kills them by itself.
+// it; memory that they have by then is not counted in it. For a limit of memory that is below what
+// the node has, the node pays with its largest processes, but not with its init.
 func (h *Host) Update(ctx context.Context, lab string, n Node, set topology.Limits, lift []string) error {
 	ctx, stop := context.WithTimeout(ctx, updateTime)
 	defer stop()
+	if err := h.makeRoom(ctx, lab, n, set.Memory); err != nil {
+		return err
+	}
 	g, err := h.Create(lab, n.Name, set)
 	for err != nil {
 		if killed, kerr := h.shrink(lab, n, set.Memory); kerr != nil || !killed {
@@ -85,15 +89,56 @@ func (h *Host) Update(ctx context.Context, lab string, n Node, set topology.Limi
 	return nil
 }
 
+// makeRoom gets a version 2 node below a new limit of memory before it is set. The kernel would
+// kill, too, but does not wait for what it has killed to give its memory back: it goes on to the
+// next, and the node's init is among them (tried on 6.1 and 6.12). Until then memory.high has the
+// kernel reclaim without killing.
+func (h *Host) makeRoom(ctx context.Context, lab string, n Node, limit int64) (err error) {
+	hy, ok := h.find("memory")
+	if !ok || !hy.unified || limit <= 0 {
+		return nil
+	}
+	dir := filepath.Join(hy.labDir(lab), n.Name)
+	defer func() {
+		if werr := oc.WriteFile(dir, "memory.high", "max"); werr != nil && !gone(werr) {
+			err = errors.Join(err, werr)
+		}
+	}()
+	for {
+		if err := oc.WriteFile(dir, "memory.high", strconv.FormatInt(limit, 10)); gone(err) {
+			return nil // it has no group yet that counts memory
+		} else if err != nil {
+			return fmt.Errorf("reclaim memory of cgroup %s: %w", dir, err)
+		}
+		killed, err := h.shrink(lab, n, limit)
+		if err != nil {
+			return err
+		}
+		used, err := fscommon.GetCgroupParamUint(dir, "memory.current")
+		if err != nil || used <= uint64(limit) {
+			return err
+		}
+		if !killed {
+			return fmt.Errorf("set limits of cgroup %s: the node's init alone has %d bytes, more than %d", dir, used, limit)
+		}
+		if err := pause(ctx, 5*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 // shrink kills the largest process of a node that has more memory than a new limit, and tells
 // whether it did. A version 1 kernel refuses such a limit with EBUSY. The node's init is spared.
 func (h *Host) shrink(lab string, n Node, limit int64) (bool, error) {
 	hy, ok := h.find("memory")
-	if !ok || hy.unified || limit <= 0 {
+	if !ok || limit <= 0 {
 		return false, nil
 	}
-	dir := filepath.Join(hy.labDir(lab), n.Name)
-	used, err := fscommon.GetCgroupParamUint(dir, "memory.usage_in_bytes")
+	dir, file := filepath.Join(hy.labDir(lab), n.Name), "memory.usage_in_bytes"
+	if hy.unified {
+		file = "memory.current"
+	}
+	used, err := fscommon.GetCgroupParamUint(dir, file)
 	if gone(err) || err == nil && used <= uint64(limit) {
 		return false, nil
 	}
