@@ -39,15 +39,10 @@ type Setup struct {
 	Hosts   []byte      // the node's own /etc/hosts; nil: the common layer's
 	MaxSize string      // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
 
-	// The common layer is two: its mount holds the directories CommonTop and CommonBelow.
-	SplitCommon bool
+	// The root filesystem comes assembled in place of the common layer, with Files in it, and the
+	// image is not looked at: for kernels on which a node init cannot assemble it.
+	Assembled bool
 }
-
-// Directories of a common layer that is split, see Setup.
-const (
-	CommonTop   = "top"
-	CommonBelow = "below"
-)
 
 // MaskedPaths are files of proc and sysfs that tell of the host and not of the node.
 func MaskedPaths() []string {
@@ -122,46 +117,61 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		data += ",size=" + s.MaxSize
 	}
 	p.add(wire.OpMount, "mount the writable layer", []string{"nsnet", Work, "tmpfs", data}, unix.MS_NOSUID|unix.MS_NODEV)
+	if s.Assembled {
+		p.mkdir(root, 0o755)
+		p.mkdir(Work+"/shm", 0o1777)
+		p.add(wire.OpAttach, "attach the root filesystem", []string{root}, MountCommon)
+		p.add(wire.OpRoot, "open the root filesystem", []string{root})
+		return
+	}
 	for _, d := range []string{"common", "image", "upper", "upper/etc", "work", "root"} {
 		p.mkdir(Work+"/"+d, 0o755)
 	}
 	p.mkdir(Work+"/shm", 0o1777)
-	p.files(n, s)
+	// Straight into the upper layer.
+	if hasTun(n) {
+		p.mkdir(Work+"/upper/dev", 0o755)
+		p.mkdir(Work+"/upper/dev/net", 0o755)
+	}
+	for _, f := range Files(n, s.Hosts, s.Resolv) {
+		p.add(wire.OpWrite, "write /"+f.Path, []string{Work + "/upper/" + f.Path, string(f.Content)}, 0o644)
+	}
 	p.add(wire.OpAttach, "attach the common layer", []string{Work + "/common"}, MountCommon)
 	p.add(wire.OpAttach, "attach the image", []string{Work + "/image"}, MountImage)
 	image := Work + "/image"
-	if n.Image.Kind == topology.ImageHost && !n.Privileged {
+	if IsWeak(n) {
 		p.mkdir(Work+"/weak", 0o755)
 		p.add(wire.OpOverlayWeak, "mount the host's root", []string{Work + "/weak", "lowerdir=" + image + ":" + Empty + ",userxattr"})
 		image = Work + "/weak"
 	}
-	common := Work + "/common"
-	if s.SplitCommon {
-		common = common + "/" + CommonTop + ":" + common + "/" + CommonBelow
-	}
 	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", root, "overlay",
-		fmt.Sprintf("lowerdir=%s:%s,upperdir=%s/upper,workdir=%s/work,userxattr", common, image, Work, Work)}, 0)
+		fmt.Sprintf("lowerdir=%s/common:%s,upperdir=%s/upper,workdir=%s/work,userxattr", Work, image, Work, Work)}, 0)
 	p.add(wire.OpRoot, "open the root filesystem", []string{root})
 }
 
-// files writes the node's own files straight into its upper layer, where they hide the
-// image's whatever those are.
-func (p *program) files(n *topology.Node, s Setup) {
-	write := func(path string, content []byte) {
-		p.add(wire.OpWrite, "write /"+path, []string{Work + "/upper/" + path, string(content)}, 0o644)
+// IsWeak tells whether a node sees its image through an overlay without privilege over files.
+func IsWeak(n *topology.Node) bool { return n.Image.Kind == topology.ImageHost && !n.Privileged }
+
+// File is a file of a node's own.
+type File struct {
+	Path    string // from the root, without a slash in front
+	Content []byte
+}
+
+// Files are a node's own files, of mode 0644. They hide the image's, whatever those are. Hosts and
+// resolv are those of Setup.
+func Files(n *topology.Node, hosts, resolv []byte) []File {
+	files := []File{{"etc/hostname", []byte(n.Hostname + "\n")}}
+	if hosts != nil {
+		files = append(files, File{"etc/hosts", hosts})
 	}
-	write("etc/hostname", []byte(n.Hostname+"\n"))
-	if s.Hosts != nil {
-		write("etc/hosts", s.Hosts)
-	}
-	if s.Resolv != nil {
-		write("etc/resolv.conf", s.Resolv)
+	if resolv != nil {
+		files = append(files, File{"etc/resolv.conf", resolv})
 	}
 	if hasTun(n) {
-		p.mkdir(Work+"/upper/dev", 0o755)
-		p.mkdir(Work+"/upper/dev/net", 0o755)
-		write("dev/net/tun", nil)
+		files = append(files, File{"dev/net/tun", nil}) // a mount point
 	}
+	return files
 }
 
 func hasTun(n *topology.Node) bool { return n.Tun || n.Privileged }

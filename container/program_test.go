@@ -67,7 +67,6 @@ func TestBootProgram(t *testing.T) {
 		"privileged, dir":     {node: topology.Node{Image: dir, Privileged: true}, pivot: true, tun: true},
 		"tun":                 {node: topology.Node{Image: host, Tun: true}, weak: true, masked: true, tun: true},
 		"without host's name": {node: topology.Node{Image: dir, Hostname: ""}, masked: true},
-		"split common layer":  {node: topology.Node{Image: host}, setup: Setup{SplitCommon: true}, weak: true, masked: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -85,9 +84,6 @@ func TestBootProgram(t *testing.T) {
 			lower := Work + "/common:" + Work + "/image"
 			if tc.weak {
 				lower = Work + "/common:" + Work + "/weak"
-			}
-			if tc.setup.SplitCommon {
-				lower = Work + "/common/top:" + Work + "/common/below:" + Work + "/weak"
 			}
 			if !strings.HasPrefix(over[0].T(3), "lowerdir="+lower+",") {
 				t.Errorf("the root's layers are %s, not over %s", over[0].T(3), lower)
@@ -136,6 +132,30 @@ func TestMasks(t *testing.T) {
 				t.Errorf("%s is masked before %s is mounted", m, fs)
 			}
 		}
+	}
+}
+
+// A root that comes assembled is attached; what is in it is somebody else's business, and all
+// that is mounted in it is not.
+func TestAssembledRoot(t *testing.T) {
+	t.Parallel()
+	n := topology.Node{Image: topology.Image{Kind: topology.ImageHost}, Tun: true}
+	steps := BootProgram(&n, Setup{Assembled: true, Hosts: []byte("x")})
+	if at, _ := find(steps, wire.OpAttach); len(at) != 1 || at[0].T(0) != Work+"/root" || at[0].N(0) != MountCommon {
+		t.Errorf("attached: %+v", at)
+	}
+	if weak, _ := find(steps, wire.OpOverlayWeak); weak != nil || len(mountsOn(steps, "")) != 0 {
+		t.Errorf("an overlay is mounted: %+v, %+v", weak, mountsOn(steps, ""))
+	}
+	if files := written(steps); len(files) != 0 {
+		t.Errorf("written: %q", files)
+	}
+	behind := func(steps []wire.Step) []wire.Step {
+		_, at := find(steps, wire.OpRoot)
+		return steps[at:]
+	}
+	if diff := cmp.Diff(behind(BootProgram(&n, Setup{Hosts: []byte("x")})), behind(steps)); diff != "" {
+		t.Errorf("with the root open (-usual +assembled):\n%s", diff)
 	}
 }
 

@@ -211,7 +211,7 @@ func (b *builder) node(e event) error {
 	if len(e.fds) > 1 {
 		userns, base = e.fds[1], b.rec.Base+uint32(m.Index+1)*container.IDs
 	}
-	fds, dirs, err := b.mounts.node(n, userns, base)
+	fds, dirs, err := b.mounts.node(n, &b.setups[m.Index], userns, base)
 	if err != nil {
 		return &Error{Node: n.Name, Op: "prepare its mounts", Err: err}
 	}

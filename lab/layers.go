@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,14 +21,13 @@ import (
 func commonLayer(l *topology.Lab, kind topology.ImageKind) ([]overlayfs.Entry, error) {
 	var c layer
 	if kind == topology.ImageHost {
-		var err error
-		if c.entries, err = overlayfs.HostSkeleton("/"); err != nil {
+		entries, err := overlayfs.HostSkeleton("/")
+		if err != nil {
 			return nil, fmt.Errorf("look at the host's image: %w", err)
 		}
-	}
-	c.index = make(map[string]int, len(c.entries))
-	for i := range c.entries {
-		c.index[c.entries[i].Path] = i
+		for _, e := range entries {
+			c.put(e)
+		}
 	}
 	c.mountPoints()
 	c.file("etc/hosts", dns.Hosts(l))
@@ -38,8 +36,7 @@ func commonLayer(l *topology.Lab, kind topology.ImageKind) ([]overlayfs.Entry, e
 			c.file("etc/resolv.conf", conf)
 		}
 	}
-	slices.SortFunc(c.entries, func(a, b overlayfs.Entry) int { return strings.Compare(prefix(a.Path), prefix(b.Path)) })
-	return c.entries, nil
+	return c.sorted(), nil
 }
 
 // prefix is what the paths of all that a directory holds begin with.
@@ -62,12 +59,28 @@ func (c *layer) put(e overlayfs.Entry) {
 		c.entries[i] = e
 		return
 	}
+	if c.index == nil {
+		c.index = map[string]int{}
+	}
 	c.index[e.Path] = len(c.entries)
 	c.entries = append(c.entries, e)
 }
 
 func (c *layer) file(path string, content []byte) {
 	c.put(overlayfs.Entry{Path: path, Kind: overlayfs.File, Mode: 0o644, Data: content})
+}
+
+// dir adds a directory unless it is there.
+func (c *layer) dir(path string) {
+	if _, ok := c.index[path]; !ok {
+		c.put(overlayfs.Entry{Path: path, Kind: overlayfs.Dir, Mode: 0o755})
+	}
+}
+
+// sorted are the entries, a directory before what it holds.
+func (c *layer) sorted() []overlayfs.Entry {
+	slices.SortFunc(c.entries, func(a, b overlayfs.Entry) int { return strings.Compare(prefix(a.Path), prefix(b.Path)) })
+	return c.entries
 }
 
 // mountPoints adds what every node mounts its devices and the kernel's file systems on. They
@@ -77,8 +90,8 @@ func (c *layer) mountPoints() {
 	for _, d := range slices.Sorted(maps.Keys(dirs)) {
 		if dirs[d] {
 			c.put(overlayfs.Entry{Path: d, Kind: overlayfs.Opaque, Mode: 0o755})
-		} else if _, ok := c.index[d]; !ok {
-			c.put(overlayfs.Entry{Path: d, Kind: overlayfs.Dir, Mode: 0o755})
+		} else {
+			c.dir(d)
 		}
 	}
 	for name, target := range container.CommonLinks() {
@@ -109,7 +122,7 @@ func hostResolvConf() []byte {
 }
 
 // makeLayer makes a directory with these entries.
-func makeLayer(dir string, entries []overlayfs.Entry) error {
+func makeLayer(dir string, entries []overlayfs.Entry, mark overlayfs.Mark) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -118,15 +131,5 @@ func makeLayer(dir string, entries []overlayfs.Entry) error {
 		return err
 	}
 	defer unix.Close(fd)
-	return overlayfs.Apply(fd, entries)
-}
-
-// splitLayer makes the two directories of a node's own common layer, which belong to the ids
-// from base on.
-func splitLayer(dir string, entries []overlayfs.Entry, base uint32) error {
-	top, below := overlayfs.Split(entries)
-	if err := makeLayer(filepath.Join(dir, container.CommonTop), overlayfs.Shift(top, int(base))); err != nil {
-		return err
-	}
-	return makeLayer(filepath.Join(dir, container.CommonBelow), below)
+	return overlayfs.Apply(fd, entries, mark)
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -20,11 +21,9 @@ type mounter struct {
 	work chan func()
 	at   string // a tmpfs, in the mounter's namespace only
 
-	// On a kernel whose tmpfs has no extended attributes of users (Linux 6.6), and then perhaps
-	// no idmapped mounts (6.3), there is no common layer for all nodes: each has a copy that
-	// belongs to its own ids, and is two layers, see overlayfs.Split.
-	split  bool
-	common map[topology.ImageKind][]overlayfs.Entry // if split
+	// On this kernel the nodes' roots are assembled here and not by their inits.
+	assembles bool
+	common    map[topology.ImageKind][]overlayfs.Entry // if so
 }
 
 // newMounter starts the thread; at is an existing directory.
@@ -41,7 +40,7 @@ func newMounter(at string) (*mounter, error) {
 			err = unix.Mount("nsnet", at, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755")
 		}
 		if err == nil {
-			m.split = errors.Is(unix.Setxattr(at, overlayfs.OpaqueMark, []byte("n"), 0), unix.EOPNOTSUPP)
+			m.assembles = errors.Is(unix.Setxattr(at, string(overlayfs.UserMark), []byte("n"), 0), unix.EOPNOTSUPP)
 		}
 		ready <- err
 		if err != nil {
@@ -81,11 +80,11 @@ func (m *mounter) prepare(l *topology.Lab) error {
 			if err != nil {
 				return err
 			}
-			if m.split {
+			if m.assembles {
 				m.common[kind] = entries
 				continue
 			}
-			if err := makeLayer(filepath.Join(m.at, string(kind)), entries); err != nil {
+			if err := makeLayer(filepath.Join(m.at, string(kind)), entries, overlayfs.UserMark); err != nil {
 				return err
 			}
 		}
@@ -162,7 +161,7 @@ func (m *mounter) devs() (fd int, err error) {
 
 // node makes a node's mounts: common layer, image, then its binds, and tells which binds
 // are directories. Base is the node's first id, 0 for one that is the host's root.
-func (m *mounter) node(n *topology.Node, userns int, base uint32) (fds []int, dirs []bool, err error) {
+func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, userns int, base uint32) (fds []int, dirs []bool, err error) {
 	err = m.do(func() error {
 		add := func(path string, attr uint64, userns int, recursive bool) error {
 			fd, err := clone(path, attr, userns, recursive)
@@ -171,19 +170,18 @@ func (m *mounter) node(n *topology.Node, userns int, base uint32) (fds []int, di
 			}
 			return err
 		}
-		common, mapped := filepath.Join(m.at, string(n.Image.Kind)), userns
-		if m.split {
-			common, mapped = filepath.Join(m.at, "of", n.Name), -1
-			if err := splitLayer(common, m.common[n.Image.Kind], base); err != nil {
-				return err
-			}
-		}
-		if err := add(common, unix.MOUNT_ATTR_RDONLY, mapped, false); err != nil {
-			return err
-		}
-		image := "/"
+		common, image := filepath.Join(m.at, string(n.Image.Kind)), "/"
 		if n.Image.Kind == topology.ImageDir {
 			image = n.Image.Path
+		}
+		if m.assembles {
+			root, err := m.assemble(n, s, image, userns, base)
+			if err != nil {
+				return err
+			}
+			fds = append(fds, root)
+		} else if err := add(common, unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
+			return err
 		}
 		if err := add(image, unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
 			return err

@@ -95,6 +95,7 @@ type builder struct {
 	cgroups *cgroups.Host
 	groups  map[int]*cgroups.Group
 	mounts  *mounter
+	setups  []proto.NodeSetup
 	conn    *container.Conn
 	alive   *os.File
 	init    *os.Process
@@ -155,6 +156,7 @@ func (b *builder) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.setups = spec.Nodes
 	if err := b.limits(); err != nil {
 		return err
 	}
@@ -207,7 +209,7 @@ func needMachineRoot() error {
 
 // spec is what the lab init is told.
 func (b *builder) spec() (*proto.LabSpec, error) {
-	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, SplitCommon: b.mounts.split}
+	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, Assembled: b.mounts.assembles}
 	// The lab's own root has the first range, its nodes the ones behind it. Inside the
 	// lab's user namespace ids count from 0.
 	if s.Base = container.IDs; !b.rec.UserNS {

@@ -3,14 +3,20 @@ package overlayfs
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// OpaqueMark is the extended attribute of an opaque directory, with the value y, for an overlay
-// that is mounted with userxattr.
-const OpaqueMark = "user.overlay.opaque"
+// Mark is the extended attribute by which an overlay knows an opaque directory; its value is y.
+type Mark string
+
+// The marks: of an overlay that is mounted with userxattr, as in a user namespace, and of any other.
+const (
+	UserMark    Mark = "user.overlay.opaque"
+	TrustedMark Mark = "trusted.overlay.opaque"
+)
 
 // errPath tells that an entry's path is not a plain relative one.
 var errPath = errors.New("path leaves the layer")
@@ -20,11 +26,11 @@ var errPath = errors.New("path leaves the layer")
 // the first error; paths with "..", absolute ones and those through symbolic links are
 // errors.
 //
-// It needs CAP_CHOWN, CAP_FOWNER and CAP_DAC_OVERRIDE for other people's files. On a
-// tmpfs, opaque directories need Linux 6.6: before, the error wraps EOPNOTSUPP, and Split does
-// without them.
-func Apply(dirfd int, entries []Entry) error {
-	w := &layerWriter{root: dirfd}
+// It needs CAP_CHOWN, CAP_FOWNER and CAP_DAC_OVERRIDE for other people's files, and for opaque
+// directories with TrustedMark CAP_SYS_ADMIN of the host. On a tmpfs UserMark needs Linux 6.6:
+// before, the error wraps EOPNOTSUPP.
+func Apply(dirfd int, entries []Entry, mark Mark) error {
+	w := &layerWriter{root: dirfd, mark: mark}
 	defer w.ascend(0)
 	for i := range entries {
 		if err := w.write(&entries[i]); err != nil {
@@ -39,6 +45,7 @@ func Apply(dirfd int, entries []Entry) error {
 // descriptor.
 type layerWriter struct {
 	root int
+	mark Mark
 	open []openDir
 }
 
@@ -57,7 +64,7 @@ func (w *layerWriter) write(e *Entry) error {
 			return err
 		}
 		defer unix.Close(fd)
-		return setDir(fd, e)
+		return w.setDir(fd, e)
 	}
 	names := strings.Split(e.Path, "/")
 	for _, name := range names {
@@ -80,7 +87,7 @@ func (w *layerWriter) write(e *Entry) error {
 			return err
 		}
 		w.open = append(w.open, openDir{name, fd})
-		return setDir(fd, e)
+		return w.setDir(fd, e)
 	case Whiteout:
 		return unix.Mknodat(parent, name, unix.S_IFCHR, 0)
 	case File:
@@ -127,10 +134,10 @@ func (w *layerWriter) last() int {
 }
 
 // setDir gives a directory its mark, owner and mode.
-func setDir(fd int, e *Entry) error {
+func (w *layerWriter) setDir(fd int, e *Entry) error {
 	if e.Kind == Opaque {
-		if err := unix.Fsetxattr(fd, OpaqueMark, []byte("y"), 0); err != nil {
-			return fmt.Errorf("set %s: %w", OpaqueMark, err)
+		if err := unix.Fsetxattr(fd, string(w.mark), []byte("y"), 0); err != nil {
+			return fmt.Errorf("set %s: %w", w.mark, err)
 		}
 	}
 	return setOwner(fd, e)
@@ -158,4 +165,17 @@ func writeFile(parent int, name string, e *Entry) error {
 		data = data[n:]
 	}
 	return setOwner(fd, e)
+}
+
+// Shift returns the entries with user and group ids higher by base: what an idmapped mount
+// does, for file systems that cannot be mounted so, as tmpfs before Linux 6.3.
+func Shift(entries []Entry, base uint32) []Entry {
+	shifted := slices.Clone(entries)
+	for i := range shifted {
+		if shifted[i].Kind != Whiteout {
+			shifted[i].UID += int(base)
+			shifted[i].GID += int(base)
+		}
+	}
+	return shifted
 }

@@ -24,8 +24,9 @@
 // too; only the fresh trees are taken from what is mounted.
 //
 // tmpfs has user.* extended attributes, which the opaque mark of an overlay mounted with
-// userxattr is, from Linux 6.6 on. For older kernels Split makes two layers of a skeleton that do
-// without the mark.
+// userxattr is, from Linux 6.6 on. Before, such an overlay has no opaque directories on a tmpfs, and
+// with an upper layer there it cannot even remove a directory of a layer below (EIO). An overlay that
+// the host's root mounts has trusted.* ones, which every tmpfs has.
 //
 // The kernel reads the opaque mark with the mounter's credentials, and reading a user.*
 // attribute needs read permission: whoever mounts the overlay must be able to read the

@@ -81,7 +81,7 @@ func apply(t *testing.T, dir string, entries []Entry) error {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	return Apply(fd, entries)
+	return Apply(fd, entries, UserMark)
 }
 
 // describe returns type, mode and owner of a path, or the error.
@@ -144,10 +144,10 @@ func TestApply(t *testing.T) {
 		}
 	}
 	mark := make([]byte, 8)
-	if n, err := unix.Getxattr(filepath.Join(dir, "a/closed"), OpaqueMark, mark); err != nil || string(mark[:n]) != "y" {
+	if n, err := unix.Getxattr(filepath.Join(dir, "a/closed"), string(UserMark), mark); err != nil || string(mark[:n]) != "y" {
 		t.Errorf("mark %q, %v", mark[:max(n, 0)], err)
 	}
-	if _, err := unix.Getxattr(filepath.Join(dir, "a"), OpaqueMark, mark); !errors.Is(err, unix.ENODATA) {
+	if _, err := unix.Getxattr(filepath.Join(dir, "a"), string(UserMark), mark); !errors.Is(err, unix.ENODATA) {
 		t.Errorf("a plain directory is marked: %v", err)
 	}
 	if data, err := os.ReadFile(filepath.Join(dir, "a/closed/in/file")); err != nil || string(data) != "content" {
@@ -257,15 +257,34 @@ func TestSkeletonOverlay(t *testing.T) {
 		mountOverlay(t, merged, skel, host)
 		checkSkeleton(t, merged)
 	})
-	t.Run("split", func(t *testing.T) {
-		upper, lower := Split(entries)
-		top, below := mountTmpfs(t, base, "top"), mountTmpfs(t, base, "below")
-		if err := errors.Join(apply(t, top, upper), apply(t, below, lower)); err != nil {
+	t.Run("trusted", func(t *testing.T) {
+		skel := mountTmpfs(t, base, "trusted")
+		fd, err := unix.Open(skel, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
 			t.Fatal(err)
 		}
-		mountOverlay(t, merged, top, below, host)
+		defer unix.Close(fd)
+		if err := Apply(fd, entries, TrustedMark); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("overlay", merged, "overlay", 0, "lowerdir="+EscapeOption(skel)+":"+EscapeOption(host)); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = unix.Unmount(merged, 0) }()
 		checkSkeleton(t, merged)
 	})
+}
+
+func TestShift(t *testing.T) {
+	entries := []Entry{{Path: "a", Kind: Dir, UID: 1, GID: 2}, {Path: "b", Kind: Whiteout}}
+	got := Shift(entries, 1000)
+	want := []Entry{{Path: "a", Kind: Dir, UID: 1001, GID: 1002}, {Path: "b", Kind: Whiteout}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if entries[0].UID != 1 {
+		t.Error("Shift changed its argument")
+	}
 }
 
 // checkSkeleton looks at what the tree of TestSkeletonOverlay has become.

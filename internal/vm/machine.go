@@ -21,7 +21,7 @@ type Machine struct {
 	Modules  []string          // to be loaded, with what they depend on
 	Programs []string          // of this machine, for the guest's /usr/bin
 	Files    map[string]string // more files: path in the guest, path here
-	Scripts  []string          // paths of what is run, one after the other, by sh -eu after guest/lib.sh
+	Scripts  []string          // paths of what is run, one after the other, by sh -eux after guest/lib.sh
 	Memory   int               // MiB; 0 is 512
 }
 

@@ -249,7 +249,7 @@ func (l *labInit) boot(n *node) error {
 		return &buildError{op: "boot", node: n.name, err: fmt.Errorf("%d mounts for %d layers and binds", len(m.fds), layers)}
 	}
 	n.logs = m.fds[layers:]
-	s := container.Setup{Caps: setup.Caps, Masks: l.spec.Masks, Resolv: setup.Resolv, Hosts: setup.Hosts, Sysctls: l.sysctls, SplitCommon: l.spec.SplitCommon}
+	s := container.Setup{Caps: setup.Caps, Masks: l.spec.Masks, Resolv: setup.Resolv, Hosts: setup.Hosts, Sysctls: l.sysctls, Assembled: l.spec.Assembled}
 	if setup.Filter >= 0 {
 		s.Filter = l.spec.Filters[setup.Filter]
 	}

@@ -42,7 +42,7 @@ type LabSpec struct {
 	Nodes   []NodeSetup
 	Masks   []string
 
-	SplitCommon bool // nodes' common layers are two, see container.Setup
+	Assembled bool // nodes' roots come assembled, see container.Setup
 }
 
 // NodeSetup is what only up knows of a node.

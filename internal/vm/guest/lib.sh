@@ -1,4 +1,4 @@
-# What every script may use. Scripts run by sh -eu: a command that fails ends them.
+# What every script may use. Scripts run by sh -eux: a command that fails ends them.
 
 # This sh takes busybox's own ip before any in PATH; bridges and VLANs need the real one.
 ip() { /usr/bin/ip "$@"; }
@@ -26,12 +26,14 @@ $1"
 
 # eventually COMMAND...: it succeeds within half a minute.
 eventually() {
+	{ set +x; } 2>/dev/null
 	n=0
 	until "$@" >/dev/null 2>&1; do
 		n=$((n + 1))
 		[ $n -lt 150 ] || fail "not within 30 s: $*"
 		sleep 0.2
 	done
+	set -x
 }
 
 # snapshot prints what nsnet may leave behind.
@@ -66,12 +68,15 @@ snapshot >/tmp/before
 
 # nothing_left: all is as it was when the script began.
 nothing_left() {
+	{ set +x; } 2>/dev/null
 	snapshot >/tmp/after
 	diff /tmp/before /tmp/after || fail "left behind, see above"
+	set -x
 }
 
 # finish is called after each script.
 finish() {
+	{ set +x; } 2>/dev/null
 	n=0
 	until snapshot >/tmp/after && cmp -s /tmp/before /tmp/after; do
 		n=$((n + 1))
