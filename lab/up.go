@@ -174,6 +174,9 @@ func (b *builder) check() error {
 	if err := needMachineRoot(); err != nil {
 		return err
 	}
+	if err := b.checkKernel(); err != nil {
+		return err
+	}
 	for i := range b.lab.Nodes {
 		n := &b.lab.Nodes[i]
 		if n.Limits.CPU != 0 || n.Limits.CPUWeight != 0 || n.Limits.Memory != 0 || n.Limits.Pids != 0 || len(n.Limits.IO) > 0 {
