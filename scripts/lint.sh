@@ -13,4 +13,4 @@ go vet ./...
 # Built once: go run links the program anew each time.
 tool=bin/golangci-lint
 [ "$tool" -nt tools/go.mod ] || go build -modfile=tools/go.mod -o "$tool" github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-"$tool" run "$@"
+"$tool" run --allow-parallel-runners "$@"
