@@ -25,8 +25,7 @@ const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 // Mounts received with a boot program: the layers first, then one for each bind.
 const (
 	MountCommon = iota // the lab's common layer
-	MountImage         // the image
-	MountBinds         // first bind
+	MountImage         // the image's layers, the topmost first; behind them the binds
 )
 
 // Setup is what a boot program needs to know besides the node.
@@ -37,6 +36,7 @@ type Setup struct {
 	Sysctls [][2]string // those of DefaultSysctls that a new network namespace has not
 	Resolv  []byte      // resolv.conf; nil: the image's own stays
 	Hosts   []byte      // the node's own /etc/hosts; nil: the common layer's
+	Layers  int         // of the image; 0 is 1
 	MaxSize string      // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
 
 	// The root filesystem comes assembled in place of the common layer, with Files in it, and the
@@ -139,6 +139,13 @@ func (p *program) layers(n *topology.Node, s Setup) {
 	p.add(wire.OpAttach, "attach the common layer", []string{Work + "/common"}, MountCommon)
 	p.add(wire.OpAttach, "attach the image", []string{Work + "/image"}, MountImage)
 	image := Work + "/image"
+	for i := 1; i < s.Layers; i++ {
+		// Short names: the options of all layers together have to fit in a page.
+		dir := fmt.Sprintf("%s/l%d", Work, i)
+		p.mkdir(dir, 0o755)
+		p.add(wire.OpAttach, "attach the image", []string{dir}, uint64(MountImage+i))
+		image += ":" + dir
+	}
 	if IsWeak(n) {
 		p.mkdir(Work+"/weak", 0o755)
 		p.add(wire.OpOverlayWeak, "mount the host's root", []string{Work + "/weak", "lowerdir=" + image + ":" + Empty + ",userxattr"})
@@ -239,14 +246,17 @@ func (p *program) tmpfs(n *topology.Node) {
 	}
 }
 
+// Mounts is how many mounts a node gets before its binds.
+func (s Setup) Mounts() int { return MountImage + max(s.Layers, 1) }
+
 // Binds adds the steps that show the host's files and directories in the node; dirs tells
 // which sources are directories. They come after the root is entered and its tmpfs are
 // there, in which a bind may be.
-func Binds(steps []wire.Step, n *topology.Node, dirs []bool) []wire.Step {
+func Binds(steps []wire.Step, n *topology.Node, s Setup, dirs []bool) []wire.Step {
 	var add []wire.Step
 	for i, b := range n.Binds {
 		add = append(add, wire.Step{Op: wire.OpAttachIn, Label: "bind " + b.Source + " to " + b.Target,
-			Text: []string{b.Target}, Number: []uint64{uint64(MountBinds + i), flag(dirs[i])}})
+			Text: []string{b.Target}, Number: []uint64{uint64(s.Mounts() + i), flag(dirs[i])}})
 	}
 	at := slices.IndexFunc(steps, func(s wire.Step) bool { return s.Op == wire.OpSysctl || s.Op == wire.OpCgroupNS })
 	return slices.Insert(slices.Clone(steps), at, add...)

@@ -230,12 +230,13 @@ func TestOrder(t *testing.T) {
 		n := anyNode().Draw(t, "node")
 		setup := Setup{
 			Caps: rapid.Uint64().Draw(t, "caps"), Filter: []byte("filter"),
-			Masks: rapid.SliceOfDistinct(rapid.SampledFrom(MaskedPaths()), rapid.ID[string]).Draw(t, "masks"), Sysctls: DefaultSysctls(),
+			Layers: rapid.IntRange(0, 3).Draw(t, "layers"),
+			Masks:  rapid.SliceOfDistinct(rapid.SampledFrom(MaskedPaths()), rapid.ID[string]).Draw(t, "masks"), Sysctls: DefaultSysctls(),
 		}
 		dirs := rapid.SliceOfN(rapid.Bool(), len(n.Binds), len(n.Binds)).Draw(t, "dirs")
 		before := BootProgram(&n, setup)
 		plain := slices.Clone(before)
-		steps := Binds(before, &n, dirs)
+		steps := Binds(before, &n, setup, dirs)
 		if diff := cmp.Diff(plain, before); diff != "" {
 			t.Fatalf("Binds changed its argument:\n%s", diff)
 		}
@@ -272,7 +273,7 @@ func TestOrder(t *testing.T) {
 			t.Fatalf("%d of %d binds, %d steps more", len(binds), len(n.Binds), len(steps)-len(before))
 		}
 		for i, b := range binds {
-			if b.T(0) != n.Binds[i].Target || b.N(0) != uint64(MountBinds+i) || (b.N(1) == 1) != dirs[i] {
+			if b.T(0) != n.Binds[i].Target || b.N(0) != uint64(setup.Mounts()+i) || (b.N(1) == 1) != dirs[i] {
 				t.Fatalf("bind %d of %+v is %+v, directory %v", i, n.Binds[i], b, dirs[i])
 			}
 		}

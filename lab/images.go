@@ -1,11 +1,22 @@
 package lab
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/topology"
 )
+
+// maxMounts is how many descriptors one message carries (SCM_MAX_FD, unix(7)), less a node's common layer and logs.
+const maxMounts = 253 - 3
 
 // ImageUses are the images that running labs, and those that are being built, run from.
 func ImageUses() ([]image.Use, error) {
@@ -29,4 +40,121 @@ func ImageUses() ([]image.Use, error) {
 		uses = append(uses, r.Images...)
 	}
 	return uses, nil
+}
+
+// pull makes sure that the images of all nodes are in the store, fetches those that are not, and fills in what
+// images say about their commands. It is before anything is changed; what has been fetched stays.
+func (b *builder) pull(ctx context.Context) error {
+	if !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Image.Stored() }) {
+		return nil
+	}
+	var u unix.Utsname
+	if err := unix.Uname(&u); err == nil && olderThan(unix.ByteSliceToString(u.Release[:]), 6, 6) {
+		return errOldKernel()
+	}
+	var err error
+	if b.store, err = image.Open(image.Dir); err != nil {
+		return err
+	}
+	if b.hold, err = b.store.Hold(ctx); err != nil {
+		return err
+	}
+	b.images = map[string]*image.Image{}
+	resolved := *b.lab
+	resolved.Nodes = slices.Clone(b.lab.Nodes)
+	for i := range resolved.Nodes {
+		n := &resolved.Nodes[i]
+		if !n.Image.Stored() {
+			continue
+		}
+		img, err := b.image(ctx, n.Image)
+		if err != nil {
+			return &Error{Node: n.Name, Err: err}
+		}
+		if len(img.Dirs())+len(n.Binds) > maxMounts {
+			return &Error{Node: n.Name, Err: fmt.Errorf("%w: %d layers and %d binds, more than %d together", ErrUnsupported, len(img.Dirs()), len(n.Binds), maxMounts)}
+		}
+		applyConfig(n, &img.Config)
+	}
+	b.lab = &resolved
+	b.content, err = json.Marshal(b.lab)
+	return err
+}
+
+// errOldKernel tells that roots are assembled by up, in an overlay that does not know the marks of the store's layers.
+func errOldKernel() error {
+	return fmt.Errorf("%w: container images need Linux 6.6; this kernel has host and dir:PATH", ErrUnsupported)
+}
+
+// image is an image of the store, where it is put unless it is there.
+func (b *builder) image(ctx context.Context, i topology.Image) (*image.Image, error) {
+	name := i.String()
+	if img := b.images[name]; img != nil {
+		return img, nil
+	}
+	img, err := b.store.Find(i)
+	if errors.Is(err, image.ErrNotFound) {
+		b.pulled = true
+		img, err = b.store.Pull(ctx, i, image.PullOptions{Progress: func(done, total int) { b.step("pull "+name, done, total) }})
+	}
+	if err != nil {
+		return nil, err
+	}
+	use := image.Use{Lab: b.lab.Name, Image: name}
+	for _, l := range img.Layers {
+		use.Layers = append(use.Layers, l.DiffID)
+	}
+	b.rec.Images = append(b.rec.Images, use)
+	b.images[name] = img
+	return img, nil
+}
+
+// letGo allows others to remove images again, and removes what killed pulls have left.
+func (b *builder) letGo() {
+	if b.hold == nil {
+		return
+	}
+	b.hold.Close()
+	b.hold = nil
+	if b.pulled {
+		_ = b.store.Sweep(ImageUses) // the next nsnet image command says what is wrong with the store
+	}
+}
+
+// applyConfig gives a node what its image says and the file does not. As with Docker, who gives an entrypoint does not
+// get the image's command behind it.
+func applyConfig(n *topology.Node, c *image.Config) {
+	entrypoint, command := n.Entrypoint, n.Command
+	if !n.EntrypointGiven {
+		entrypoint = c.Entrypoint
+		if !n.CommandGiven {
+			command = c.Command
+		}
+	}
+	n.Command, n.Entrypoint = slices.Concat(entrypoint, command), nil
+	var env []string
+	for _, e := range c.Env {
+		key, _, _ := strings.Cut(e, "=")
+		if !slices.ContainsFunc(n.Env, func(own string) bool { return strings.HasPrefix(own, key+"=") }) {
+			env = append(env, e)
+		}
+	}
+	n.Env = append(env, n.Env...)
+	if n.User == "" {
+		n.User = c.User
+	}
+	if n.Workdir == "" {
+		n.Workdir = c.Workdir
+	}
+}
+
+// layersOf is the directories of an image, the topmost first.
+func (m *mounter) layersOf(i topology.Image) []string {
+	switch {
+	case i.Stored():
+		return m.images[i.String()].Dirs()
+	case i.Kind == topology.ImageDir:
+		return []string{i.Path}
+	}
+	return []string{"/"}
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
@@ -20,6 +21,8 @@ import (
 type mounter struct {
 	work chan func()
 	at   string // a tmpfs, in the mounter's namespace only
+
+	images map[string]*image.Image // of the store, by name
 
 	// On this kernel the nodes' roots are assembled here and not by their inits.
 	assembles bool
@@ -93,7 +96,15 @@ func (m *mounter) prepare(l *topology.Lab) error {
 }
 
 func usesImage(l *topology.Lab, k topology.ImageKind) bool {
-	return slices.ContainsFunc(l.Nodes, func(n topology.Node) bool { return n.Image.Kind == k })
+	return slices.ContainsFunc(l.Nodes, func(n topology.Node) bool { return commonKind(n.Image) == k })
+}
+
+// commonKind is which common layer nodes on an image have: the host's image, or any other.
+func commonKind(i topology.Image) topology.ImageKind {
+	if i.Kind == topology.ImageHost {
+		return i.Kind
+	}
+	return topology.ImageDir
 }
 
 // devices makes the nodes that every node of a lab may have. They are made here because
@@ -170,12 +181,12 @@ func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, userns int, base ui
 			}
 			return err
 		}
-		common, image := filepath.Join(m.at, string(n.Image.Kind)), "/"
-		if n.Image.Kind == topology.ImageDir {
-			image = n.Image.Path
-		}
+		common, layers := filepath.Join(m.at, string(commonKind(n.Image))), m.layersOf(n.Image)
 		if m.assembles {
-			root, err := m.assemble(n, s, image, userns, base)
+			if n.Image.Stored() {
+				return errOldKernel()
+			}
+			root, err := m.assemble(n, s, layers[0], userns, base)
 			if err != nil {
 				return err
 			}
@@ -183,8 +194,10 @@ func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, userns int, base ui
 		} else if err := add(common, unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
 			return err
 		}
-		if err := add(image, unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
-			return err
+		for _, layer := range layers {
+			if err := add(layer, unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
+				return err
+			}
 		}
 		for _, b := range n.Binds {
 			st, err := os.Stat(b.Source)

@@ -61,15 +61,14 @@ func actions(l *topology.Lab) []Action {
 	}
 	for i := range l.Nodes {
 		n := &l.Nodes[i]
-		image := string(n.Image.Kind)
-		if n.Image.Path != "" {
-			image += ":" + n.Image.Path
-		}
 		command := "idle"
 		if len(n.Command) > 0 {
 			command = "runs " + strings.Join(n.Command, " ")
 		}
-		add("node", n.Name, "image %s, %s", image, command)
+		if n.Image.Stored() && !n.EntrypointGiven {
+			command = strings.TrimSpace("runs its image's command " + strings.Join(n.Command, " "))
+		}
+		add("node", n.Name, "image %s, %s", n.Image, command)
 	}
 	for i := range l.Links {
 		k := &l.Links[i]

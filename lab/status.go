@@ -132,11 +132,8 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 
 // nodeStatus puts together what is written and what the lab init says of node i.
 func nodeStatus(r *record, n *topology.Node, i int, states []proto.NodeState) NodeStatus {
-	s := NodeStatus{Name: n.Name, State: StateDead, Hostname: n.Hostname, Image: string(n.Image.Kind), Command: n.Command,
+	s := NodeStatus{Name: n.Name, State: StateDead, Hostname: n.Hostname, Image: n.Image.String(), Command: n.Command,
 		Netns: filepath.Join(NetnsDir, r.Name+"."+n.Name), Limits: n.Limits}
-	if n.Image.Path != "" {
-		s.Image += ":" + n.Image.Path
-	}
 	if !n.Privileged {
 		s.UIDBase = r.Base + uint32(i+1)*container.IDs
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -106,6 +107,11 @@ type builder struct {
 
 	ports     []*os.File // sockets of published ports
 	published []proto.PublishedPort
+
+	store  *image.Store
+	hold   *image.Hold             // keeps images from being removed until the record tells of them
+	images map[string]*image.Image // by name
+	pulled bool
 }
 
 // event is a message of the lab init.
@@ -142,6 +148,9 @@ func (b *builder) up(ctx context.Context) error {
 	if err := b.check(); err != nil {
 		return err
 	}
+	if err := b.pull(ctx); err != nil {
+		return err
+	}
 	if err := b.plan(ctx); err != nil {
 		return err
 	}
@@ -150,6 +159,7 @@ func (b *builder) up(ctx context.Context) error {
 	if b.mounts, err = newMounter(b.dir); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
+	b.mounts.images = b.images
 	prepared := make(chan error, 1)
 	go func() { prepared <- b.mounts.prepare(b.lab) }()
 	spec, err := b.spec()
@@ -226,7 +236,7 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 		if err != nil {
 			return nil, &Error{Node: n.Name, Op: "capabilities", Err: err}
 		}
-		setup := proto.NodeSetup{Caps: caps, Filter: -1}
+		setup := proto.NodeSetup{Caps: caps, Filter: -1, Layers: len(b.mounts.layersOf(n.Image))}
 		if profile := n.Seccomp; profile != "unconfined" && !n.Privileged {
 			key := fmt.Sprintf("%s %x", profile, caps)
 			at, ok := filters[key]
@@ -290,6 +300,7 @@ func (b *builder) close() {
 	if b.init != nil {
 		_ = b.init.Release()
 	}
+	b.letGo()
 }
 
 // rollback leaves nothing of a lab that did not come up.

@@ -17,10 +17,16 @@ type Lab struct {
 
 // Node is one full container.
 type Node struct {
-	Name       string            `json:"name"`
-	Image      Image             `json:"image"`
-	Hostname   string            `json:"hostname"`
-	Command    []string          `json:"command,omitempty"` // empty: an idle node
+	Name     string   `json:"name"`
+	Image    Image    `json:"image"`
+	Hostname string   `json:"hostname"`
+	Command  []string `json:"command,omitempty"` // empty: an idle node
+	// Entrypoint is what Command is given to, of an image with layers; elsewhere Command begins with it. What is not
+	// given is the image's, and the image's command goes with its own entrypoint only.
+	Entrypoint      []string `json:"entrypoint,omitempty"`
+	EntrypointGiven bool     `json:"entrypoint_given,omitempty"`
+	CommandGiven    bool     `json:"command_given,omitempty"`
+
 	Env        []string          `json:"env,omitempty"`     // "K=V", sorted by key
 	Workdir    string            `json:"workdir,omitempty"` // absolute; empty is "/"
 	User       string            `json:"user,omitempty"`    // "user[:group]" by name or number, looked up in the node's own files; empty is root

@@ -20,6 +20,7 @@ type nodeSpec struct {
 
 	image      opt[Image]
 	hostname   opt[string]
+	entrypoint opt[[]string]
 	command    opt[[]string]
 	env        opt[map[string]string]
 	workdir    opt[string]
@@ -55,7 +56,8 @@ func nodeKeys() []keyDef[nodeSpec] {
 		{"hostname", func(d *decoder, s *nodeSpec, n *yaml.Node) {
 			s.hostname = d.checked(n, "hostname", validateHostname)
 		}},
-		{"command", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.command = d.command(n) }},
+		{"command", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.command = d.command(n, "command") }},
+		{"entrypoint", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.entrypoint = d.command(n, "entrypoint") }},
 		{"env", func(d *decoder, s *nodeSpec, n *yaml.Node) {
 			s.env = d.textMap(n, "env", func(e entry) bool {
 				if e.key == "" || strings.ContainsAny(e.key, "=\x00") {
@@ -210,21 +212,22 @@ func (d *decoder) checked(n *yaml.Node, what string, check func(string) error) o
 	return opt[string]{s, n}
 }
 
-func (d *decoder) command(n *yaml.Node) opt[[]string] {
+// command understands a program and its arguments, or a line for the shell.
+func (d *decoder) command(n *yaml.Node, what string) opt[[]string] {
 	if n.Kind == yaml.ScalarNode && !isNull(n) {
-		s, ok := d.text(n, "command")
+		s, ok := d.text(n, what)
 		if !ok || strings.TrimSpace(s) == "" {
-			d.errorf(n, "command is empty; leave it out for an idle node")
+			d.errorf(n, "%s is empty; leave it out for an idle node", what)
 			return opt[[]string]{}
 		}
 		return opt[[]string]{[]string{"/bin/sh", "-c", s}, n}
 	}
-	argv, ok := d.texts(n, "command")
+	argv, ok := d.texts(n, what)
 	if !ok {
 		return opt[[]string]{}
 	}
 	if len(argv) > 0 && argv[0] == "" {
-		d.errorf(n, "command begins with an empty text; the first item is the program")
+		d.errorf(n, "%s begins with an empty text; the first item is the program", what)
 	}
 	return opt[[]string]{argv, n}
 }

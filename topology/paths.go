@@ -28,24 +28,32 @@ func (d *decoder) image(n *yaml.Node) opt[Image] {
 	if !ok {
 		return opt[Image]{}
 	}
-	if s == string(ImageHost) {
-		return opt[Image]{Image{Kind: ImageHost}, n}
-	}
-	path, ok := strings.CutPrefix(s, "dir:")
-	if !ok {
-		d.errorf(n, "image %q: this version knows host and dir:PATH%s", s, didYouMean(s, []string{"host"}))
+	i, err := ParseImage(s)
+	if err != nil {
+		d.errorf(n, "image %q %v", s, err)
 		return opt[Image]{}
 	}
-	abs, ok := d.hostPath(n, "image directory", path)
-	if !ok {
+	if i.Path == "" {
+		return opt[Image]{i, n}
+	}
+	what, directory := "image directory", true
+	if i.Kind == ImageDockerArchive {
+		what, directory = "image archive", false
+	}
+	path := i.Path
+	if i.Path, ok = d.hostPath(n, what, path); !ok {
 		return opt[Image]{}
 	}
 	if d.o.CheckFiles {
-		if fi, err := os.Stat(abs); err == nil && !fi.IsDir() {
-			d.errorf(n, "image directory %q is not a directory", path)
+		switch fi, err := os.Stat(i.Path); {
+		case err != nil:
+		case directory && !fi.IsDir():
+			d.errorf(n, "%s %q is not a directory", what, path)
+		case !directory && !fi.Mode().IsRegular():
+			d.errorf(n, "%s %q is not a file", what, path)
 		}
 	}
-	return opt[Image]{Image{Kind: ImageDir, Path: abs}, n}
+	return opt[Image]{i, n}
 }
 
 // bind understands "SOURCE:TARGET[:ro|rw][,idmap]".

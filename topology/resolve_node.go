@@ -28,7 +28,7 @@ func (r *resolver) resolveNodes() {
 		}
 		n := &r.lab.Nodes[i]
 		*n = Node{
-			Name: s.name, Image: s.image.v, Hostname: s.hostname.v, Command: orNil(s.command.v),
+			Name: s.name, Image: s.image.v, Hostname: s.hostname.v,
 			Workdir: s.workdir.v, User: s.user.v, Sysctls: s.sysctls.v, Caps: s.caps.v,
 			Privileged: s.privileged.v, Seccomp: s.seccomp.v, NoNewPrivs: s.nnp.n == nil || s.nnp.v,
 			Tun: s.tun.v, Hosts: orNil(s.hosts.v), Limits: s.limits.v,
@@ -37,6 +37,7 @@ func (r *resolver) resolveNodes() {
 		if len(n.Sysctls) == 0 {
 			n.Sysctls = nil
 		}
+		n.setCommand(s)
 		if n.Image.Kind == "" {
 			n.Image.Kind = ImageHost
 		}
@@ -68,6 +69,16 @@ func (r *resolver) resolveNodes() {
 	}
 }
 
+// setCommand puts entrypoint and command together, unless the image has a say in either.
+func (n *Node) setCommand(s *nodeSpec) {
+	if n.Image.Stored() {
+		n.Entrypoint, n.Command = orNil(s.entrypoint.v), orNil(s.command.v)
+		n.EntrypointGiven, n.CommandGiven = s.entrypoint.n != nil, s.command.n != nil
+		return
+	}
+	n.Command = orNil(slices.Concat(s.entrypoint.v, s.command.v))
+}
+
 // withoutTarget is what two published ports must not have in common.
 func withoutTarget(p Port) Port {
 	p.Port = 0
@@ -80,6 +91,7 @@ func inherit(s, def *nodeSpec) {
 	s.image = s.image.or(def.image)
 	s.hostname = s.hostname.or(def.hostname)
 	s.command = s.command.or(def.command)
+	s.entrypoint = s.entrypoint.or(def.entrypoint)
 	s.env = mergeMaps(s.env, def.env)
 	s.workdir = s.workdir.or(def.workdir)
 	s.user = s.user.or(def.user)

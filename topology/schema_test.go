@@ -121,7 +121,8 @@ func TestSchemaRefuses(t *testing.T) {
 	for _, text := range []string{
 		"node: {}",
 		"nodes: {a: {imgae: host}}",
-		"nodes: {a: {image: alpine}}",
+		"nodes: {a: {image: 7}}",
+		"nodes: {a: {entrypoint: 7}}",
 		"nodes: {a: {limits: {memory: lots}}}",
 		"nodes: {a: {binds: [x]}}",
 		"links: [{endpoints: [a]}]",

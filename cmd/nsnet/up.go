@@ -34,10 +34,11 @@ func newUp(std stdio) *cobra.Command {
 		Short:   "Make a lab run",
 		Long: `Make the lab that FILE describes run, and return when all of it is ready.
 
-A lab that is up already with the same content is left as it is. When up fails or is
+Images that are not in the store are fetched first, see "nsnet image --help". A lab that
+is up already with the same content is left as it is. When up fails or is
 interrupted, a new lab is removed again.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitUnsupported, exitBusy, exitNotExecutable, exitNoCommand, exitSignal),
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported, exitBusy, exitNotExecutable, exitNoCommand, exitSignal),
 		Example: `  nsnet up demo.yaml
   nsnet up demo.yaml --name demo-2
   nsnet up demo.yaml --dry-run`,

@@ -244,16 +244,17 @@ func (l *labInit) boot(n *node) error {
 	tn := &l.spec.Lab.Nodes[n.index]
 	setup := l.spec.Nodes[n.index]
 	m := <-l.mountsOf(n.index)
-	layers := container.MountBinds + len(tn.Binds)
+	s := container.Setup{Caps: setup.Caps, Masks: l.spec.Masks, Resolv: setup.Resolv, Hosts: setup.Hosts, Sysctls: l.sysctls,
+		Assembled: l.spec.Assembled, Layers: setup.Layers}
+	layers := s.Mounts() + len(tn.Binds)
 	if len(m.fds) < layers {
 		return &buildError{op: "boot", node: n.name, err: fmt.Errorf("%d mounts for %d layers and binds", len(m.fds), layers)}
 	}
 	n.logs = m.fds[layers:]
-	s := container.Setup{Caps: setup.Caps, Masks: l.spec.Masks, Resolv: setup.Resolv, Hosts: setup.Hosts, Sysctls: l.sysctls, Assembled: l.spec.Assembled}
 	if setup.Filter >= 0 {
 		s.Filter = l.spec.Filters[setup.Filter]
 	}
-	steps := container.Binds(container.BootProgram(tn, s), tn, m.dirs)
+	steps := container.Binds(container.BootProgram(tn, s), tn, s, m.dirs)
 	err := n.proc.Run(wire.Boot, steps, m.fds[:layers]...)
 	closeAll(m.fds[:layers])
 	if err != nil {

@@ -51,6 +51,7 @@ type NodeSetup struct {
 	Filter int // index in Filters, -1: none
 	Resolv []byte
 	Hosts  []byte
+	Layers int // of its image
 }
 
 // NodeIndex is the body of Node and Mounts.

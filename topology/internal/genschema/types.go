@@ -16,12 +16,14 @@ type File struct {
 
 // Node is one full container.
 type Node struct {
-	// Where the root filesystem comes from: host (the host's own root, copy-on-write) or dir:PATH (a directory, copy-on-write).
-	Image string `json:"image,omitempty" jsonschema:"pattern=^(host|dir:.+)$,default=host"`
+	// Where the root filesystem comes from, always copy-on-write: host (the host's own root), dir:PATH (a directory), or an image: a reference such as debian:12, oci:DIR, docker-archive:FILE or docker-daemon:NAME.
+	Image string `json:"image,omitempty" jsonschema:"minLength=1,default=host"`
 	// The node's host name; the node's name if not given.
 	Hostname string `json:"hostname,omitempty" jsonschema:"maxLength=64"`
-	// What the node runs: a list of program and arguments, or a text that /bin/sh runs. Without it the node is idle.
+	// What the node runs: a list of program and arguments, or a text that /bin/sh runs. Without it the node does what its image says, or is idle.
 	Command Command `json:"command,omitempty"`
+	// What the command is given to, instead of the image's entrypoint; with [] to nothing. The image's own command is not used then.
+	Entrypoint Command `json:"entrypoint,omitempty"`
 	// Environment variables of the node's processes.
 	Env map[string]Scalar `json:"env,omitempty"`
 	// The directory the command starts in.
