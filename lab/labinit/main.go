@@ -191,6 +191,9 @@ func (l *labInit) answer(u *net.UnixConn) {
 	c := container.FromUnix(u)
 	defer c.Close()
 	k, body, fds, err := c.Receive()
+	if errors.Is(err, unix.EMFILE) {
+		_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: "the lab's init is out of descriptors, which published ports take with each connection: " + err.Error()})
+	}
 	if err != nil {
 		return
 	}
