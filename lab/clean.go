@@ -238,6 +238,11 @@ func end(ctx context.Context, dir string, killed func() error) error {
 		return nil
 	}
 	if pid <= 0 {
+		// An up that was killed while it was starting the lab init has not written it: that one
+		// finds nobody to tell it what to build, and ends.
+		if err := waitForEnd(ctx, dir); err == nil {
+			return nil
+		}
 		return errors.New("its pid is not known although it lives: the file " + filepath.Join(dir, aliveFile) + " is damaged")
 	}
 	fd, err := unix.PidfdOpen(pid, 0)

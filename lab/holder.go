@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -42,4 +43,16 @@ func holder(locks, file string) (pid int, found bool) {
 		}
 	}
 	return 0, false
+}
+
+// waitForEnd waits for a lab init that is on its way out to let go of its life lock.
+func waitForEnd(ctx context.Context, dir string) error {
+	f, err := os.OpenFile(filepath.Join(dir, aliveFile), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	ctx, cancel := context.WithTimeout(ctx, dyingTime)
+	defer cancel()
+	return flock(ctx, f, false)
 }

@@ -84,3 +84,27 @@ func TestSweepDoesNotWaitForTheLiving(t *testing.T) {
 		}
 	})
 }
+
+// A lab init whose pid nobody has written, as its up was killed, is waited for.
+func TestEndOfTheUnknown(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "flock")
+		dir := dirOf(testenv.LabName(t))
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = os.RemoveAll(RunDir) }()
+		path := filepath.Join(dir, aliveFile)
+		testenv.MustCommand(t, "sh", "-c", "exec 9<>"+path+" && flock 9 && { sleep 0.5 >/dev/null 2>&1 & }")
+		if live, pid := alive(dir); !live || pid != 0 {
+			t.Fatalf("alive %v, pid %d", live, pid)
+		}
+		if err := end(t.Context(), dir, func() error { return nil }); err != nil {
+			t.Error(err)
+		}
+		if live, _ := alive(dir); live {
+			t.Error("it still lives")
+		}
+	})
+}
