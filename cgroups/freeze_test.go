@@ -19,12 +19,30 @@ import (
 // child's child, and returns the file.
 func counter(t *testing.T, h *Host, lab, script string) (*exec.Cmd, string) {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "count")
+	// Not the test's own directory: what the shell has forked writes until it is gone, too.
+	dir, err := os.MkdirTemp("", "nsnet-freeze-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for end := time.Now().Add(10 * time.Second); os.RemoveAll(dir) != nil || exists(dir); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Errorf("%s cannot be removed", dir)
+				return
+			}
+		}
+	})
+	file := filepath.Join(dir, "count")
 	cmd, start := shell(t, strings.ReplaceAll(script, "FILE", file))
 	t.Cleanup(func() { h.thaw(lab) }) // comes before the wait for the shell's end
 	start()
 	grows(t, file, true)
 	return cmd, file
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 const nested = "(sh -c 'while :; do echo x >>FILE; sleep 0.01; done'; :) & wait"
