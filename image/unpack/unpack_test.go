@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/testenv"
 )
 
 func oneName(st fs.FileInfo) bool {
@@ -184,9 +186,7 @@ func TestAttributes(t *testing.T) {
 
 func TestOwners(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	testenv.Root(t)
 	h := reg("f", "x")
 	h.Uid, h.Gid, h.Mode = 33, 44, 0o6755
 	l := sym("l", "f")
