@@ -29,7 +29,7 @@ lint: ## gofmt, go vet and golangci-lint
 	sh scripts/lint.sh
 
 .PHONY: bench
-bench: build ## measure nsnet beside Mininet and ip (as root); BENCH='-only up -sizes 10'
+bench: build ## measure nsnet beside Mininet, ip and Docker (as root); BENCH='-only up -sizes 10'
 	go run ./internal/bench $(BENCH)
 
 .PHONY: generate

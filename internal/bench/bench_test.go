@@ -67,7 +67,7 @@ func TestParseOptions(t *testing.T) {
 }
 
 func TestStar(t *testing.T) {
-	text := star(1023)
+	text := star(1023, "host")
 	for _, want := range []string{"n1:eth0\", \"lan0\"], address: 10.0.0.1/16", "n1023:eth0\", \"lan0\"], address: 10.0.3.255/16"} {
 		if strings.Count(text, want) != 1 {
 			t.Errorf("no %q in the topology", want)

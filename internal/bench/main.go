@@ -35,6 +35,7 @@ const (
 	partExec   = "exec"
 	partMem    = "mem"
 	partAttach = "attach"
+	partImages = "images"
 )
 
 // options are what the user chose.
@@ -92,7 +93,7 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.nsnet, "nsnet", "bin/nsnet", "the nsnet `binary`; empty measures the others alone")
-	only := f.String("only", "up,exec,mem,attach", "the `parts` to run, separated by commas")
+	only := f.String("only", "up,exec,mem,attach,images", "the `parts` to run, separated by commas")
 	sizes := f.String("sizes", "10,100,1000", "`nodes` of the stars, separated by commas")
 	f.IntVar(&o.runs, "runs", 3, "rounds of up and down, the median of which counts")
 	f.BoolVar(&o.peers, "peers", true, "measure Mininet, the ip script and naive containers, too")
@@ -102,8 +103,8 @@ func parseOptions(args []string) (options, error) {
 	}
 	o.only = strings.Split(*only, ",")
 	for _, part := range o.only {
-		if !slices.Contains([]string{partUp, partExec, partMem, partAttach}, part) {
-			return options{}, fmt.Errorf("unknown part %q: want up, exec, mem or attach", part)
+		if !slices.Contains([]string{partUp, partExec, partMem, partAttach, partImages}, part) {
+			return options{}, fmt.Errorf("unknown part %q: want up, exec, mem, attach or images", part)
 		}
 	}
 	for s := range strings.SplitSeq(*sizes, ",") {
@@ -145,6 +146,9 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 		{partExec, measureExec},
 		{partMem, measureMemory},
 		{partAttach, measureAttach},
+		{partImages, measureImageNodes},
+		{partImages, measureSharing},
+		{partImages, measureLoad},
 	} {
 		if !slices.Contains(o.only, part.name) {
 			continue

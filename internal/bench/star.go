@@ -23,17 +23,18 @@ func address(i int) netip.Addr {
 // writeStar writes the topology file of n idle nodes on one bridge.
 func writeStar(dir string, n int) (string, error) {
 	path := filepath.Join(dir, fmt.Sprintf("star%d.yaml", n))
-	if err := os.WriteFile(path, []byte(star(n)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(star(n, "host")), 0o600); err != nil {
 		return "", err
 	}
 	return path, nil
 }
 
-func star(n int) string {
+// star is n idle nodes of this image.
+func star(n int, image string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: %s\nbridges:\n  lan0: {subnet: 10.0.0.0/16}\nnodes:\n", labName())
 	for i := 1; i <= n; i++ {
-		fmt.Fprintf(&b, "  n%d: {image: host}\n", i)
+		fmt.Fprintf(&b, "  n%d: {image: %q}\n", i, image)
 	}
 	b.WriteString("links:\n")
 	for i := 1; i <= n; i++ {
