@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need, on Debian and its kin, by apt-get, and fetches the kernels of the virtual
-# machines. Does nothing when all of it is there. No service is started or enabled: the tests run their
+# Installs what the tests need, on Debian and its kin, by apt-get, fetches the kernels of the virtual
+# machines, and makes an image. Does nothing when all of it is there. No service is started or enabled: the tests run their
 # own in namespaces.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin:/usr/lib/frr
@@ -25,6 +25,7 @@ dockerd docker.io
 docker docker.io
 runc runc
 podman podman
+mmdebstrap mmdebstrap
 nsenter util-linux
 gcc gcc
 git git
@@ -36,13 +37,24 @@ static_busybox() {
 	command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1
 }
 
+# What the tests take from caches of their own: kernels, and a Debian with FRR as an image.
+fetch() {
+	sh "$(dirname "$0")/fetch-kernels.sh"
+	cache=${XDG_CACHE_HOME:-$HOME/.cache}/nsnet
+	if [ ! -d "$cache/frr" ] && [ "$(id -u)" = 0 ]; then
+		echo "making an image with FRR"
+		mkdir -p "$cache"
+		sh "$(dirname "$0")/debian-image.sh" "$cache/frr" frr iproute2 iputils-ping
+	fi
+}
+
 missing=$(echo "$needs" | while read -r program package; do
 	[ -z "$program" ] || command -v "$program" >/dev/null || echo "$package"
 done)
 static_busybox || missing="$missing busybox-static"
 [ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
 missing=$(echo $missing) # one line
-[ -n "$missing" ] || exec sh "$(dirname "$0")/fetch-kernels.sh"
+[ -n "$missing" ] || { fetch; exit; }
 
 if [ "$(id -u)" != 0 ]; then
 	echo "setup-test.sh: needs root to install: $missing" >&2
@@ -94,4 +106,4 @@ if [ -d /run/systemd/system ]; then
 	done
 fi
 
-sh "$(dirname "$0")/fetch-kernels.sh"
+fetch
