@@ -16,12 +16,21 @@ import (
 // its bridge is up has the bridge look at all others, a cost with the square of the lab.
 // RTM_NEWLINK.
 func Create(b *topology.Bridge, index int) (rtnl.Request, error) {
-	label := "create bridge " + b.Name
+	return message(b, index, unix.NLM_F_CREATE|unix.NLM_F_EXCL, "create bridge "+b.Name)
+}
+
+// Change is the request that makes the bridge with this index what b says, up or down as it is.
+// RTM_NEWLINK.
+func Change(b *topology.Bridge, index int) (rtnl.Request, error) {
+	return message(b, index, 0, "change bridge "+b.Name)
+}
+
+func message(b *topology.Bridge, index, flags int, label string) (rtnl.Request, error) {
 	mac, err := net.ParseMAC(b.MAC)
 	if err != nil {
 		return rtnl.Request{}, fmt.Errorf("%s: %w", label, err)
 	}
-	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, flags)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(index)
 	req.AddData(msg)

@@ -7,10 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -37,21 +35,19 @@ func TidyRunDir() { _ = removeRunDir() }
 func NodeNetns(name, node string) (*os.File, int, error) {
 	var ns *os.File
 	pid := 0
-	err := whileAlive(name, func(r *record, l *topology.Lab, init int) error {
-		at := slices.IndexFunc(l.Nodes, func(n topology.Node) bool { return n.Name == node })
-		if at < 0 {
+	err := whileAlive(name, func(_ *record, l *topology.Lab, init int) error {
+		if !hasNode(l, node) {
 			return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}
 		}
 		states, err := nodeStates(name)
 		if err != nil {
 			return err
 		}
-		if i := slices.IndexFunc(states, func(s proto.NodeState) bool { return s.Name == node }); i < 0 || states[i].State == StateDead {
+		s, there := states[node]
+		if !there || s.State == StateDead {
 			return &Error{Lab: name, Node: node, Err: ErrNotRunning, Remedy: "its init has ended; take the lab down and up again"}
 		}
-		if at < len(r.PIDs) {
-			pid = r.PIDs[at]
-		}
+		pid = s.PID
 		path := filepath.Join(NetnsDir, name+"."+node)
 		target, err := os.Readlink(path)
 		if err != nil || !strings.HasPrefix(target, fmt.Sprintf("/proc/%d/", init)) {

@@ -16,6 +16,7 @@ import (
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab/wiring"
 )
 
 // clean removes what can outlive a lab's init, which has ended or, with kill, is ended
@@ -128,7 +129,7 @@ func removeLinks(name string, r *record) error {
 	}
 	var reqs []rtnl.Request
 	for _, l := range links {
-		if (r == nil || slices.Contains(r.Links, l.Name)) && strings.HasPrefix(l.Alias, mark(name)) {
+		if (r == nil || slices.Contains(r.Links, l.Name)) && strings.HasPrefix(l.Alias, wiring.Mark(name)) {
 			reqs = append(reqs, rtnl.Delete(l.Name, "delete "+l.Name))
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab/wiring"
 )
 
 // netnsNames makes these names of network namespaces until the test ends: symbolic links
@@ -236,10 +237,10 @@ func TestRemoveLinks(t *testing.T) {
 			slices.Sort(names)
 			return strings.Join(names, " ")
 		}
-		add("mine", mark("a")+"lan0")
-		add("mine2", mark("a")+"lan1")
+		add("mine", wiring.Mark("a")+"lan0")
+		add("mine2", wiring.Mark("a")+"lan1")
 		add("stranger", "")
-		add("others", mark("a.b")+"lan0")
+		add("others", wiring.Mark("a.b")+"lan0")
 		r := &record{Name: "a", Links: []string{"mine", "stranger", "others", "gone"}}
 		if err := removeLinks("a", r); err != nil {
 			t.Fatal(err)

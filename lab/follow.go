@@ -62,7 +62,12 @@ func (b *builder) start(spec *proto.LabSpec) error {
 	}
 	b.events = make(chan event)
 	go b.listenInit()
-	if err := proto.Send(b.conn, proto.Spec, spec, int(exe.Fd()), devs); err != nil {
+	hosts, err := b.mounts.hosts()
+	if err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
+	defer closeFDs(hosts)
+	if err := proto.Send(b.conn, proto.Spec, spec, append([]int{int(exe.Fd()), devs}, hosts...)...); err != nil {
 		return b.initDied(err)
 	}
 	// Before anything on the host is named after it.
@@ -118,7 +123,7 @@ func (b *builder) initDied(err error) error {
 
 // build follows the lab init until the lab is committed.
 func (b *builder) build(ctx context.Context) error {
-	b.pids = make([]int, len(b.lab.Nodes))
+	b.pids = make(map[string]int, len(b.nodes))
 	for {
 		var e event
 		select {
@@ -132,7 +137,7 @@ func (b *builder) build(ctx context.Context) error {
 		var err error
 		switch e.kind {
 		case proto.Fabric:
-			b.fabric = os.NewFile(uintptr(e.fds[0]), "fabric")
+			closeFDs(e.fds)
 			err = b.legs()
 		case proto.Node:
 			err = b.node(e)
@@ -146,7 +151,7 @@ func (b *builder) build(ctx context.Context) error {
 				err = b.conn.Send(proto.Wired, nil)
 			}
 		case proto.Built:
-			var r proto.BuiltReport
+			var r proto.LabState
 			if err = proto.Decode(e.body, &r); err == nil {
 				err = b.finish(&r)
 			}
@@ -196,20 +201,20 @@ func (b *builder) node(e event) error {
 	if err := proto.Decode(e.body, &m); err != nil {
 		return err
 	}
-	n := &b.lab.Nodes[m.Index]
+	n := &b.nodes[m.Index]
 	pid, err := pidOf(e.fds[0])
 	if err != nil {
 		return &Error{Node: n.Name, Op: "find its process", Err: err}
 	}
-	b.pids[m.Index] = pid
-	if g := b.groups[m.Index]; g != nil {
+	b.pids[n.Name] = pid
+	if g := b.groups[n.Name]; g != nil {
 		if err := g.Add(pid); err != nil {
 			return &Error{Node: n.Name, Op: "enter its control group", Err: err}
 		}
 	}
 	userns, base := -1, uint32(0)
 	if len(e.fds) > 1 {
-		userns, base = e.fds[1], b.rec.Base+uint32(m.Index+1)*container.IDs
+		userns, base = e.fds[1], uidBase(&b.rec, m.Slot)
 	}
 	fds, dirs, err := b.mounts.node(n, &b.setups[m.Index], userns, base)
 	if err != nil {
@@ -225,8 +230,12 @@ func (b *builder) node(e event) error {
 			fds = append(fds, fd)
 		}
 	}
-	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: dirs}, fds...)
+	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: dirs, PID: pid}, fds...)
 }
+
+// uidBase is the first id of the node that has a lab's slot, as the host sees it. The lab's own root has
+// the first range, its nodes the ones behind it.
+func uidBase(r *record, slot int) uint32 { return r.Base + uint32(slot+1)*container.IDs }
 
 // pidOf is the pid of a pidfd's process as this process sees it. proc_pid_fdinfo(5).
 func pidOf(pidfd int) (int, error) {
@@ -244,7 +253,7 @@ func pidOf(pidfd int) (int, error) {
 }
 
 // finish writes what names the lab on the host, and commits.
-func (b *builder) finish(r *proto.BuiltReport) error {
+func (b *builder) finish(r *proto.LabState) error {
 	b.step("finish", 0, 0)
 	if err := b.hostReady(); err != nil {
 		return err
@@ -252,10 +261,10 @@ func (b *builder) finish(r *proto.BuiltReport) error {
 	if err := b.listenPorts(); err != nil {
 		return err
 	}
-	if err := b.names(r); err != nil {
+	if err := writeNames(b.lab, &b.rec, r); err != nil {
 		return err
 	}
-	b.rec.PIDs, b.rec.Built = b.pids, true
+	b.rec.Built = true
 	if err := b.save(); err != nil {
 		return recordError(b.lab.Name, "write the record", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,13 +15,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/bridge"
-	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/dns"
-	"github.com/nsnet/nsnet/internal/rtnl"
-	"github.com/nsnet/nsnet/lab/labinit"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
-	"github.com/nsnet/nsnet/veth"
 )
 
 // plan decides all that the lab needs of the host, under the lock that all labs share, and
@@ -33,8 +31,7 @@ func (b *builder) plan(ctx context.Context) error {
 	defer host.Close()
 	r := &b.rec
 	r.UserNS = !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Privileged })
-	r.IDs = uint32(len(b.lab.Nodes)+1) * container.IDs
-	if r.Base, err = allocateIDs(r.Name, r.IDs); err != nil {
+	if r.Base, r.IDs, err = allocateIDs(r.Name, len(b.lab.Nodes)); err != nil {
 		return &Error{Op: "allocate user ids", Err: err}
 	}
 	r.Limits = b.cgroups != nil
@@ -112,128 +109,101 @@ func (b *builder) checkExternal(k *topology.Link) error {
 	return nil
 }
 
-// mark begins the ifalias of every interface of a lab in the host's network namespace. What
-// does not bear it is not touched.
-func mark(lab string) string { return "nsnet:" + lab + ":" }
+// planWires plans the lab's wires as if nothing were there, which is what the lab init does, too: both
+// carry out their own part of the same plan. The host's bridges are known here alone.
+func (b *builder) planWires() error {
+	b.want = wiring.Of(b.lab, true) // of the host's part, where it says nothing of IPv6
+	seen := wiring.Seen{}
+	if slices.ContainsFunc(b.want.Cables, func(k wiring.Cable) bool { return k.B.Place == wiring.Host }) {
+		var err error
+		if seen, err = wiring.Observe(b, []wiring.Place{wiring.Host}); err != nil {
+			return wireError(err)
+		}
+	}
+	changes, err := wiring.Plan(b.want, nil, seen)
+	if err != nil {
+		return wireError(err)
+	}
+	b.legSteps, b.portSteps = wiring.Legs(wiring.Outside(wiring.Steps(changes)))
+	return nil
+}
+
+// Open opens the network namespaces that the lab has something in. wiring.Namespaces.
+func (b *builder) Open(p wiring.Place) (*os.File, error) {
+	switch p {
+	case wiring.Host:
+		return nil, nil //nolint:nilnil // the interface says so
+	case wiring.Fabric:
+		return os.Open(fmt.Sprintf("/proc/%d/ns/net", b.rec.InitPID))
+	}
+	return os.Open(fmt.Sprintf("/proc/%d/ns/net", b.pids[string(p)]))
+}
+
+// wireError is an error of the wiring in the words of this package.
+func wireError(err error) error {
+	var taken *wiring.Taken
+	if errors.As(err, &taken) {
+		return &Error{Object: taken.Interface, Err: fmt.Errorf("%w: %w", ErrConflict, err), Remedy: "remove the interface of that name, which is not this lab's"}
+	}
+	var e *wiring.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	out := &Error{Op: e.Op, Object: e.Object, Err: e.Err}
+	switch e.Place {
+	case wiring.Fabric:
+	case wiring.Host:
+		out.Op = "set up the host's interfaces: " + e.Op
+	default:
+		out.Node = string(e.Place)
+	}
+	return out
+}
 
 // legs plugs the bridges that have a host address into the host, and sets up what
 // translates and forwards their packets.
 func (b *builder) legs() error {
-	var nat []bridge.NATLeg
-	for i := range b.lab.Bridges {
-		t := &b.lab.Bridges[i]
-		if t.External || len(t.Addresses) == 0 {
-			continue
-		}
-		leg := bridge.NATLeg{Interface: bridge.LegName(b.lab.Name, t.Name)}
-		if t.NAT {
-			for _, a := range t.Addresses {
-				leg.Subnets = append(leg.Subnets, a.Masked())
-			}
-		}
-		nat = append(nat, leg)
-	}
-	if len(nat) == 0 {
-		return nil
-	}
-	if err := b.plugHost(); err != nil {
-		return err
-	}
-	if err := b.addressHost(); err != nil {
-		return err
+	apply := wiring.Applier{Namespaces: b, HostLeg: quietLeg}
+	if err := apply.Apply(b.legSteps); err != nil {
+		return wireError(err)
 	}
 	if !b.rec.NAT {
 		return nil
 	}
-	table, err := bridge.NewTable(bridge.NATConfig{Lab: b.lab.Name, Legs: nat})
-	if err != nil {
-		if errors.Is(err, errors.ErrUnsupported) {
-			err = fmt.Errorf("%w: %w", ErrUnsupported, err)
-		}
-		return &Error{Op: "set up address translation", Err: err}
+	var err error
+	if b.nat, err = natTable(b.lab); err != nil {
+		return err
 	}
-	b.nat = table.File()
 	if err := bridge.Insert(b.rec.Rules); err != nil {
 		return &Error{Op: "add rules to the host's firewall", Err: err}
 	}
 	return nil
 }
 
-// plugHost makes the legs: the first end is the bridge's port in the fabric, the peer the
-// host's interface. Of a peer's index the kernel takes notice only where the first end has
-// one, too (veth_newlink in drivers/net/veth.c), and the host numbers its own.
-func (b *builder) plugHost() error {
-	host, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return &Error{Op: "open the host's network namespace", Err: err}
-	}
-	defer host.Close()
-	c, err := rtnl.Dial(b.fabric)
-	if err != nil {
-		return &Error{Op: "enter the fabric", Err: err}
-	}
-	defer c.Close()
-	bridges, err := indexes(c)
-	if err != nil {
-		return &Error{Op: "list the fabric's interfaces", Err: err}
-	}
-	var reqs []rtnl.Request
-	for i := range b.lab.Bridges {
-		t := &b.lab.Bridges[i]
+// natTable makes the lab's table of address translation, and returns the socket that it lives by.
+func natTable(l *topology.Lab) (*os.File, error) {
+	var legs []bridge.NATLeg
+	for i := range l.Bridges {
+		t := &l.Bridges[i]
 		if t.External || len(t.Addresses) == 0 {
 			continue
 		}
-		name := bridge.LegName(b.lab.Name, t.Name)
-		r, err := veth.Create(
-			veth.End{Name: labinit.LegPort(i), Index: labinit.FarIndex + i, MTU: t.MTU, Master: bridges[t.Name], Up: true},
-			veth.End{Name: name, MAC: t.HostMAC, MTU: t.MTU, Netns: host},
-			"create the host's leg "+name)
-		if err != nil {
-			return &Error{Op: "create the host's leg of bridge", Object: t.Name, Err: err}
+		leg := bridge.NATLeg{Interface: bridge.LegName(l.Name, t.Name)}
+		if t.NAT {
+			for _, a := range t.Addresses {
+				leg.Subnets = append(leg.Subnets, a.Masked())
+			}
 		}
-		reqs = append(reqs, r)
+		legs = append(legs, leg)
 	}
-	if err := c.Do(reqs...); err != nil {
-		e := &Error{Op: "create the host's legs", Err: err}
-		if errors.Is(err, unix.EEXIST) {
-			e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "remove the interface of that name, which is not this lab's"
-		}
-		return e
-	}
-	return nil
-}
-
-// addressHost marks the legs' host ends, gives them their addresses and brings them up.
-func (b *builder) addressHost() error {
-	c, err := rtnl.Dial(nil)
+	table, err := bridge.NewTable(bridge.NATConfig{Lab: l.Name, Legs: legs})
 	if err != nil {
-		return &Error{Op: "address the host's legs", Err: err}
-	}
-	defer c.Close()
-	index, err := indexes(c)
-	if err != nil {
-		return &Error{Op: "list the host's interfaces", Err: err}
-	}
-	var reqs []rtnl.Request
-	for i := range b.lab.Bridges {
-		t := &b.lab.Bridges[i]
-		if t.External || len(t.Addresses) == 0 {
-			continue
+		if errors.Is(err, errors.ErrUnsupported) {
+			err = fmt.Errorf("%w: %w", ErrUnsupported, err)
 		}
-		name := bridge.LegName(b.lab.Name, t.Name)
-		if err := quietLeg(name); err != nil {
-			return &Error{Op: "set up the host's leg of bridge", Object: t.Name, Err: err}
-		}
-		reqs = append(reqs, rtnl.Alias(name, mark(b.lab.Name)+t.Name, "mark the host's leg "+name))
-		for _, a := range t.Addresses {
-			reqs = append(reqs, rtnl.Address(index[name], a, fmt.Sprintf("add address %s to the host's leg of bridge %s", a, t.Name)))
-		}
-		reqs = append(reqs, rtnl.Up(name, "bring up the host's leg of bridge "+t.Name))
+		return nil, &Error{Op: "set up address translation", Err: err}
 	}
-	if err := c.Do(reqs...); err != nil {
-		return &Error{Op: "address the host's legs", Err: err}
-	}
-	return nil
+	return table.File(), nil
 }
 
 // quietLeg keeps the host from taking anything that a node says for its own
@@ -254,133 +224,47 @@ func quietLeg(name string) error {
 	return nil
 }
 
-func indexes(c *rtnl.Conn) (map[string]int, error) {
-	links, err := c.Links()
-	if err != nil {
-		return nil, err
-	}
-	m := make(map[string]int, len(links))
-	for _, l := range links {
-		m[l.Name] = l.Index
-	}
-	return m, nil
-}
-
 // external plugs nodes into the host's own bridges. The lab init addresses their ends.
 func (b *builder) external() error {
-	if !slices.ContainsFunc(b.lab.Bridges, func(t topology.Bridge) bool { return t.External }) {
-		return nil
-	}
-	host, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		return &Error{Op: "open the host's network namespace", Err: err}
-	}
-	defer host.Close()
-	c, err := rtnl.Dial(nil)
-	if err != nil {
-		return &Error{Op: "plug into the host's bridges", Err: err}
-	}
-	defer c.Close()
-	bridges, err := indexes(c)
-	if err != nil {
-		return &Error{Op: "list the host's interfaces", Err: err}
-	}
-	var plug []rtnl.Request
-	at := labinit.Indexes(b.lab)
-	for i := range b.lab.Links {
-		k := &b.lab.Links[i]
-		if !b.isExternal(k.B.Bridge) {
-			continue
-		}
-		port := bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface)
-		if err := b.plugNode(&k.A, at[i][0], port, host); err != nil {
-			return &Error{Node: k.A.Node, Op: "plug " + k.A.Interface + " into the host's bridge", Object: k.B.Bridge, Err: err}
-		}
-		label := "plug " + k.A.Node + ":" + k.A.Interface + " into the host's bridge " + k.B.Bridge
-		plug = append(plug, rtnl.Alias(port, mark(b.lab.Name)+k.A.Node+":"+k.A.Interface, label), rtnl.SetMaster(port, bridges[k.B.Bridge], label))
-	}
-	if err := c.Do(plug...); err != nil {
-		return &Error{Op: "plug into the host's bridges", Err: err}
+	apply := wiring.Applier{Namespaces: b}
+	if err := apply.Apply(b.portSteps); err != nil {
+		return wireError(err)
 	}
 	return nil
-}
-
-// plugNode makes the pair between a node's interface, with the index that the lab init
-// knows it by, and a port in the host's network namespace.
-func (b *builder) plugNode(e *topology.Endpoint, index int, port string, host *os.File) error {
-	i := slices.IndexFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Name == e.Node })
-	ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", b.pids[i]))
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	c, err := rtnl.Dial(ns)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	r, err := veth.Create(
-		veth.End{Name: e.Interface, Index: index, MAC: e.MAC, MTU: e.MTU},
-		veth.End{Name: port, MTU: e.MTU, Netns: host},
-		"create link "+port)
-	if err != nil {
-		return err
-	}
-	return c.Do(r)
 }
 
 // hostReady waits until the host's ends of the lab carry packets.
 func (b *builder) hostReady() error {
-	if len(b.rec.Links) == 0 {
-		return nil
-	}
-	c, err := rtnl.Dial(nil, unix.RTNLGRP_LINK)
-	if err != nil {
-		return &Error{Op: "watch the host's interfaces", Err: err}
-	}
-	defer c.Close()
-	var want []rtnl.Want
-	for i := range b.lab.Bridges {
-		if t := &b.lab.Bridges[i]; !t.External && len(t.Addresses) > 0 {
-			want = append(want, rtnl.Want{Name: bridge.LegName(b.lab.Name, t.Name)})
-		}
-	}
-	for i := range b.lab.Links {
-		if k := &b.lab.Links[i]; b.isExternal(k.B.Bridge) {
-			// With spanning tree a port forwards half a minute later, and that is meant.
-			stp, _ := os.ReadFile(filepath.Join("/sys/class/net", k.B.Bridge, "bridge/stp_state"))
-			want = append(want, rtnl.Want{Name: bridge.PortName(b.lab.Name, k.A.Node, k.A.Interface), Forward: strings.TrimSpace(string(stp)) == "0"})
-		}
-	}
-	if err := c.Ready(want, 30*time.Second); err != nil {
-		return &Error{Op: "wait for the host's interfaces", Err: err}
+	apply := wiring.Applier{Namespaces: b}
+	if err := apply.Ready(b.want, append(slices.Clone(b.legSteps), b.portSteps...), 30*time.Second); err != nil {
+		return wireError(err)
 	}
 	return nil
 }
 
-// names names the network namespaces for ip netns exec. A name points to a descriptor of the
-// lab init: when that is gone the name leads nowhere, or, should its pid be used again, to a
-// descriptor that setns(2) refuses, but never into another process's network namespace.
-func (b *builder) names(r *proto.BuiltReport) error {
+// writeNames names the network namespaces for ip netns exec, and writes their resolv.conf. A name points to
+// a descriptor of the lab init: when that is gone the name leads nowhere, or, should its pid be used again, to a
+// descriptor that setns(2) refuses, but never into another process's network namespace. One that leads there already stays.
+func writeNames(l *topology.Lab, rec *record, st *proto.LabState) error {
 	if err := os.MkdirAll(NetnsDir, 0o755); err != nil {
 		return &Error{Op: "create", Object: NetnsDir, Err: err}
 	}
-	init := fmt.Sprintf("/proc/%d/", b.rec.InitPID)
-	for i, name := range b.rec.Netns {
-		target := init + "ns/net"
-		if i > 0 {
-			target = fmt.Sprintf("%sfd/%d", init, r.NetnsFDs[i-1])
-		}
-		if err := os.Symlink(target, filepath.Join(NetnsDir, name)); err != nil {
+	init := fmt.Sprintf("/proc/%d/", rec.InitPID)
+	if err := link(init+"ns/net", filepath.Join(NetnsDir, l.Name)); err != nil {
+		return &Error{Op: "name a network namespace", Err: err}
+	}
+	for i := range st.Nodes {
+		n := &st.Nodes[i]
+		if err := link(fmt.Sprintf("%sfd/%d", init, n.Netns), filepath.Join(NetnsDir, l.Name+"."+n.Name)); err != nil {
 			return &Error{Op: "name a network namespace", Err: err}
 		}
 	}
-	for i := range b.lab.Nodes {
-		n := &b.lab.Nodes[i]
+	for i := range l.Nodes {
+		n := &l.Nodes[i]
 		if n.DNS == nil {
 			continue
 		}
-		if _, err := dns.WriteNetns(EtcNetns, b.lab.Name, n.Name, *n.DNS); err != nil {
+		if _, err := dns.WriteNetns(EtcNetns, l.Name, n.Name, *n.DNS); err != nil {
 			e := &Error{Node: n.Name, Op: "write resolv.conf for ip netns exec", Err: err}
 			if errors.Is(err, dns.ErrForeign) {
 				e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "remove the file, or give the lab another name with --name"
@@ -389,4 +273,23 @@ func (b *builder) names(r *proto.BuiltReport) error {
 		}
 	}
 	return nil
+}
+
+// link makes a symbolic link, or changes where one of this lab init leads.
+func link(target, path string) error {
+	err := os.Symlink(target, path)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	old, rerr := os.Readlink(path)
+	if rerr != nil || filepath.Dir(filepath.Dir(old)) != filepath.Dir(filepath.Dir(target)) {
+		return err // a stranger's
+	}
+	if old == target {
+		return nil
+	}
+	if err := os.Remove(path); err != nil {
+		return err
+	}
+	return os.Symlink(target, path)
 }

@@ -68,15 +68,15 @@ func (m *mounter) do(f func() error) error {
 	return <-done
 }
 
-// prepare fills the tmpfs: device nodes, and the common layers, one for nodes on the
-// host's image and one for all others.
-func (m *mounter) prepare(l *topology.Lab) error {
+// prepare fills the tmpfs for these nodes of a lab: device nodes, and the common layers, one for nodes
+// on the host's image and one for all others.
+func (m *mounter) prepare(l *topology.Lab, nodes []topology.Node) error {
 	return m.do(func() error {
 		if err := m.devices(); err != nil {
 			return err
 		}
 		for _, kind := range []topology.ImageKind{topology.ImageHost, topology.ImageDir} {
-			if !usesImage(l, kind) {
+			if !usesImage(nodes, kind) {
 				continue
 			}
 			entries, err := commonLayer(l, kind)
@@ -95,8 +95,8 @@ func (m *mounter) prepare(l *topology.Lab) error {
 	})
 }
 
-func usesImage(l *topology.Lab, k topology.ImageKind) bool {
-	return slices.ContainsFunc(l.Nodes, func(n topology.Node) bool { return commonKind(n.Image) == k })
+func usesImage(nodes []topology.Node, k topology.ImageKind) bool {
+	return slices.ContainsFunc(nodes, func(n topology.Node) bool { return commonKind(n.Image) == k })
 }
 
 // commonKind is which common layer nodes on an image have: the host's image, or any other.
@@ -127,6 +127,25 @@ func (m *mounter) devices() error {
 		}
 	}
 	return nil
+}
+
+// hosts opens the common layers' /etc/hosts for writing: nodes that have not changed the file see what
+// is written there, all at once.
+func (m *mounter) hosts() (fds []int, err error) {
+	err = m.do(func() error {
+		for _, kind := range []topology.ImageKind{topology.ImageHost, topology.ImageDir} {
+			fd, err := unix.Open(filepath.Join(m.at, string(kind), "etc/hosts"), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+			if errors.Is(err, unix.ENOENT) {
+				continue // no node has it, or each has its own
+			}
+			if err != nil {
+				return fmt.Errorf("open the nodes' /etc/hosts: %w", err)
+			}
+			fds = append(fds, fd)
+		}
+		return nil
+	})
+	return fds, err
 }
 
 // clone makes a detached copy of the mount at path, with these attributes, and idmapped

@@ -34,10 +34,40 @@ func (b *builder) listenPorts() error {
 				return e
 			}
 			b.ports = append(b.ports, f)
-			b.published = append(b.published, proto.PublishedPort{Node: n.Name, Port: p.Port, Protocol: p.Protocol})
+			b.published = append(b.published, publishedPort(b.lab, n.Name, p))
 		}
 	}
 	return nil
+}
+
+// publishedPort is a port as the lab init is told of it.
+func publishedPort(l *topology.Lab, node string, p topology.Port) proto.PublishedPort {
+	return proto.PublishedPort{Node: node, Port: p.Port, Protocol: p.Protocol, Key: portKey(p), Targets: targets(l, node, p.Port)}
+}
+
+// portKey tells a published port from the others of its lab.
+func portKey(p topology.Port) string {
+	return netip.AddrPortFrom(p.HostAddr, p.HostPort).String() + "/" + p.Protocol
+}
+
+// targets are where a port of a node may be listened on, in the order to try: its own
+// addresses, then loopback.
+func targets(l *topology.Lab, node string, port uint16) []netip.AddrPort {
+	var out []netip.AddrPort
+	add := func(e *topology.Endpoint) {
+		if e.Node != node {
+			return
+		}
+		for _, a := range e.Addresses {
+			out = append(out, netip.AddrPortFrom(a.Addr(), port))
+		}
+	}
+	for i := range l.Links {
+		add(&l.Links[i].A)
+		add(&l.Links[i].B)
+	}
+	return append(out, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port),
+		netip.AddrPortFrom(netip.IPv6Loopback(), port))
 }
 
 func listenPort(p topology.Port) (*os.File, error) {

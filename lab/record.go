@@ -57,8 +57,7 @@ type record struct {
 	Base    uint32          `json:"id_base"`
 	IDs     uint32          `json:"ids"`
 	UserNS  bool            `json:"userns"`
-	PIDs    []int           `json:"pids,omitempty"` // of the node inits, in file order
-	Limits  bool            `json:"limits"`         // nodes have cgroups, or are about to
+	Limits  bool            `json:"limits"` // nodes have cgroups, or are about to
 	NAT     bool            `json:"nat"`
 	Links   []string        `json:"links,omitempty"` // interfaces in the host's network namespace
 	Netns   []string        `json:"netns,omitempty"` // names below /run/netns
@@ -324,14 +323,18 @@ const (
 	lastID  = 0x7fff0000
 )
 
-// allocateIDs finds room for count ids that no other lab's record claims. The caller holds
-// the host's lock and writes its own record before it gives that back.
-func allocateIDs(self string, count uint32) (uint32, error) {
+// spareNodes is how many nodes more than it begins with a lab can get while it runs: the map of a
+// user namespace can be written only once.
+const spareNodes = 64
+
+// allocateIDs finds room for the ids of a lab with so many nodes, and for some more where there is
+// plenty, that no other lab's record claims. The caller holds the host's lock and writes its own
+// record before it gives that back.
+func allocateIDs(self string, nodes int) (base, count uint32, err error) {
 	names, err := Names()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	type span struct{ from, to uint32 }
 	var taken []span
 	for _, n := range names {
 		if n == self {
@@ -341,10 +344,31 @@ func allocateIDs(self string, count uint32) (uint32, error) {
 		if err == nil {
 			taken = append(taken, span{r.Base, r.Base + r.IDs})
 		} else if live, _ := alive(dirOf(n)); live {
-			return 0, fmt.Errorf("lab %s runs, and which ids it has is not known: %w", n, err)
+			return 0, 0, fmt.Errorf("lab %s runs, and which ids it has is not known: %w", n, err)
 		}
 	}
 	slices.SortFunc(taken, func(a, b span) int { return int(a.from) - int(b.from) })
+	var others uint32
+	for _, t := range taken {
+		others += t.to - t.from
+	}
+	for _, spare := range []int{spareNodes, 0} {
+		count = uint32(nodes+spare+1) * container.IDs
+		if spare > 0 && others+count > (lastID-firstID)/2 {
+			continue // leave room for other labs
+		}
+		if base, ok := room(taken, count); ok {
+			return base, count, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("all labs of a host together have room for %d nodes, one less for each lab: this one has %d, and %d are taken", (lastID-firstID)/container.IDs, nodes, others/container.IDs)
+}
+
+// span is a range of ids that a lab has.
+type span struct{ from, to uint32 }
+
+// room finds the first gap of count ids between ranges, which are sorted.
+func room(taken []span, count uint32) (uint32, bool) {
 	base := uint32(firstID)
 	for _, t := range taken {
 		if base+count <= t.from {
@@ -352,12 +376,5 @@ func allocateIDs(self string, count uint32) (uint32, error) {
 		}
 		base = max(base, t.to)
 	}
-	if base+count > lastID {
-		var others uint32
-		for _, t := range taken {
-			others += (t.to - t.from) / container.IDs
-		}
-		return 0, fmt.Errorf("all labs of a host together have room for %d nodes, one less for each lab: this one has %d, and %d are taken", (lastID-firstID)/container.IDs, count/container.IDs-1, others)
-	}
-	return base, nil
+	return base, base+count <= lastID
 }

@@ -38,12 +38,12 @@ func TestReadRecord(t *testing.T) {
 	if _, err := readRecord(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)
 	}
-	want := record{Schema: schema, Name: "demo", InitPID: 7, Base: firstID, IDs: 131072, Netns: []string{"demo", "demo.a"}, PIDs: []int{8}}
+	want := record{Schema: schema, Name: "demo", InitPID: 7, Base: firstID, IDs: 131072, Netns: []string{"demo", "demo.a"}}
 	if err := want.write(dir); err != nil {
 		t.Fatal(err)
 	}
 	got, err := readRecord(dir)
-	if err != nil || got.Name != want.Name || got.InitPID != 7 || got.Base != want.Base || got.IDs != want.IDs || !slices.Equal(got.Netns, want.Netns) || !slices.Equal(got.PIDs, want.PIDs) {
+	if err != nil || got.Name != want.Name || got.InitPID != 7 || got.Base != want.Base || got.IDs != want.IDs || !slices.Equal(got.Netns, want.Netns) {
 		t.Errorf("%+v became %+v, error %v", want, got, err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -74,7 +74,7 @@ func TestReadRecord(t *testing.T) {
 	}
 }
 
-func TestAllocateIDs(t *testing.T) {
+func TestRoom(t *testing.T) {
 	t.Parallel()
 	const k = 65536
 	for name, tc := range map[string]struct {
@@ -93,41 +93,52 @@ func TestAllocateIDs(t *testing.T) {
 		"one without ids":      {[][2]uint32{{0, 0}}, 1, 0},
 		"the same range twice": {[][2]uint32{{0, 2}, {0, 2}}, 1, 2},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			testenv.Isolate(t, func(t *testing.T) {
-				for i, s := range tc.taken {
-					madeUp(t, record{Name: fmt.Sprintf("lab%d", i), Base: firstID + s[0]*k, IDs: s[1] * k})
-				}
-				madeUp(t, record{Name: "self", Base: firstID, IDs: 9 * k}) // its own, of last time
-				base, err := allocateIDs("self", tc.count*k)
-				if err != nil || base != firstID+tc.want*k {
-					t.Errorf("got %d, error %v; want %d", (base-firstID)/k, err, tc.want)
-				}
-			})
-		})
+		var taken []span
+		for _, s := range tc.taken {
+			taken = append(taken, span{firstID + s[0]*k, firstID + (s[0]+s[1])*k})
+		}
+		slices.SortFunc(taken, func(a, b span) int { return int(a.from) - int(b.from) })
+		if base, ok := room(taken, tc.count*k); !ok || base != firstID+tc.want*k {
+			t.Errorf("%s: got %d, %v; want %d", name, (base-firstID)/k, ok, tc.want)
+		}
 	}
+}
+
+// A lab gets room for nodes that may join it, for as long as there is plenty.
+func TestAllocateIDs(t *testing.T) {
+	t.Parallel()
+	const k = 65536
+	testenv.Isolate(t, func(t *testing.T) {
+		madeUp(t, record{Name: "self", Base: firstID, IDs: 9 * k}) // its own, of last time
+		if base, count, err := allocateIDs("self", 3); err != nil || base != firstID || count != (3+spareNodes+1)*k {
+			t.Errorf("an empty host: %d, %d ranges, error %v", base, count/k, err)
+		}
+		madeUp(t, record{Name: "big", Base: firstID, IDs: 2000 * k})
+		if base, count, err := allocateIDs("self", 10); err != nil || base != firstID+2000*k || count != 11*k {
+			t.Errorf("a host that is half full: %d, %d ranges, error %v", base, count/k, err)
+		}
+	})
 }
 
 func TestAllocateIDsFails(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
-		if _, err := allocateIDs("self", 5001*65536); err == nil || !strings.Contains(err.Error(), "room for 4095 nodes, one less for each lab: this one has 5000, and 0 are taken") {
+		if _, _, err := allocateIDs("self", 5000); err == nil || !strings.Contains(err.Error(), "room for 4095 nodes, one less for each lab: this one has 5000, and 0 are taken") {
 			t.Errorf("more ids than there are: error %v", err)
 		}
 		dir := madeUp(t, record{Name: "full", Base: firstID, IDs: lastID - firstID})
-		if base, err := allocateIDs("self", 65536); err == nil || !strings.Contains(err.Error(), "this one has 0, and 4095 are taken") {
+		if base, _, err := allocateIDs("self", 0); err == nil || !strings.Contains(err.Error(), "this one has 0, and 4095 are taken") {
 			t.Errorf("got %d, error %v", base, err)
 		}
 		// What a lab that runs has must be known; one that does not has none.
 		if err := os.WriteFile(filepath.Join(dir, stateFile), []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if base, err := allocateIDs("self", 65536); err != nil || base != firstID {
+		if base, _, err := allocateIDs("self", 0); err != nil || base != firstID {
 			t.Errorf("beside a dead lab's damaged record: %d, error %v", base, err)
 		}
 		hold(t, dir, aliveFile, "1\n")
-		if base, err := allocateIDs("self", 65536); err == nil || !strings.Contains(err.Error(), "lab full") {
+		if base, _, err := allocateIDs("self", 0); err == nil || !strings.Contains(err.Error(), "lab full") {
 			t.Errorf("beside a running lab's damaged record: %d, error %v", base, err)
 		}
 	})

@@ -59,13 +59,14 @@ func whileRunning(name, node string, f func(*running) error) error {
 				continue
 			}
 			found = true
-			if i >= len(states) || i >= len(rec.PIDs) || states[i].State == StateDead || !childOf(rec.PIDs[i], init) {
+			s, there := states[n]
+			if !there || s.State == StateDead || !childOf(s.PID, init) {
 				if node != "" {
 					return &Error{Lab: name, Node: n, Err: ErrNotRunning, Remedy: "its init has ended; take the lab down and up again"}
 				}
 				continue
 			}
-			r.nodes = append(r.nodes, runningNode{index: i, name: n, pid: rec.PIDs[i], paused: states[i].Paused})
+			r.nodes = append(r.nodes, runningNode{index: i, name: n, pid: s.PID, paused: s.Paused})
 		}
 		if node != "" && !found {
 			return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}

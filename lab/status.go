@@ -32,8 +32,21 @@ func dial(name string) (*container.Conn, error) {
 	return container.FromUnix(c.(*net.UnixConn)), nil
 }
 
-// nodeStates asks a lab's init for its nodes.
-func nodeStates(name string) ([]proto.NodeState, error) {
+// nodeStates asks a lab's init for its nodes, by their names.
+func nodeStates(name string) (map[string]*proto.NodeState, error) {
+	st, err := labState(name)
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]*proto.NodeState, len(st.Nodes))
+	for i := range st.Nodes {
+		m[st.Nodes[i].Name] = &st.Nodes[i]
+	}
+	return m, nil
+}
+
+// labState asks a lab's init how the lab is.
+func labState(name string) (*proto.LabState, error) {
 	c, err := dial(name)
 	if err != nil {
 		return nil, err
@@ -50,8 +63,8 @@ func nodeStates(name string) ([]proto.NodeState, error) {
 	if k != proto.Reply {
 		return nil, &Error{Lab: name, Op: "ask for its state", Err: fmt.Errorf("unexpected message %d", k)}
 	}
-	var s []proto.NodeState
-	return s, proto.Decode(body, &s)
+	s := &proto.LabState{}
+	return s, proto.Decode(body, s)
 }
 
 // hasGone tells whether an error of nodeStates means that there is no lab init any more.
@@ -83,7 +96,7 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		return nil, &Error{Lab: name, Op: "read its record", Err: err}
 	}
 	st := &Status{Name: name, State: StateRunning, File: r.File, Created: r.Created, InitPID: r.InitPID, Links: l.Links}
-	var states []proto.NodeState
+	var states map[string]*proto.NodeState
 	live, _ := alive(dir)
 	switch {
 	case live && !r.Built:
@@ -115,7 +128,7 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	}
 	ifaces := interfaces(l)
 	for i := range l.Nodes {
-		n := nodeStatus(r, &l.Nodes[i], i, states)
+		n := nodeStatus(r, &l.Nodes[i], states[l.Nodes[i].Name])
 		n.Interfaces = ifaces[n.Name]
 		if host != nil && l.Nodes[i].Limits.Memory > 0 {
 			if o, err := host.OOM(name, n.Name); err == nil && o.Kills > 0 {
@@ -130,20 +143,19 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	return st, nil
 }
 
-// nodeStatus puts together what is written and what the lab init says of node i.
-func nodeStatus(r *record, n *topology.Node, i int, states []proto.NodeState) NodeStatus {
+// nodeStatus puts together what is written and what the lab init says of a node: nothing, if w is nil.
+func nodeStatus(r *record, n *topology.Node, w *proto.NodeState) NodeStatus {
 	s := NodeStatus{Name: n.Name, State: StateDead, Hostname: n.Hostname, Image: n.Image.String(), Command: n.Command,
 		Netns: filepath.Join(NetnsDir, r.Name+"."+n.Name), Limits: n.Limits}
-	if !n.Privileged {
-		s.UIDBase = r.Base + uint32(i+1)*container.IDs
-	}
-	if i >= len(states) {
+	if w == nil {
 		return s
 	}
-	w := states[i]
+	if !n.Privileged {
+		s.UIDBase = uidBase(r, w.Slot)
+	}
 	s.State, s.CommandPID, s.Reason = w.State, w.CommandPID, w.Reason
-	if i < len(r.PIDs) && s.State != StateDead {
-		s.PID = r.PIDs[i]
+	if s.State != StateDead {
+		s.PID = w.PID
 	}
 	if s.State == StateExited {
 		ws := syscall.WaitStatus(w.WaitStatus)

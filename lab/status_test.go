@@ -99,28 +99,24 @@ func TestActions(t *testing.T) {
 func TestNodeStatus(t *testing.T) {
 	t.Parallel()
 	l := smallLab()
-	r := &record{Name: "demo", Base: firstID, PIDs: []int{101, 102}}
-	states := func(web proto.NodeState) []proto.NodeState {
-		return []proto.NodeState{web, {Name: "db", State: StateIdle}}
-	}
-
-	s := nodeStatus(r, &l.Nodes[0], 0, states(proto.NodeState{Name: "web", State: StateRunning, CommandPID: 7}))
+	r := &record{Name: "demo", Base: firstID}
+	s := nodeStatus(r, &l.Nodes[0], &proto.NodeState{State: StateRunning, CommandPID: 7, PID: 101})
 	if s.State != StateRunning || s.PID != 101 || s.CommandPID != 7 || s.ExitCode != nil || s.UIDBase != firstID+65536 || s.Netns != "/run/netns/demo.web" || s.Image != "host" {
 		t.Errorf("running: %+v", s)
 	}
-	s = nodeStatus(r, &l.Nodes[0], 0, states(proto.NodeState{State: StateExited, WaitStatus: 3 << 8}))
+	s = nodeStatus(r, &l.Nodes[0], &proto.NodeState{State: StateExited, WaitStatus: 3 << 8})
 	if s.State != StateExited || s.ExitCode == nil || *s.ExitCode != 3 || s.Signal != "" {
 		t.Errorf("exited: %+v", s)
 	}
-	s = nodeStatus(r, &l.Nodes[0], 0, states(proto.NodeState{State: StateExited, WaitStatus: uint32(unix.SIGKILL)}))
+	s = nodeStatus(r, &l.Nodes[0], &proto.NodeState{State: StateExited, WaitStatus: uint32(unix.SIGKILL)})
 	if s.ExitCode == nil || *s.ExitCode != 137 || s.Signal != "SIGKILL" {
 		t.Errorf("killed: %+v", s)
 	}
-	s = nodeStatus(r, &l.Nodes[0], 0, states(proto.NodeState{State: StateDead, Reason: "gone"}))
+	s = nodeStatus(r, &l.Nodes[0], &proto.NodeState{State: StateDead, Reason: "gone"})
 	if s.State != StateDead || s.PID != 0 || s.Reason != "gone" {
 		t.Errorf("dead: %+v", s)
 	}
-	s = nodeStatus(r, &l.Nodes[1], 1, nil)
+	s = nodeStatus(r, &l.Nodes[1], nil)
 	if s.State != StateDead || s.PID != 0 || s.UIDBase != 0 || s.Image != "dir:/images/db" || s.Hostname != "db.lab" {
 		t.Errorf("privileged, of a lab that is dead: %+v", s)
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -54,6 +55,7 @@ func Up(ctx context.Context, o UpOptions) (UpResult, error) {
 	}
 	b := &builder{dir: dir.dir, lab: o.Lab, progress: o.Progress, content: content,
 		rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
+	b.given = byName(o.Lab.Nodes)
 	if err := b.up(ctx); err != nil {
 		err = b.wrap(ctx, err)
 		if rerr := b.rollback(); rerr != nil {
@@ -84,26 +86,39 @@ func current(ctx context.Context, dir *locked, name string) (*record, error) {
 	return nil, clean(ctx, dir.dir, name, true)
 }
 
+// byName finds nodes by their names.
+func byName(nodes []topology.Node) map[string]*topology.Node {
+	m := make(map[string]*topology.Node, len(nodes))
+	for i := range nodes {
+		m[nodes[i].Name] = &nodes[i]
+	}
+	return m
+}
+
 // builder is one up in progress, and what it has to take back if it fails.
 type builder struct {
 	dir      string
 	lab      *topology.Lab
+	given    map[string]*topology.Node // as the file has them, before images have had their say
+	nodes    []topology.Node           // those to start
 	rec      record
 	content  []byte
 	notes    []string
 	progress func(Step)
 
 	cgroups *cgroups.Host
-	groups  map[int]*cgroups.Group
+	groups  map[string]*cgroups.Group // by node
 	mounts  *mounter
 	setups  []proto.NodeSetup
 	conn    *container.Conn
 	alive   *os.File
 	init    *os.Process
-	fabric  *os.File
 	nat     *os.File
 	events  chan event
-	pids    []int
+	pids    map[string]int // of the nodes' inits
+
+	want                *wiring.Want
+	legSteps, portSteps []wiring.Step // what this process does of the wires
 
 	ports     []*os.File // sockets of published ports
 	published []proto.PublishedPort
@@ -151,17 +166,21 @@ func (b *builder) up(ctx context.Context) error {
 	if err := b.pull(ctx); err != nil {
 		return err
 	}
+	b.nodes = b.lab.Nodes
 	if err := b.plan(ctx); err != nil {
 		return err
 	}
 	b.step("prepare", 0, 0)
+	if err := b.planWires(); err != nil {
+		return err
+	}
 	var err error
 	if b.mounts, err = newMounter(b.dir); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
 	b.mounts.images = b.images
 	prepared := make(chan error, 1)
-	go func() { prepared <- b.mounts.prepare(b.lab) }()
+	go func() { prepared <- b.mounts.prepare(b.lab, b.nodes) }()
 	spec, err := b.spec()
 	if err != nil {
 		return err
@@ -222,32 +241,42 @@ func needMachineRoot() error {
 
 // spec is what the lab init is told.
 func (b *builder) spec() (*proto.LabSpec, error) {
-	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, Assembled: b.mounts.assembles}
-	// The lab's own root has the first range, its nodes the ones behind it. Inside the
-	// lab's user namespace ids count from 0.
-	if s.Base = container.IDs; !b.rec.UserNS {
-		s.Base = b.rec.Base + container.IDs
+	setups, common, err := b.setupNodes()
+	if err != nil {
+		return nil, err
 	}
+	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, Assembled: b.mounts.assembles, Nodes: setups, Common: common,
+		Slots: int(b.rec.IDs/container.IDs) - 1}
+	// Inside the lab's user namespace ids count from 0.
+	if s.Base = container.IDs; !b.rec.UserNS {
+		s.Base = uidBase(&b.rec, 0)
+	}
+	return s, nil
+}
+
+// setupNodes is what the lab init is told of the nodes to start.
+func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, err error) {
 	filters := map[string]int{}
 	hosts := dns.Hosts(b.lab)
-	for i := range b.lab.Nodes {
-		n := &b.lab.Nodes[i]
+	for i := range b.nodes {
+		n := &b.nodes[i]
 		caps, err := container.Capabilities(n.Caps, n.Privileged)
 		if err != nil {
-			return nil, &Error{Node: n.Name, Op: "capabilities", Err: err}
+			return nil, common, &Error{Node: n.Name, Op: "capabilities", Err: err}
 		}
 		setup := proto.NodeSetup{Caps: caps, Filter: -1, Layers: len(b.mounts.layersOf(n.Image))}
+		setup.Digest, setup.Command = digests(b.given[n.Name])
 		if profile := n.Seccomp; profile != "unconfined" && !n.Privileged {
 			key := fmt.Sprintf("%s %x", profile, caps)
 			at, ok := filters[key]
 			if !ok {
 				f, err := container.SeccompFilter(profile, caps)
 				if err != nil {
-					return nil, &Error{Node: n.Name, Op: "seccomp", Err: err}
+					return nil, common, &Error{Node: n.Name, Op: "seccomp", Err: err}
 				}
-				at = len(s.Filters)
+				at = len(common.Filters)
 				filters[key] = at
-				s.Filters = append(s.Filters, f)
+				common.Filters = append(common.Filters, f)
 			}
 			setup.Filter = at
 		}
@@ -257,14 +286,14 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 		if len(n.Hosts) > 0 {
 			setup.Hosts = dns.AppendHosts(hosts, n.Hosts)
 		}
-		s.Nodes = append(s.Nodes, setup)
+		setups = append(setups, setup)
 	}
 	for _, m := range container.MaskedPaths() {
 		if _, err := os.Lstat("/" + m); err == nil {
-			s.Masks = append(s.Masks, m)
+			common.Masks = append(common.Masks, m)
 		}
 	}
-	return s, nil
+	return setups, common, nil
 }
 
 // limits makes the groups of the nodes that have limits.
@@ -272,14 +301,14 @@ func (b *builder) limits() error {
 	if b.cgroups == nil {
 		return nil
 	}
-	b.groups = map[int]*cgroups.Group{}
-	for i := range b.lab.Nodes {
-		n := &b.lab.Nodes[i]
+	b.groups = map[string]*cgroups.Group{}
+	for i := range b.nodes {
+		n := &b.nodes[i]
 		g, err := b.cgroups.Create(b.lab.Name, n.Name, n.Limits)
 		if err != nil {
 			return &Error{Node: n.Name, Op: "create its control group", Err: err}
 		}
-		b.groups[i] = g
+		b.groups[n.Name] = g
 	}
 	return nil
 }
@@ -292,7 +321,7 @@ func (b *builder) close() {
 	if b.conn != nil {
 		_ = b.conn.Close()
 	}
-	for _, f := range append(b.ports, b.alive, b.fabric, b.nat) {
+	for _, f := range append(b.ports, b.alive, b.nat) {
 		if f != nil {
 			_ = f.Close()
 		}

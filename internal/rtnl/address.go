@@ -30,6 +30,17 @@ func Address(index int, p netip.Prefix, label string) Request {
 	return Request{req, label}
 }
 
+// DeleteAddress takes an address from the interface with this index. RTM_DELADDR.
+func DeleteAddress(index int, p netip.Prefix, label string) Request {
+	req := nl.NewNetlinkRequest(unix.RTM_DELADDR, 0)
+	msg := nl.NewIfAddrmsg(family(p.Addr()))
+	msg.Index = uint32(index)
+	msg.Prefixlen = uint8(p.Bits())
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, p.Addr().AsSlice()))
+	return Request{req, label}
+}
+
 // Route adds a route. Either via is valid or index is above 0. RTM_NEWROUTE.
 func Route(to netip.Prefix, via netip.Addr, index, metric int, label string) Request {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)

@@ -131,11 +131,14 @@ func (c *Conn) Close() {
 
 // Do sends requests in order and waits for the answers to all. It returns the first
 // refusal as *Error.
-func (c *Conn) Do(reqs ...Request) error {
+func (c *Conn) Do(reqs ...Request) error { return c.DoIgnoring(nil, reqs...) }
+
+// DoIgnoring is Do, but refusals that ignore says so of are none. It may be nil.
+func (c *Conn) DoIgnoring(ignore func(error) bool, reqs ...Request) error {
 	var first error
 	for len(reqs) > 0 {
 		n := min(len(reqs), batch)
-		if err := c.do(reqs[:n]); err != nil && first == nil {
+		if err := c.do(ignore, reqs[:n]); err != nil && first == nil {
 			first = err
 		}
 		reqs = reqs[n:]
@@ -154,7 +157,7 @@ func Datagram(reqs ...Request) []byte {
 	return out
 }
 
-func (c *Conn) do(reqs []Request) error {
+func (c *Conn) do(ignore func(error) bool, reqs []Request) error {
 	base := c.seq + 1
 	for i := range reqs {
 		c.seq++
@@ -174,7 +177,7 @@ func (c *Conn) do(reqs []Request) error {
 			if err != nil {
 				return err
 			}
-			if errno != 0 && first == nil {
+			if errno != 0 && first == nil && (ignore == nil || !ignore(errno)) {
 				first = &Error{Label: reqs[h.Seq-base].Label, Errno: errno, Detail: detail}
 			}
 			return nil

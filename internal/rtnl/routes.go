@@ -180,6 +180,10 @@ func ParseRoute(b []byte) (TableRoute, error) {
 			to, _ = netip.AddrFromSlice(a.Value)
 		case unix.RTA_GATEWAY:
 			r.Via, _ = netip.AddrFromSlice(a.Value)
+		case unix.RTA_VIA: // RFC 5549: a next hop of the other family, behind that family's number
+			if len(a.Value) > 2 {
+				r.Via, _ = netip.AddrFromSlice(a.Value[2:])
+			}
 		case unix.RTA_OIF:
 			r.Index = int(nl.NativeEndian().Uint32(a.Value))
 		case unix.RTA_PRIORITY:

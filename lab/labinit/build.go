@@ -9,23 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nsnet/nsnet/bridge"
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
-	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
-)
-
-// Interface indexes are given, not asked for: bridges from firstBridge on, their ports
-// from firstPort on, a node's interfaces from FirstInterface on (see Indexes). Below are those that the
-// kernel makes in a new network namespace, lo and the fallback tunnels.
-const (
-	firstBridge    = 100
-	firstPort      = 2000
-	FirstInterface = 20
-	// FarIndex is added where the other end is the host's, which the host numbers.
-	FarIndex = 1 << 20
 )
 
 // readyTimeout bounds the wait for carriers and forwarding ports.
@@ -33,71 +23,41 @@ const readyTimeout = 30 * time.Second
 
 // labInit is one lab's init.
 type labInit struct {
-	up        *container.Conn
-	upMu      sync.Mutex // held while sending to up
-	spec      proto.LabSpec
+	base      uint32 // first id of the first node, as this process sees ids
+	slots     int    // how many nodes there are ids for
+	assembled bool
 	exe       *os.File
-	fabric    *rtnl.Conn
-	sysctls   [][2]string // what every node has to set
 	ipv6      bool        // new network namespaces have IPv6
-	nodes     []*node
-	committed atomic.Bool
-	commit    chan commitment
-	wired     chan struct{}
-	mountsMu  sync.Mutex
-	mounts    map[int]chan mountReply
-}
+	sysctls   [][2]string // what every node has to set
 
-// commitment is up's last word.
-type commitment struct {
-	spec proto.CommitSpec
-	fds  []int
-}
+	changing sync.Mutex // held by who adds or removes nodes, ports or the table
 
-// mountReply is what up sent for a node: layers, binds and, for a command, logs.
-type mountReply struct {
-	fds  []int
-	dirs []bool
+	mu    sync.Mutex // guards what follows
+	nodes []*node
+	ports map[string]port // by key
+	hosts []*os.File      // of common layers
+	table *os.File        // the NAT table's socket: the table stays for as long as it is open
 }
 
 // node is a running node.
 type node struct {
-	index int
 	name  string
+	slot  int
+	setup proto.NodeSetup
 	proc  *container.Process
 	logs  []int
-	wires []wireEnd
+	host  int // pid of its init, as up saw it
 
 	mu    sync.Mutex // guards what follows and sending to proc
+	spec  topology.Node
+	fresh bool // its command has not been started yet
 	dead  bool
 	state proto.NodeState
 }
 
-// wireEnd is an interface of a node.
-type wireEnd struct {
-	end   topology.Endpoint
-	index int
-	pair  bool // the other end is a node's
-}
-
-func (l *labInit) send(k wire.Kind, v any, fds ...int) error {
-	l.upMu.Lock()
-	defer l.upMu.Unlock()
-	return proto.Send(l.up, k, v, fds...)
-}
-
-func (l *labInit) mountsOf(i int) chan mountReply {
-	l.mountsMu.Lock()
-	defer l.mountsMu.Unlock()
-	c := l.mounts[i]
-	if c == nil {
-		c = make(chan mountReply, 1)
-		l.mounts[i] = c
-	}
-	return c
-}
-
 func (l *labInit) node(name string) *node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	i := slices.IndexFunc(l.nodes, func(n *node) bool { return n.name == name })
 	if i < 0 {
 		return nil
@@ -105,84 +65,127 @@ func (l *labInit) node(name string) *node {
 	return l.nodes[i]
 }
 
+// all is the nodes there are, in the order of the file.
+func (l *labInit) all() []*node {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.nodes)
+}
+
+// Open opens the network namespace of a node, or nil for the fabric, which is this process's own. wiring.Namespaces.
+func (l *labInit) Open(p wiring.Place) (*os.File, error) {
+	if p == wiring.Fabric {
+		return nil, nil //nolint:nilnil // the interface says so
+	}
+	n := l.node(string(p))
+	if n == nil {
+		return nil, fmt.Errorf("no node %s", string(p))
+	}
+	fd, err := unix.FcntlInt(n.proc.Netns.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), "netns"), nil
+}
+
 // build makes the lab up to the point where only its commands are missing.
-func (l *labInit) build() error {
+func (l *labInit) build(s *session, spec *proto.LabSpec) error {
+	l.base, l.slots, l.assembled = spec.Base, spec.Slots, spec.Assembled
 	l.sysctls = unlike(container.DefaultSysctls())
 	l.ipv6 = len(unlike([][2]string{{"net.ipv6.conf.default.disable_ipv6", "1"}})) > 0
 	if err := quietFabric(); err != nil {
 		return err
 	}
-	var err error
-	if l.fabric, err = rtnl.Dial(nil); err != nil {
-		return &buildError{op: "open the fabric", err: err}
+	want := wiring.Of(&spec.Lab, l.ipv6)
+	changes, err := wiring.Plan(want, nil, nil)
+	if err != nil {
+		return &buildError{op: "plan the wires", err: err}
 	}
-	// Events are for the end, when it is known what to wait for.
-	if err := l.bridges(); err != nil {
-		return err
+	steps := wiring.Inside(wiring.Steps(changes))
+	apply := wiring.Applier{Namespaces: l, Inside: true, Progress: func(done, total int) {
+		_ = s.send(proto.Progress, proto.ProgressReport{Name: "create links", Done: done, Total: total})
+	}}
+	bridges, rest := wiring.Bridges(steps)
+	if err := apply.Create(bridges); err != nil {
+		return wireError(err)
 	}
 	ns, err := os.Open("/proc/self/ns/net")
 	if err != nil {
 		return &buildError{op: "open the fabric", err: err}
 	}
 	defer ns.Close()
-	if err := l.send(proto.Fabric, struct{}{}, int(ns.Fd())); err != nil {
+	if err := s.send(proto.Fabric, struct{}{}, int(ns.Fd())); err != nil {
 		return err
 	}
-	if err := l.bootNodes(); err != nil {
+	if err := l.boot(s, spec.Lab.Nodes, spec.Nodes, &spec.Common); err != nil {
 		return err
 	}
-	ports, err := l.plug()
-	if err != nil {
+	if err := apply.Create(rest); err != nil {
+		return wireError(err)
+	}
+	if err := s.send(proto.Booted, l.status()); err != nil {
 		return err
 	}
-	if err := l.send(proto.Booted, struct{}{}); err != nil {
+	if _, err := await(s, s.wired); err != nil {
 		return err
 	}
-	<-l.wired
-	if err := l.configureNodes(); err != nil {
+	if err := apply.Configure(steps); err != nil {
+		return wireError(err)
+	}
+	if err := l.perInterface(); err != nil {
 		return err
 	}
-	if err := l.ready(ns, ports); err != nil {
-		return err
+	if err := apply.Ready(want, steps, readyTimeout); err != nil {
+		return wireError(err)
 	}
-	report := proto.BuiltReport{}
-	for _, n := range l.nodes {
-		report.NetnsFDs = append(report.NetnsFDs, int(n.proc.Netns.Fd()))
-	}
-	return l.send(proto.Built, report)
+	return s.send(proto.Built, l.status())
 }
 
-func (l *labInit) bridges() error {
-	var reqs []rtnl.Request
-	for i := range l.spec.Lab.Bridges {
-		b := &l.spec.Lab.Bridges[i]
-		if b.External {
+// wireError says which node an error of the wiring is of.
+func wireError(err error) error {
+	b := &buildError{op: "wire the lab", err: err}
+	if e, ok := err.(*wiring.Error); ok { //nolint:errorlint // it is wrapped by nobody
+		b.op, b.object, b.err = e.Op, e.Object, e.Err
+		if e.Place != wiring.Fabric && e.Place != wiring.Host {
+			b.node = string(e.Place)
+		}
+	}
+	return b
+}
+
+// perInterface sets the sysctls that name an interface, which is there by now.
+func (l *labInit) perInterface() error {
+	for _, n := range l.all() {
+		post := container.PostProgram(&n.spec)
+		if len(post) == 0 {
 			continue
 		}
-		r, err := bridge.Create(b, firstBridge+i)
-		if err != nil {
-			return &buildError{op: "create bridge", object: b.Name, err: err}
+		if err := n.proc.Run(wire.Post, post); err != nil {
+			return &buildError{op: "configure", node: n.name, err: err}
 		}
-		reqs = append(reqs, r)
-	}
-	if err := l.fabric.Do(reqs...); err != nil {
-		return &buildError{op: "create bridges", err: err}
 	}
 	return nil
 }
 
-// bootNodes starts every node's init and has it prepare its node, as many at a time as
-// there is work for the processors.
-func (l *labInit) bootNodes() error {
-	total := len(l.spec.Lab.Nodes)
-	l.nodes = make([]*node, total)
-	slots := make(chan struct{}, 8*runtime.NumCPU())
+// boot starts the inits of nodes and has each prepare its node, as many at a time as
+// there is work for the processors. On failure those that were started end.
+func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSetup, common *proto.Common) error {
+	total := len(specs)
+	if total == 0 {
+		return nil
+	}
+	slots, err := l.free(total)
+	if err != nil {
+		return err
+	}
 	spawner, err := container.NewSpawner(l.exe)
 	if err != nil {
 		return &buildError{op: "start nodes", err: err}
 	}
 	defer spawner.Close()
-	errs := make(chan error, total)
+	nodes := make([]*node, total)
+	running := make(chan struct{}, 8*runtime.NumCPU())
+	errs := make(chan error, total+1)
 	var failed atomic.Bool
 	var done atomic.Int64
 	var wg sync.WaitGroup
@@ -190,75 +193,125 @@ func (l *labInit) bootNodes() error {
 		if failed.Load() {
 			break
 		}
-		slots <- struct{}{}
-		n, err := l.spawn(spawner, i)
-		if err != nil {
+		running <- struct{}{}
+		n := &node{name: specs[i].Name, slot: slots[i], setup: setups[i], spec: specs[i], fresh: true,
+			state: proto.NodeState{Name: specs[i].Name, State: "idle"}}
+		if err := l.spawn(s, spawner, i, n); err != nil {
 			errs <- err
 			break
 		}
-		l.nodes[i] = n
+		nodes[i] = n
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			defer func() { <-slots }()
-			if err := l.boot(n); err != nil {
+			defer func() { <-running }()
+			if err := l.prepare(s, i, n, common); err != nil {
 				failed.Store(true)
 				errs <- err
 				return
 			}
 			if d := int(done.Add(1)); d%50 == 0 || d == total {
-				_ = l.send(proto.Progress, proto.ProgressReport{Name: "create nodes", Done: d, Total: total})
+				_ = s.send(proto.Progress, proto.ProgressReport{Name: "create nodes", Done: d, Total: total})
 			}
 		}()
 	}
 	wg.Wait()
 	select {
 	case err := <-errs:
+		for _, n := range nodes {
+			if n != nil {
+				n.end()
+			}
+		}
 		return err
 	default:
-		return nil
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.nodes = append(l.nodes, nodes...)
+	return nil
 }
 
-// spawn clones the init of node i and asks up for what it needs of the host.
-func (l *labInit) spawn(s *container.Spawner, i int) (*node, error) {
-	tn := &l.spec.Lab.Nodes[i]
-	p, err := s.Spawn(tn.Name, l.spec.Base+uint32(i)*container.IDs, tn.Privileged)
-	if err != nil {
-		return nil, &buildError{op: "start", node: tn.Name, err: err}
+// free finds ranges of ids that no node has.
+func (l *labInit) free(n int) ([]int, error) {
+	used := map[int]bool{}
+	for _, o := range l.all() {
+		used[o.slot] = true
 	}
-	n := &node{index: i, name: tn.Name, proc: p, state: proto.NodeState{Name: tn.Name, State: "idle"}}
+	var slots []int
+	for i := 0; i < l.slots && len(slots) < n; i++ {
+		if !used[i] {
+			slots = append(slots, i)
+		}
+	}
+	if len(slots) < n {
+		return nil, &buildError{op: "start nodes", err: fmt.Errorf("the lab was made with user ids for %d nodes, and has %d: take it down and up again to have %d more", l.slots, len(used), n)}
+	}
+	return slots, nil
+}
+
+// spawn clones the init of the i-th node and asks up for what it needs of the host.
+func (l *labInit) spawn(s *session, sp *container.Spawner, i int, n *node) error {
+	p, err := sp.Spawn(n.name, l.base+uint32(n.slot)*container.IDs, n.spec.Privileged)
+	if err != nil {
+		return &buildError{op: "start", node: n.name, err: err}
+	}
+	n.proc = p
 	fds := []int{int(p.Pidfd.Fd())}
 	if p.Userns != nil {
 		fds = append(fds, int(p.Userns.Fd()))
 		defer p.Userns.Close()
 	}
-	if err := l.send(proto.Node, proto.NodeIndex{Index: i}, fds...); err != nil {
-		return nil, err
+	if err := s.send(proto.Node, proto.NodeIndex{Index: i, Slot: n.slot}, fds...); err != nil {
+		n.end()
+		return err
 	}
-	return n, nil
+	return nil
 }
 
-// boot has a node's init prepare it.
-func (l *labInit) boot(n *node) error {
-	tn := &l.spec.Lab.Nodes[n.index]
-	setup := l.spec.Nodes[n.index]
-	m := <-l.mountsOf(n.index)
-	s := container.Setup{Caps: setup.Caps, Masks: l.spec.Masks, Resolv: setup.Resolv, Hosts: setup.Hosts, Sysctls: l.sysctls,
-		Assembled: l.spec.Assembled, Layers: setup.Layers}
-	layers := s.Mounts() + len(tn.Binds)
+// prepare has a node's init prepare it.
+func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) error {
+	m, err := await(s, s.mountsOf(i))
+	if err != nil {
+		return &buildError{op: "prepare", node: n.name, err: err}
+	}
+	n.host = m.pid
+	setup := container.Setup{Caps: n.setup.Caps, Masks: common.Masks, Resolv: n.setup.Resolv, Hosts: n.setup.Hosts, Sysctls: l.sysctls,
+		Assembled: l.assembled, Layers: n.setup.Layers}
+	layers := setup.Mounts() + len(n.spec.Binds)
 	if len(m.fds) < layers {
+		closeAll(m.fds)
 		return &buildError{op: "boot", node: n.name, err: fmt.Errorf("%d mounts for %d layers and binds", len(m.fds), layers)}
 	}
 	n.logs = m.fds[layers:]
-	if setup.Filter >= 0 {
-		s.Filter = l.spec.Filters[setup.Filter]
+	if n.setup.Filter >= 0 {
+		setup.Filter = common.Filters[n.setup.Filter]
 	}
-	steps := container.Binds(container.BootProgram(tn, s), tn, s, m.dirs)
-	err := n.proc.Run(wire.Boot, steps, m.fds[:layers]...)
+	steps := container.Binds(container.BootProgram(&n.spec, setup), &n.spec, setup, m.dirs)
+	err = n.proc.Run(wire.Boot, steps, m.fds[:layers]...)
 	closeAll(m.fds[:layers])
 	if err != nil {
 		return &buildError{op: "prepare", node: n.name, err: err}
 	}
 	return nil
+}
+
+// end kills a node's init, with it all its processes, and waits until they are gone.
+func (n *node) end() {
+	if fd, err := unix.FcntlInt(n.proc.Pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+		defer unix.Close(fd)
+		defer func() {
+			for {
+				p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+				if _, err := unix.Poll(p, 10_000); err != unix.EINTR {
+					return
+				}
+			}
+		}()
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.proc.Kill()
+	closeAll(n.logs)
+	n.logs = nil
 }

@@ -46,10 +46,10 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	l := &labInit{up: up, mounts: map[int]chan mountReply{}, wired: make(chan struct{}), commit: make(chan commitment, 1)}
-	err = l.run() // returns only when something is wrong: a lab ends by SIGKILL
+	l, s := &labInit{ports: map[string]port{}}, newSession(up)
+	err = l.run(s) // returns only when something is wrong: a lab ends by SIGKILL
 	fmt.Fprintln(os.Stderr, err)
-	_ = proto.Send(up, proto.Failed, failure(err))
+	_ = s.send(proto.Failed, failure(err))
 	return 1
 }
 
@@ -82,15 +82,16 @@ func failure(err error) proto.Failure {
 }
 
 // run builds the lab, waits for its commitment, and serves it.
-func (l *labInit) run() error {
-	k, body, fds, err := l.up.Receive()
+func (l *labInit) run(s *session) error {
+	k, body, fds, err := s.conn.Receive()
 	if err != nil {
 		return err
 	}
-	if k != proto.Spec || len(fds) != 2 {
+	if k != proto.Spec || len(fds) < 2 {
 		return fmt.Errorf("unexpected message %d with %d descriptors", k, len(fds))
 	}
-	if err := proto.Decode(body, &l.spec); err != nil {
+	var spec proto.LabSpec
+	if err := proto.Decode(body, &spec); err != nil {
 		return err
 	}
 	if l.exe, err = container.Executable(fds[0]); err != nil {
@@ -100,56 +101,38 @@ func (l *labInit) run() error {
 		return err
 	}
 	_ = unix.Close(fds[1])
-	go l.fromUp()
+	l.hold(fds[2:])
+	go s.listen()
+	go endWithUp(s)
 	go reapOrphans()
-	if err := l.build(); err != nil {
+	if err := l.build(s, &spec); err != nil {
 		return err
 	}
-	// The NAT table's socket, the one behind the ports', stays open, and with it the table,
-	// for as long as this process lives.
-	c := <-l.commit
-	if err := l.publish(c.spec.Ports, c.fds); err != nil {
+	c, err := await(s, s.commit)
+	if err != nil {
 		return err
 	}
-	l.startCommands()
-	if err := proto.Send(l.up, proto.Started, struct{}{}); err != nil {
+	if err := l.finish(&c); err != nil {
+		return err
+	}
+	if err := s.send(proto.Started, struct{}{}); err != nil {
 		// up is gone after its commitment; the lab is on its own anyway.
 		fmt.Fprintln(os.Stderr, err)
 	}
+	_ = s.conn.Close()
 	return l.serve()
 }
 
-// fromUp takes up's messages. Before the commitment, its end is the lab's.
-func (l *labInit) fromUp() {
-	for {
-		k, body, fds, err := l.up.Receive()
-		if err != nil {
-			if l.committed.Load() {
-				return
-			}
-			if !errors.Is(err, io.EOF) { // up is there and should know
-				_ = l.send(proto.Failed, failure(&buildError{op: "build the lab", err: err}))
-			}
-			os.Exit(1)
-		}
-		switch k {
-		case proto.Mounts:
-			var m proto.NodeIndex
-			if err := proto.Decode(body, &m); err != nil {
-				os.Exit(1)
-			}
-			l.mountsOf(m.Index) <- mountReply{fds, m.Dirs}
-		case proto.Wired:
-			close(l.wired)
-		case proto.Commit:
-			var c proto.CommitSpec
-			if err := proto.Decode(body, &c); err != nil || len(fds) < len(c.Ports) {
-				os.Exit(1)
-			}
-			l.committed.Store(true)
-			l.commit <- commitment{c, fds}
-		}
+// endWithUp ends the lab when up goes before its commitment.
+func endWithUp(s *session) {
+	<-s.ended
+	if s.done.Load() {
+		return
 	}
+	if !errors.Is(s.err, io.EOF) { // up is there and should know
+		_ = s.send(proto.Failed, failure(&buildError{op: "build the lab", err: s.err}))
+	}
+	os.Exit(1)
 }
 
 // serve answers the control socket for as long as the lab lives.
@@ -197,6 +180,17 @@ func (l *labInit) answer(u *net.UnixConn) {
 	if err != nil {
 		return
 	}
+	if k == proto.Change {
+		var spec proto.ChangeSpec
+		err := proto.Decode(body, &spec)
+		if err == nil {
+			err = l.change(newSession(c), &spec, fds)
+		}
+		if err != nil {
+			_ = proto.Send(c, proto.Failed, failure(err))
+		}
+		return
+	}
 	defer closeAll(fds)
 	switch k {
 	case proto.Status:
@@ -234,17 +228,17 @@ func (l *labInit) exec(c *container.Conn, r *proto.ExecRequest, fds []int) error
 	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
 		return err
 	}
-	r.Command.Env = container.Environ(&l.spec.Lab.Nodes[n.index], r.Command.Env)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r.Command.Env = container.Environ(&n.spec, r.Command.Env)
 	if r.Command.Workdir == "" {
-		r.Command.Workdir = l.spec.Lab.Nodes[n.index].Workdir
+		r.Command.Workdir = n.spec.Workdir
 	}
 	if r.Command.User == "" {
-		r.Command.User = l.spec.Lab.Nodes[n.index].User
+		r.Command.User = n.spec.User
 	}
 	var w wire.Writer
 	r.Command.Encode(&w)
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	if n.dead {
 		return fmt.Errorf("the node is dead")
 	}

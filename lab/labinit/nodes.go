@@ -2,6 +2,7 @@ package labinit
 
 import (
 	"errors"
+	"slices"
 	"syscall"
 
 	"github.com/nsnet/nsnet/container"
@@ -9,22 +10,29 @@ import (
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
-// startCommands starts the nodes' commands and listens to every node from then on.
+// startCommands starts the commands of fresh nodes, and listens to each of them from then on.
 func (l *labInit) startCommands() {
-	for _, n := range l.nodes {
-		started := make(chan struct{}, 1)
-		go n.watch(started)
-		tn := &l.spec.Lab.Nodes[n.index]
-		if len(tn.Command) == 0 {
+	for _, n := range l.all() {
+		n.mu.Lock()
+		fresh := n.fresh
+		n.fresh = false
+		n.mu.Unlock()
+		if !fresh {
 			continue
 		}
-		cmd := wire.Command{Argv: tn.Command, Env: container.Environ(tn, nil), Workdir: tn.Workdir, User: tn.User}
+		started := make(chan struct{}, 1)
+		go n.watch(started)
+		if len(n.spec.Command) == 0 {
+			continue
+		}
+		cmd := wire.Command{Argv: n.spec.Command, Env: container.Environ(&n.spec, nil), Workdir: n.spec.Workdir, User: n.spec.User}
 		var w wire.Writer
 		cmd.Encode(&w)
 		n.mu.Lock()
 		err := n.proc.Conn.Send(wire.Start, w.Bytes(), n.logs...)
-		n.mu.Unlock()
 		closeAll(n.logs)
+		n.logs = nil
+		n.mu.Unlock()
 		if err == nil {
 			<-started
 		}
@@ -74,15 +82,27 @@ func (n *node) watch(started chan<- struct{}) {
 	}
 }
 
-// status is the state of every node, in file order.
-func (l *labInit) status() []proto.NodeState {
-	out := make([]proto.NodeState, 0, len(l.nodes))
-	for _, n := range l.nodes {
+// status is the state of the lab, its nodes in file order.
+func (l *labInit) status() proto.LabState {
+	st := proto.LabState{Nodes: []proto.NodeState{}, IPv6: l.ipv6}
+	for _, n := range l.all() {
 		n.mu.Lock()
-		out = append(out, n.state)
+		s := n.state
+		s.Slot, s.PID, s.Netns, s.Digest, s.Command, s.Fresh = n.slot, n.host, int(n.proc.Netns.Fd()), n.setup.Digest, n.setup.Command, n.fresh
 		n.mu.Unlock()
+		st.Nodes = append(st.Nodes, s)
 	}
-	return out
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range l.ports {
+		st.Ports = append(st.Ports, key)
+	}
+	slices.Sort(st.Ports)
+	st.Table = l.table != nil
+	for _, f := range l.hosts {
+		st.Hosts = append(st.Hosts, int(f.Fd()))
+	}
+	return st
 }
 
 var errPaused = errors.New("the node is paused")

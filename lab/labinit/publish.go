@@ -14,7 +14,6 @@ import (
 
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab/proto"
-	"github.com/nsnet/nsnet/topology"
 )
 
 // A published port is a socket of the host that the lab init holds: it is gone with the
@@ -25,50 +24,61 @@ const (
 	udpSessions = 1024 // of one port at a time; a new client beyond that waits for an old one to end
 )
 
+// port is a published port that is served.
+type port struct{ io.Closer }
+
 // publish serves the published ports on the host's sockets fds.
 func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
 	for i, p := range ports {
-		n := l.node(p.Node)
 		f := os.NewFile(uintptr(fds[i]), "published port")
-		targets := targets(&l.spec.Lab, p)
+		var served io.Closer
 		var err error
 		if p.Protocol == "udp" {
 			var c net.PacketConn
 			if c, err = net.FilePacketConn(f); err == nil {
-				go relayUDP(c, n, targets)
+				served = c
+				go relayUDP(c, l.dialer(&p, "udp", 1))
 			}
 		} else {
 			var ln net.Listener
 			if ln, err = net.FileListener(f); err == nil {
-				go relayTCP(ln, n, targets)
+				served = ln
+				go relayTCP(ln, l.dialer(&p, "tcp", len(p.Targets)))
 			}
 		}
 		_ = f.Close()
 		if err != nil {
 			return fmt.Errorf("publish a port of node %s: %w", p.Node, err)
 		}
+		l.mu.Lock()
+		l.ports[p.Key] = port{served}
+		l.mu.Unlock()
 	}
 	return nil
 }
 
-// targets are where a port of a node may be listened on, in the order to try: its own
-// addresses, then loopback.
-func targets(l *topology.Lab, p proto.PublishedPort) []netip.AddrPort {
-	var out []netip.AddrPort
-	add := func(e *topology.Endpoint) {
-		if e.Node != p.Node {
-			return
-		}
-		for _, a := range e.Addresses {
-			out = append(out, netip.AddrPortFrom(a.Addr(), p.Port))
+// unpublish closes ports. Connections that go through them live on.
+func (l *labInit) unpublish(keys []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, key := range keys {
+		if p, ok := l.ports[key]; ok {
+			_ = p.Close()
+			delete(l.ports, key)
 		}
 	}
-	for i := range l.Links {
-		add(&l.Links[i].A)
-		add(&l.Links[i].B)
+}
+
+// dialer connects to a published port's node, to the first of so many targets that answers.
+func (l *labInit) dialer(p *proto.PublishedPort, network string, targets int) func() (net.Conn, error) {
+	node, to := p.Node, p.Targets[:min(targets, len(p.Targets))]
+	return func() (net.Conn, error) {
+		n := l.node(node)
+		if n == nil {
+			return nil, fmt.Errorf("no node %s", node)
+		}
+		return dialIn(n, network, to)
 	}
-	return append(out, netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), p.Port),
-		netip.AddrPortFrom(netip.IPv6Loopback(), p.Port))
 }
 
 // dialIn connects from inside a node to the first target that answers.
@@ -86,7 +96,7 @@ func dialIn(n *node, network string, targets []netip.AddrPort) (c net.Conn, err 
 	return nil, err
 }
 
-func relayTCP(ln net.Listener, n *node, targets []netip.AddrPort) {
+func relayTCP(ln net.Listener, dial func() (net.Conn, error)) {
 	for {
 		c, err := accept(ln)
 		if err != nil {
@@ -94,7 +104,7 @@ func relayTCP(ln net.Listener, n *node, targets []netip.AddrPort) {
 		}
 		go func() {
 			defer c.Close()
-			in, err := dialIn(n, "tcp", targets)
+			in, err := dial()
 			if err != nil {
 				if t, ok := c.(*net.TCPConn); ok {
 					_ = t.SetLinger(0) // the client sees a reset, as from a closed port
@@ -120,7 +130,7 @@ func half(wg *sync.WaitGroup, to, from net.Conn) {
 	}
 }
 
-func relayUDP(c net.PacketConn, n *node, targets []netip.AddrPort) {
+func relayUDP(c net.PacketConn, dial func() (net.Conn, error)) {
 	var mu sync.Mutex
 	sessions := map[string]net.Conn{}
 	b := make([]byte, 64<<10)
@@ -137,7 +147,7 @@ func relayUDP(c net.PacketConn, n *node, targets []netip.AddrPort) {
 			if full {
 				continue
 			}
-			if s, err = dialIn(n, "udp", targets[:1]); err != nil {
+			if s, err = dial(); err != nil {
 				continue
 			}
 			mu.Lock()

@@ -9,11 +9,23 @@
 //	 |<------------------------- Progress ---|
 //	 |<--------------------------- Booted ---|  all nodes are prepared, all cables plugged
 //	 |-- Wired ----------------------------->|  the host's ends are there, too
-//	 |<---------------------------- Built ---|  addresses, routes, everything forwards
+//	 |<---------------------------- Built ---|  addresses, routes, everything forwards; State
 //	 |-- Commit  ports, NAT table's socket ->|  from here on the lab lives without up
 //	 |<-------------------------- Started ---|
 //
-// A running lab's control socket takes one question per connection: Status, Exec, Pause.
+// A running lab's control socket takes one question per connection: Status, Exec, Pause, or
+// Change. That one is like a build, by the one who asks:
+//
+//	up                                   lab init
+//	 |-- Change  nodes ----------------->|  those that go have ended
+//	 |<-- Node  i; userns, pidfd --------|
+//	 |-- Mounts  i; layers, binds, logs ->|
+//	 |<------------------ Booted  State -|  all new nodes are prepared
+//	 |   (changes the wires itself)
+//	 |-- Commit  ports, start, table --->|
+//	 |<------------------------- Started -|
+//
+// What was done before the end of file of a change stays done: the next one goes on from there.
 //
 // End of file before Commit ends the lab init, and with it all it has made. Failed takes
 // the place of any answer of the lab init.

@@ -3,6 +3,7 @@ package proto
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
@@ -28,21 +29,30 @@ const (
 	// and stderr; the node init answers with wire messages on the same connection.
 	Exec
 	Reply
+	// Change opens, on the control socket, a change of the running lab; see the package's drawing.
+	Change
 	// Pause tells the control socket which nodes are about to be frozen, or are thawed, answered
 	// by Reply. Commands are refused to a paused node, whose init would not answer.
 	Pause
 )
 
-// LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes.
+// LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes, the /etc/hosts of
+// the nodes' common layers.
 type LabSpec struct {
-	Lab     topology.Lab
-	UserNS  bool   // the lab has a user namespace of its own
-	Base    uint32 // first id of the first node, as the lab init sees ids
-	Filters [][]byte
-	Nodes   []NodeSetup
-	Masks   []string
+	Lab    topology.Lab
+	UserNS bool   // the lab has a user namespace of its own
+	Base   uint32 // first id of the first node, as the lab init sees ids
+	Slots  int    // how many nodes the lab has ids for
+	Nodes  []NodeSetup
+	Common Common
 
 	Assembled bool // nodes' roots come assembled, see container.Setup
+}
+
+// Common is what setups of nodes have in common.
+type Common struct {
+	Filters [][]byte
+	Masks   []string
 }
 
 // NodeSetup is what only up knows of a node.
@@ -52,12 +62,29 @@ type NodeSetup struct {
 	Resolv []byte
 	Hosts  []byte
 	Layers int // of its image
+
+	// Digest stands for what a node is started with and cannot be changed in a running one;
+	// Command for what its command is started with.
+	Digest, Command string
 }
 
-// NodeIndex is the body of Node and Mounts.
+// NodeIndex is the body of Node and Mounts: a node by its place among those that are started.
 type NodeIndex struct {
 	Index int
+	Slot  int    // of Node: which of the lab's ranges of ids it has
 	Dirs  []bool // of Mounts: which binds are directories
+	PID   int    // of Mounts: of the node's init, as up sees it
+}
+
+// ChangeSpec is the body of Change: nodes that end, nodes that are started, and what
+// those that stay are from now on. Descriptors: the /etc/hosts of the new nodes' common layers.
+type ChangeSpec struct {
+	Remove []string
+	Add    []topology.Node
+	Setups []NodeSetup // of Add
+	Common Common
+	Keep   []topology.Node
+	Order  []string // of all nodes, afterwards
 }
 
 // ProgressReport is the body of Progress.
@@ -66,19 +93,23 @@ type ProgressReport struct {
 	Done, Total int
 }
 
-// BuiltReport is the body of Built: where the nodes' network namespaces are among the lab
-// init's descriptors.
-type BuiltReport struct{ NetnsFDs []int }
-
 // CommitSpec is the body of Commit. Descriptors: the listening sockets of the published
 // ports, in this order, then, where there is translation, the NAT table's.
-type CommitSpec struct{ Ports []PublishedPort }
+type CommitSpec struct {
+	Ports []PublishedPort
+	// Of a running lab: ports by their Key that are to be closed, and whether the NAT table is given up, or
+	// replaced by the one that comes.
+	Close []string
+	Table bool
+}
 
 // PublishedPort is a port of a node that one of the host's sockets leads to.
 type PublishedPort struct {
 	Node     string
 	Port     uint16
 	Protocol string
+	Key      string // "127.0.0.1:8080/tcp"
+	Targets  []netip.AddrPort
 }
 
 // Failure is the body of Failed.
@@ -96,6 +127,22 @@ type NodeState struct {
 	WaitStatus uint32 // of an exited command
 	Reason     string
 	Paused     bool
+
+	Slot    int    // which of the lab's ranges of ids it has
+	PID     int    // of its init, as up saw it
+	Netns   int    // the lab init's descriptor of its network namespace
+	Digest  string // see NodeSetup
+	Command string
+	Fresh   bool // its command was never started: the change that made it was broken off
+}
+
+// LabState is the answer to Status.
+type LabState struct {
+	Nodes []NodeState
+	Ports []string // keys of the published ones
+	Table bool     // the lab has a NAT table
+	IPv6  bool     // new network namespaces have it
+	Hosts []int    // the lab init's descriptors of /etc/hosts of the nodes' common layers
 }
 
 // PauseRequest is the body of Pause.

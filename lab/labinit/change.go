@@ -1,0 +1,106 @@
+package labinit
+
+import (
+	"os"
+	"slices"
+
+	"github.com/nsnet/nsnet/lab/proto"
+)
+
+// change carries out a change of the running lab, of which up does the wires. Only one is
+// under way at a time. What is done when it is broken off stays: nodes that are there and
+// whose commands have not been started are fresh, which the next change finds and goes on with.
+func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error {
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	l.hold(hosts)
+	go s.listen()
+	l.remove(spec.Remove)
+	for i := range spec.Keep {
+		if n := l.node(spec.Keep[i].Name); n != nil {
+			n.mu.Lock()
+			n.spec = spec.Keep[i]
+			n.mu.Unlock()
+		}
+	}
+	if err := l.boot(s, spec.Add, spec.Setups, &spec.Common); err != nil {
+		return err
+	}
+	l.order(spec.Order)
+	if err := s.send(proto.Booted, l.status()); err != nil {
+		return err
+	}
+	c, err := await(s, s.commit)
+	if err != nil {
+		return err
+	}
+	if err := l.finish(&c); err != nil {
+		return err
+	}
+	return s.send(proto.Started, struct{}{})
+}
+
+// finish does what a commitment says: ports, the NAT table, commands.
+func (l *labInit) finish(c *commitment) error {
+	l.unpublish(c.spec.Close)
+	ports, rest := c.fds[:len(c.spec.Ports)], c.fds[len(c.spec.Ports):]
+	if err := l.publish(c.spec.Ports, ports); err != nil {
+		closeAll(rest)
+		return err
+	}
+	// The table stays for as long as its socket is open.
+	if len(rest) > 0 {
+		l.giveTable(os.NewFile(uintptr(rest[0]), "nfnetlink"))
+		closeAll(rest[1:])
+	} else if c.spec.Table {
+		l.giveTable(nil)
+	}
+	l.startCommands()
+	return nil
+}
+
+func (l *labInit) giveTable(f *os.File) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.table != nil {
+		_ = l.table.Close()
+	}
+	l.table = f
+}
+
+// remove ends nodes. Their wires go with them.
+func (l *labInit) remove(names []string) {
+	var gone []*node
+	l.mu.Lock()
+	l.nodes = slices.DeleteFunc(l.nodes, func(n *node) bool {
+		is := slices.Contains(names, n.name)
+		if is {
+			gone = append(gone, n)
+		}
+		return is
+	})
+	l.mu.Unlock()
+	for _, n := range gone {
+		n.end()
+	}
+}
+
+// order puts the nodes into the order of the file.
+func (l *labInit) order(names []string) {
+	at := make(map[string]int, len(names))
+	for i, name := range names {
+		at[name] = i
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.SortStableFunc(l.nodes, func(a, b *node) int { return at[a.name] - at[b.name] })
+}
+
+// hold keeps the files open that are /etc/hosts in nodes, for who is to change them.
+func (l *labInit) hold(fds []int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, fd := range fds {
+		l.hosts = append(l.hosts, os.NewFile(uintptr(fd), "hosts"))
+	}
+}

@@ -1,0 +1,288 @@
+package wiring
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/rtnl"
+)
+
+// chunk is how many cables are made between two reports of progress.
+const chunk = 200
+
+// Applier carries out steps.
+type Applier struct {
+	Namespaces Namespaces
+	Progress   func(done, total int)   // of cables; may be nil
+	HostLeg    func(name string) error // told of each leg's end in the host before it comes up; may be nil
+	Inside     bool                    // the host's interfaces are another process's
+}
+
+// Apply carries out steps, in the order that Steps gives, and stops at the first that fails.
+func (a *Applier) Apply(steps []Step) error {
+	if err := a.Remove(steps); err != nil {
+		return err
+	}
+	if err := a.Create(steps); err != nil {
+		return err
+	}
+	return a.Configure(steps)
+}
+
+// Remove carries out the steps that delete interfaces. One that went with its other end is
+// gone, which is what was wanted.
+func (a *Applier) Remove(steps []Step) error {
+	return a.inPlaces(steps, []Verb{DelLink}, gone)
+}
+
+// Create carries out the steps that make bridges and cables, and change bridges.
+func (a *Applier) Create(steps []Step) error {
+	var bridges, cables []Step
+	for _, s := range steps {
+		switch s.Verb {
+		case AddBridge, SetBridge:
+			bridges = append(bridges, s)
+		case AddCable:
+			cables = append(cables, s)
+		}
+	}
+	if len(bridges)+len(cables) == 0 {
+		return nil
+	}
+	c, err := dial(a.Namespaces, Fabric)
+	if err != nil {
+		return &Error{Place: Fabric, Op: "enter its network namespace", Err: err}
+	}
+	defer c.Close()
+	ends := &ends{ns: a.Namespaces, open: map[Place]*os.File{}}
+	defer ends.close()
+	if err := do(c, Fabric, bridges, ends, nil); err != nil {
+		return err
+	}
+	for done := 0; done < len(cables); {
+		part := cables[done:min(done+chunk, len(cables))]
+		if err := do(c, Fabric, part, ends, nil); err != nil {
+			return err
+		}
+		ends.close()
+		done += len(part)
+		if a.Progress != nil {
+			a.Progress(done, len(cables))
+		}
+	}
+	return nil
+}
+
+// Configure carries out the steps that are about interfaces which are there, in all places at a time. Bridges
+// come up at the end, see Ready.
+func (a *Applier) Configure(steps []Step) error {
+	if a.HostLeg != nil {
+		for _, s := range steps {
+			if s.Verb == AddCable && s.Cable.Leg {
+				if err := a.HostLeg(s.Cable.B.Name); err != nil {
+					return &Error{Place: Host, Op: "set up", Object: s.Cable.B.Name, Err: err}
+				}
+			}
+		}
+	}
+	return a.inPlaces(steps, []Verb{SetLink, DelAddress, AddAddress, UpLink, DelRoute, AddRoute}, goneRoute)
+}
+
+// goneRoute is a route or an address that went with another one before it was deleted.
+func goneRoute(err error) bool {
+	return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EADDRNOTAVAIL)
+}
+
+// inPlaces carries out the steps with these verbs, each place's in order.
+func (a *Applier) inPlaces(steps []Step, verbs []Verb, ignore func(error) bool) error {
+	by := map[Place][]Step{}
+	var places []Place
+	for _, s := range steps {
+		if !slices.Contains(verbs, s.Verb) {
+			continue
+		}
+		if _, seen := by[s.Place]; !seen {
+			places = append(places, s.Place)
+		}
+		by[s.Place] = append(by[s.Place], s)
+	}
+	return each(len(places), func(i int) error {
+		p := places[i]
+		c, err := dial(a.Namespaces, p)
+		if err != nil {
+			return &Error{Place: p, Op: "enter its network namespace", Err: err}
+		}
+		defer c.Close()
+		return do(c, p, by[p], nil, ignore)
+	})
+}
+
+// do sends the requests of steps. A host's interface has the index that the host gave it.
+func do(c *rtnl.Conn, p Place, steps []Step, ends *ends, ignore func(error) bool) error {
+	if len(steps) == 0 {
+		return nil
+	}
+	index := map[string]int{}
+	if p == Host && slices.ContainsFunc(steps, func(s Step) bool { return s.Index == 0 }) {
+		links, err := c.Links()
+		if err != nil {
+			return &Error{Place: p, Op: "list its interfaces", Err: err}
+		}
+		for _, l := range links {
+			index[l.Name] = l.Index
+		}
+	}
+	reqs := make([]rtnl.Request, len(steps))
+	for i := range steps {
+		s := &steps[i]
+		if p == Host && s.Index == 0 {
+			s.Index = index[s.Link]
+		}
+		var err error
+		if reqs[i], err = s.request(ends); err != nil {
+			return &Error{Place: p, Op: s.label(), Err: err}
+		}
+	}
+	if err := c.DoIgnoring(ignore, reqs...); err != nil {
+		return &Error{Place: p, Op: "configure", Err: err}
+	}
+	return nil
+}
+
+// ends holds network namespaces open while cables are made between them.
+type ends struct {
+	ns   Namespaces
+	open map[Place]*os.File
+}
+
+// file is the namespace of an end, nil for the one that the request is sent in.
+func (e *ends) file(p Place) (*os.File, error) {
+	if p == Fabric {
+		return nil, nil //nolint:nilnil // veth.End means this by nil
+	}
+	if f := e.open[p]; f != nil {
+		return f, nil
+	}
+	f, err := e.ns.Open(p)
+	if err == nil && f == nil {
+		f, err = os.Open("/proc/thread-self/ns/net")
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.open[p] = f
+	return f, nil
+}
+
+func (e *ends) close() {
+	for p, f := range e.open {
+		_ = f.Close()
+		delete(e.open, p)
+	}
+}
+
+// Ready brings up the bridges that these steps are about when all ports have a carrier, so that
+// each decides once about all of them, and waits until every interface that the steps made
+// or brought up carries packets and its port forwards: the first packet is not lost.
+func (a *Applier) Ready(want *Want, steps []Step, timeout time.Duration) error {
+	fresh := map[Place]map[string]bool{}
+	note := func(p Place, name string) {
+		if fresh[p] == nil {
+			fresh[p] = map[string]bool{}
+		}
+		fresh[p][name] = true
+	}
+	var bridges []Step
+	rising := map[string]bool{}
+	for _, s := range steps {
+		switch s.Verb {
+		case UpBridge:
+			bridges = append(bridges, s)
+			rising[s.Link] = true
+		case AddCable:
+			note(s.Cable.A.Place, s.Cable.A.Name)
+			note(s.Cable.B.Place, s.Cable.B.Name)
+		case UpLink:
+			if s.Link != "lo" {
+				note(s.Place, s.Link)
+			}
+		case SetLink:
+			if s.Set.Master != nil {
+				note(s.Place, s.Link)
+			}
+		}
+	}
+	waits := map[Place][]rtnl.Want{}
+	for i := range want.Cables {
+		k := &want.Cables[i]
+		if !fresh[k.A.Place][k.A.Name] && !fresh[k.B.Place][k.B.Name] && !rising[k.A.Master] && !rising[k.B.Master] {
+			continue
+		}
+		for _, e := range []*End{&k.A, &k.B} {
+			// A bridge port comes up before its node's end, which is ready at once.
+			if other := k.other(e); e.Place != Fabric && e.Place != Host && other.Place == Fabric {
+				continue
+			}
+			waits[e.Place] = append(waits[e.Place], rtnl.Want{Name: e.Name, Forward: e.Forward})
+		}
+	}
+	if err := a.fabricReady(waits[Fabric], bridges, timeout); err != nil {
+		return err
+	}
+	delete(waits, Fabric)
+	if a.Inside {
+		delete(waits, Host)
+	}
+	places := make([]Place, 0, len(waits))
+	for p := range waits {
+		places = append(places, p)
+	}
+	return each(len(places), func(i int) error {
+		p := places[i]
+		c, err := dial(a.Namespaces, p, unix.RTNLGRP_LINK)
+		if err != nil {
+			return &Error{Place: p, Op: "watch its interfaces", Err: err}
+		}
+		defer c.Close()
+		if err := c.Ready(waits[p], timeout); err != nil {
+			return &Error{Place: p, Op: "wait for the links", Err: err}
+		}
+		return nil
+	})
+}
+
+func (k *Cable) other(e *End) *End {
+	if e == &k.A {
+		return &k.B
+	}
+	return &k.A
+}
+
+func (a *Applier) fabricReady(ports []rtnl.Want, bridges []Step, timeout time.Duration) error {
+	if len(ports)+len(bridges) == 0 {
+		return nil
+	}
+	c, err := dial(a.Namespaces, Fabric, unix.RTNLGRP_LINK)
+	if err != nil {
+		return &Error{Place: Fabric, Op: "watch its interfaces", Err: err}
+	}
+	defer c.Close()
+	carriers := slices.Clone(ports)
+	for i := range carriers {
+		carriers[i].Forward = false
+	}
+	if err := c.Ready(carriers, timeout); err != nil {
+		return &Error{Place: Fabric, Op: "wait for the links", Err: err}
+	}
+	if err := do(c, Fabric, bridges, nil, nil); err != nil {
+		return err
+	}
+	if err := c.Ready(ports, timeout); err != nil {
+		return &Error{Place: Fabric, Op: "wait for the bridges", Err: err}
+	}
+	return nil
+}

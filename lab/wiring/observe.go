@@ -1,0 +1,147 @@
+package wiring
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/rtnl"
+)
+
+// Seen is what dumps have shown. A place that is not in it has nothing.
+type Seen map[Place]*Net
+
+// Net is what a network namespace has.
+type Net struct {
+	Links     []rtnl.Link
+	Addresses []rtnl.InterfaceAddress
+	Routes    []rtnl.TableRoute // not of the host
+}
+
+// Namespaces opens network namespaces. The caller closes what it gets; nil is its own.
+type Namespaces interface {
+	Open(Place) (*os.File, error)
+}
+
+// Observe reads places, on all processors: one dump of links, one of addresses, one of routes
+// in each. Of the host, whose routes are no lab's, it reads links and addresses.
+func Observe(ns Namespaces, places []Place) (Seen, error) {
+	nets := make([]*Net, len(places))
+	err := each(len(places), func(i int) (err error) {
+		nets[i], err = observe(ns, places[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	seen := make(Seen, len(places))
+	for i, p := range places {
+		seen[p] = nets[i]
+	}
+	return seen, nil
+}
+
+func observe(ns Namespaces, p Place) (*Net, error) {
+	c, err := dial(ns, p)
+	if err != nil {
+		return nil, &Error{Place: p, Op: "enter its network namespace", Err: err}
+	}
+	defer c.Close()
+	n := &Net{}
+	if n.Links, err = c.Links(); err != nil {
+		return nil, &Error{Place: p, Op: "list its interfaces", Err: err}
+	}
+	if p == Fabric {
+		return n, nil // its interfaces have no addresses, and what routes there are mean nothing
+	}
+	if n.Addresses, err = c.Addresses(rtnl.ThisNetns); err != nil {
+		return nil, &Error{Place: p, Op: "list its addresses", Err: err}
+	}
+	if p == Host {
+		return n, nil
+	}
+	if n.Routes, err = c.Routes(); err != nil {
+		return nil, &Error{Place: p, Op: "list its routes", Err: err}
+	}
+	return n, nil
+}
+
+func dial(ns Namespaces, p Place, groups ...int) (*rtnl.Conn, error) {
+	f, err := ns.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	if f != nil {
+		defer f.Close()
+	}
+	return rtnl.Dial(f, groups...)
+}
+
+// each calls f for 0 to n-1, on all processors, and returns the first error of any.
+func each(n int, f func(int) error) error {
+	work := make(chan int)
+	errs := make(chan error, n)
+	var wg sync.WaitGroup
+	for range min(2*runtime.NumCPU(), n) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range work {
+				if err := f(i); err != nil {
+					errs <- err
+				}
+			}
+		}()
+	}
+	for i := range n {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+	select {
+	case err := <-errs:
+		return err
+	default:
+		return nil
+	}
+}
+
+// Error is what went wrong in which place.
+type Error struct {
+	Place  Place
+	Op     string
+	Object string // "link web:eth0 -- lan0"
+	Err    error
+}
+
+func (e *Error) Error() string {
+	s := e.Op
+	if e.Object != "" {
+		s += " " + e.Object
+	}
+	switch e.Place {
+	case Fabric:
+		return fmt.Sprintf("fabric: %s: %v", s, e.Err)
+	case Host:
+		return fmt.Sprintf("host: %s: %v", s, e.Err)
+	}
+	return fmt.Sprintf("node %s: %s: %v", string(e.Place), s, e.Err)
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Taken tells of an interface of the host that has a name which the lab needs, and not the lab's mark.
+type Taken struct{ Interface string }
+
+func (e *Taken) Error() string {
+	return "the host has an interface " + e.Interface + " that is not this lab's"
+}
+
+// gone tells whether a refusal means that what was to be removed is not there.
+func gone(err error) bool {
+	return errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EADDRNOTAVAIL)
+}

@@ -1,0 +1,164 @@
+package wiring
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// Place is a network namespace that a lab has something in: a node's, by the node's name, or one of these.
+type Place string
+
+// Places that are no node's.
+const (
+	Fabric Place = ""
+	Host   Place = "@host"
+)
+
+// Want is what a lab's network namespaces should look like.
+type Want struct {
+	Lab     string
+	Bridges []Bridge // of the fabric
+	Cables  []Cable
+	Nodes   []Node
+}
+
+// Bridge is a bridge of the fabric.
+type Bridge struct {
+	Name string
+	MAC  string
+	MTU  int
+	STP  bool
+}
+
+// Cable is a veth pair. A link of a node to another, or to a bridge, or the leg by which a
+// bridge reaches the host.
+type Cable struct {
+	Name string // "web:eth0 -- lan0"
+	Leg  bool
+	A, B End // B is the host's end where there is one; A the fabric's end of a leg
+}
+
+// End is an interface, one end of a cable.
+type End struct {
+	Place     Place
+	Name      string
+	MAC       string // empty: the kernel's choice
+	MTU       int
+	Master    string // the bridge, in the same place, that it is a port of
+	Alias     string
+	Addresses []netip.Prefix
+	Forward   bool // a port that forwards as soon as it is up
+}
+
+// Node is what a node's network namespace has besides interfaces.
+type Node struct {
+	Name   string
+	Routes []Route
+}
+
+// Route is a route of a node. Via or Dev is set.
+type Route struct {
+	To     netip.Prefix
+	Via    netip.Addr
+	Dev    string
+	Metric int
+}
+
+// Mark begins the ifalias of every interface of a lab in the host's network namespace. What
+// does not bear it is not touched.
+func Mark(lab string) string { return "nsnet:" + lab + ":" }
+
+// Of tells what a lab wants. Without ipv6, which a kernel can lack, no interface has a
+// link-local address.
+func Of(l *topology.Lab, ipv6 bool) *Want {
+	w := &Want{Lab: l.Name}
+	bridges := make(map[string]*topology.Bridge, len(l.Bridges))
+	for i := range l.Bridges {
+		b := &l.Bridges[i]
+		bridges[b.Name] = b
+		if b.External {
+			continue
+		}
+		w.Bridges = append(w.Bridges, Bridge{Name: b.Name, MAC: b.MAC, MTU: b.MTU, STP: b.STP})
+		if len(b.Addresses) == 0 {
+			continue
+		}
+		w.Cables = append(w.Cables, Cable{
+			Name: "the host -- " + b.Name, Leg: true,
+			A: End{Place: Fabric, Name: legPort(b.Name), MTU: b.MTU, Master: b.Name, Forward: !b.STP},
+			B: End{Place: Host, Name: bridge.LegName(l.Name, b.Name), MAC: b.HostMAC, MTU: b.MTU, Alias: Mark(l.Name) + b.Name, Addresses: b.Addresses},
+		})
+	}
+	nodes := make(map[string]int, len(l.Nodes))
+	w.Nodes = make([]Node, len(l.Nodes))
+	for i := range l.Nodes {
+		nodes[l.Nodes[i].Name] = i
+		w.Nodes[i].Name = l.Nodes[i].Name
+	}
+	end := func(e *topology.Endpoint) End {
+		n := nodes[e.Node]
+		for _, p := range e.Peers {
+			w.Nodes[n].Routes = append(w.Nodes[n].Routes, Route{To: p, Dev: e.Interface})
+		}
+		addresses := e.Addresses
+		if ll, ok := linkLocal(e.MAC); ok && ipv6 && hasIPv6(&l.Nodes[n], e) {
+			addresses = append(addresses[:len(addresses):len(addresses)], ll)
+		}
+		return End{Place: Place(e.Node), Name: e.Interface, MAC: e.MAC, MTU: e.MTU, Addresses: addresses}
+	}
+	ports := portNames(l)
+	for i := range l.Links {
+		k := &l.Links[i]
+		c := Cable{Name: LinkName(k), A: end(&k.A)}
+		switch b := bridges[k.B.Bridge]; {
+		case k.B.Node != "":
+			c.B = end(&k.B)
+		case b != nil && b.External:
+			c.B = End{Place: Host, Name: bridge.PortName(l.Name, k.A.Node, k.A.Interface), MTU: k.A.MTU, Master: k.B.Bridge,
+				Alias: Mark(l.Name) + k.A.Node + ":" + k.A.Interface}
+		default:
+			c.B = End{Place: Fabric, Name: ports[i], MTU: k.A.MTU, Master: k.B.Bridge, Forward: b != nil && !b.STP}
+		}
+		w.Cables = append(w.Cables, c)
+	}
+	for i := range l.Nodes {
+		for _, r := range l.Nodes[i].Routes {
+			w.Nodes[i].Routes = append(w.Nodes[i].Routes, Route(r))
+		}
+	}
+	return w
+}
+
+// LinkName is a link in the words of the file: "web:eth0 -- lan0".
+func LinkName(k *topology.Link) string {
+	other := k.B.Bridge
+	if other == "" {
+		other = k.B.Node + ":" + k.B.Interface
+	}
+	return k.A.Node + ":" + k.A.Interface + " -- " + other
+}
+
+// hasIPv6 tells whether an interface can have a link-local address: it has one then, as
+// routing protocols and neighbour discovery expect.
+func hasIPv6(n *topology.Node, e *topology.Endpoint) bool {
+	const leastMTU = 1280 // RFC 8200 section 5; below it the kernel has no IPv6 on an interface
+	for _, k := range []string{"all", "default", e.Interface} {
+		if v, set := n.Sysctls["net.ipv6.conf."+k+".disable_ipv6"]; set && v != "0" {
+			return false
+		}
+	}
+	return e.MTU >= leastMTU
+}
+
+// linkLocal is the address that a MAC gives. RFC 4291 appendix A.
+func linkLocal(mac string) (netip.Prefix, bool) {
+	m, err := net.ParseMAC(mac)
+	if err != nil || len(m) != 6 {
+		return netip.Prefix{}, false
+	}
+	a := netip.AddrFrom16([16]byte{0xfe, 0x80, 8: m[0] ^ 2, m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]})
+	return netip.PrefixFrom(a, 64), true
+}

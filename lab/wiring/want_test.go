@@ -1,0 +1,154 @@
+package wiring
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/nsnet/nsnet/topology"
+)
+
+// anyLab is a lab with names as the file may have them, those of this package's making
+// included, and many links between few nodes.
+func anyLab() *rapid.Generator[*topology.Lab] {
+	bridgeName := rapid.OneOf(
+		rapid.SampledFrom([]string{"host0", "host1", "port0", "port1", "a.eth0", "b.eth1", "lan0"}),
+		rapid.StringMatching(`[a-z0-9][a-z0-9._-]{0,14}`))
+	nodeName := rapid.OneOf(rapid.SampledFrom([]string{"a", "b", "port0"}), rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?`))
+	return rapid.Custom(func(t *rapid.T) *topology.Lab {
+		l := &topology.Lab{}
+		for i, name := range rapid.SliceOfNDistinct(bridgeName, 1, 4, rapid.ID[string]).Draw(t, "bridges") {
+			b := topology.Bridge{Name: name, External: rapid.Bool().Draw(t, "external")}
+			if i%2 == 0 {
+				b.Addresses = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")}
+			}
+			l.Bridges = append(l.Bridges, b)
+		}
+		for _, name := range rapid.SliceOfNDistinct(nodeName, 1, 4, rapid.ID[string]).Draw(t, "nodes") {
+			l.Nodes = append(l.Nodes, topology.Node{Name: name})
+		}
+		used := map[string]int{}
+		end := func() topology.Endpoint {
+			n := rapid.SampledFrom(l.Nodes).Draw(t, "node").Name
+			name := rapid.SampledFrom([]string{"eth", "e.", "interface-nam"}).Draw(t, "interface")
+			e := topology.Endpoint{Node: n, Interface: fmt.Sprintf("%s%d", name, used[n])}
+			used[n]++
+			return e
+		}
+		for range rapid.IntRange(0, 30).Draw(t, "links") {
+			k := topology.Link{A: end(), B: topology.Endpoint{Bridge: rapid.SampledFrom(l.Bridges).Draw(t, "bridge").Name}}
+			if rapid.Bool().Draw(t, "pair") {
+				k.B = end()
+			}
+			l.Links = append(l.Links, k)
+		}
+		return l
+	})
+}
+
+// No two interfaces of the fabric have one name, and the kernel takes each.
+func TestPortNames(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := anyLab().Draw(t, "lab")
+		taken := map[string]string{"lo": "lo"}
+		take := func(name, what string) {
+			if other := taken[name]; other != "" {
+				t.Fatalf("%s and %s are both called %s", what, other, name)
+			}
+			taken[name] = what
+			if name == "" || len(name) > 15 || strings.ContainsAny(name, "/: %") {
+				t.Fatalf("%s is called %q", what, name)
+			}
+		}
+		for i := range l.Bridges {
+			take(l.Bridges[i].Name, "bridge "+l.Bridges[i].Name)
+			take(legPort(l.Bridges[i].Name), fmt.Sprintf("leg %d", i))
+		}
+		names := portNames(l)
+		if len(names) != len(l.Links) {
+			t.Fatalf("%d names for %d links", len(names), len(l.Links))
+		}
+		for i, name := range names {
+			take(name, fmt.Sprintf("port %d", i))
+		}
+	})
+	l := &topology.Lab{Links: []topology.Link{
+		{A: topology.Endpoint{Node: "web", Interface: "eth0"}, B: topology.Endpoint{Bridge: "lan0"}},
+		{A: topology.Endpoint{Node: "a-node-with-a-long-name", Interface: "eth0"}, B: topology.Endpoint{Bridge: "lan0"}},
+	}}
+	if got := portNames(l); got[0] != "web.eth0" || strings.Contains(got[1], ".") {
+		t.Errorf("ports are called %q", got)
+	}
+}
+
+// The kernel looks for a peer's carrier by its index, and takes one that is its own for none.
+func TestIndexes(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		l := anyLab().Draw(t, "lab")
+		changes, err := Plan(Of(l, true), nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := map[Place]map[int]string{}
+		take := func(e *End, index int) {
+			if e.Place == Host {
+				return
+			}
+			if seen[e.Place] == nil {
+				seen[e.Place] = map[int]string{}
+			}
+			if other := seen[e.Place][index]; other != "" {
+				t.Fatalf("%s and %s of %q both have index %d", other, e.Name, e.Place, index)
+			}
+			if seen[e.Place][index] = e.Name; index < firstInterface {
+				t.Fatalf("index %d of %s is of an interface that the kernel makes", index, e.Name)
+			}
+		}
+		for _, s := range Steps(changes) {
+			switch s.Verb {
+			case AddBridge:
+				take(&End{Place: Fabric, Name: s.Bridge.Name}, s.Index)
+			case AddCable:
+				take(&s.Cable.A, s.Index)
+				take(&s.Cable.B, s.IndexB)
+				if s.Index == s.IndexB {
+					t.Fatalf("both ends of %s have index %d", s.Cable.Name, s.Index)
+				}
+			}
+		}
+	})
+}
+
+func TestLinkLocal(t *testing.T) {
+	t.Parallel()
+	for mac, want := range map[string]string{
+		"02:00:00:00:00:01": "fe80::ff:fe00:1/64",
+		"00:11:22:33:44:55": "fe80::211:22ff:fe33:4455/64",
+		"fe:ff:ff:ff:ff:ff": "fe80::fcff:ffff:feff:ffff/64",
+	} {
+		if got, ok := linkLocal(mac); !ok || got.String() != want {
+			t.Errorf("%s gives %v, not %s", mac, got, want)
+		}
+	}
+	for _, mac := range []string{"", "nonsense", "02:00:00:00:00", "02:00:00:00:00:00:00:01"} {
+		if got, ok := linkLocal(mac); ok {
+			t.Errorf("%q gives %v", mac, got)
+		}
+	}
+}
+
+func TestLinkName(t *testing.T) {
+	t.Parallel()
+	a := topology.Endpoint{Node: "a", Interface: "eth0"}
+	if got := LinkName(&topology.Link{A: a, B: topology.Endpoint{Bridge: "lan0"}}); got != "a:eth0 -- lan0" {
+		t.Errorf("got %q", got)
+	}
+	if got := LinkName(&topology.Link{A: a, B: topology.Endpoint{Node: "b", Interface: "ptp0"}}); got != "a:eth0 -- b:ptp0" {
+		t.Errorf("got %q", got)
+	}
+}
