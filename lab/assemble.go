@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,8 +18,8 @@ import (
 // tmpfs has no extended attributes of users (Linux 6.6), and then perhaps no idmapped mounts (6.3):
 // an overlay that a node init mounts could not even remove a directory there. The host's root has
 // trusted.* ones. The layers are those of container.BootProgram, on a tmpfs of the node's own, with
-// files that belong to its ids. It runs on the mounter's thread.
-func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, image string, userns int, base uint32) (int, error) {
+// files that belong to its ids, and the image's, the topmost first. It runs on the mounter's thread.
+func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, layers []string, userns int, base uint32) (int, error) {
 	dir := filepath.Join(m.at, "of", n.Name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return -1, err
@@ -26,24 +27,23 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, image string, u
 	if err := unix.Mount("nsnet", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
 		return -1, fmt.Errorf("mount the writable layer: %w", err)
 	}
-	for _, d := range []string{"image", "weak", "empty", "work", "root"} {
+	for _, d := range []string{"weak", "empty", "work", "root"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			return -1, err
 		}
 	}
-	if err := makeLayer(filepath.Join(dir, "common"), overlayfs.Shift(m.common[n.Image.Kind], base), overlayfs.TrustedMark); err != nil {
+	if err := makeLayer(filepath.Join(dir, "common"), overlayfs.Shift(m.common[commonKind(n.Image)], base), overlayfs.TrustedMark); err != nil {
 		return -1, fmt.Errorf("make the common layer: %w", err)
 	}
 	if err := makeLayer(filepath.Join(dir, "upper"), overlayfs.Shift(ownFiles(n, s), base), overlayfs.TrustedMark); err != nil {
 		return -1, fmt.Errorf("write the node's own files: %w", err)
 	}
-	fd, err := clone(image, unix.MOUNT_ATTR_RDONLY, userns, false)
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(fd)
-	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, filepath.Join(dir, "image"), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return -1, fmt.Errorf("attach the image: %w", err)
+	var names []string // short ones: the options of all layers together have to fit in a page
+	for i, layer := range layers {
+		names = append(names, fmt.Sprintf("l%d", i))
+		if err := attachLayer(layer, filepath.Join(dir, names[i]), userns); err != nil {
+			return -1, err
+		}
 	}
 	// The thread's own directory: nobody else may look into the one of the record, and nobody is
 	// who mounts the weak overlay.
@@ -51,12 +51,12 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, image string, u
 		return -1, err
 	}
 	defer func() { _ = unix.Chdir("/") }()
-	lower := "image"
+	lower := strings.Join(names, ":")
 	if container.IsWeak(n) {
-		lower = "weak"
-		if err := mountWeak("weak", "lowerdir=image:empty", base); err != nil {
+		if err := mountWeak("weak", "lowerdir="+lower+":empty", base); err != nil {
 			return -1, fmt.Errorf("mount the host's root: %w", err)
 		}
+		lower = "weak"
 	}
 	// What a host may have set for overlays in general is not for this one.
 	const options = ",upperdir=upper,workdir=work,redirect_dir=nofollow,index=off,metacopy=off"
@@ -68,6 +68,22 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, image string, u
 		attr = 0
 	}
 	return clone(filepath.Join(dir, "root"), attr, -1, false)
+}
+
+// attachLayer mounts a layer of an image at a new directory.
+func attachLayer(layer, at string, userns int) error {
+	if err := os.Mkdir(at, 0o755); err != nil {
+		return err
+	}
+	fd, err := clone(layer, unix.MOUNT_ATTR_RDONLY, userns, false)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("attach the image: %w", err)
+	}
+	return nil
 }
 
 // ownFiles is a node's upper layer as it begins.

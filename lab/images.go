@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -48,10 +46,6 @@ func (b *builder) pull(ctx context.Context) error {
 	if !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Image.Stored() }) {
 		return nil
 	}
-	var u unix.Utsname
-	if err := unix.Uname(&u); err == nil && olderThan(unix.ByteSliceToString(u.Release[:]), 6, 6) {
-		return errOldKernel()
-	}
 	var err error
 	if b.store, err = image.Open(image.Dir); err != nil {
 		return err
@@ -79,11 +73,6 @@ func (b *builder) pull(ctx context.Context) error {
 	b.lab = &resolved
 	b.content, err = json.Marshal(b.lab)
 	return err
-}
-
-// errOldKernel tells that roots are assembled by up, in an overlay that does not know the marks of the store's layers.
-func errOldKernel() error {
-	return fmt.Errorf("%w: container images need Linux 6.6; this kernel has host and dir:PATH", ErrUnsupported)
 }
 
 // image is an image of the store, where it is put unless it is there.

@@ -202,10 +202,7 @@ func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, userns int, base ui
 		}
 		common, layers := filepath.Join(m.at, string(commonKind(n.Image))), m.layersOf(n.Image)
 		if m.assembles {
-			if n.Image.Stored() {
-				return errOldKernel()
-			}
-			root, err := m.assemble(n, s, layers[0], userns, base)
+			root, err := m.assemble(n, s, layers, userns, base)
 			if err != nil {
 				return err
 			}

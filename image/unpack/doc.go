@@ -11,8 +11,9 @@
 //
 // A layer says that a file of the layers below is gone by a file .wh.NAME, and that a directory hides all below by
 // one called .wh..wh..opq. In the directory these become what overlayfs understands when it is mounted with
-// userxattr: a character device 0:0, and the attribute user.overlay.opaque. Neither can be smuggled in: devices of
-// the archive are skipped, and so are its attributes of that namespace. A whiteout speaks of the layers below only: what
+// userxattr: a character device 0:0, and the attribute user.overlay.opaque; and trusted.overlay.opaque, for kernels older than 6.6, on
+// which the host's root mounts it without. None can be smuggled in: devices of
+// the archive are skipped, and so are its attributes of these namespaces. A whiteout speaks of the layers below only: what
 // the same layer has of that name stays, whichever comes first.
 //
 // # Owners and privileges

@@ -157,8 +157,12 @@ func removeTree(parent int, base string) error {
 	return unix.Unlinkat(parent, base, unix.AT_REMOVEDIR)
 }
 
-// opaque is what overlayfs, mounted with userxattr, knows an opaque directory by.
-const opaque = "user.overlay.opaque"
+// What overlayfs knows an opaque directory by: the first when it is mounted with userxattr, in a node's user namespace,
+// the second when the host's root mounts it, as before Linux 6.6.
+const (
+	opaqueUser    = "user.overlay.opaque"
+	opaqueTrusted = "trusted.overlay.opaque"
+)
 
 // whiteout says that something of the layers below is gone; base begins with whPrefix.
 func (u *unpacker) whiteout(dir, base string) error {
@@ -230,12 +234,21 @@ func dropWhiteouts(dir *os.File, err error) error {
 	return err
 }
 
+// setOpaque sets both marks. One is enough where the other cannot be: tmpfs has no attributes of users before Linux
+// 6.6, when no overlay looks for them, and only the host's root may set trusted ones.
 func setOpaque(fd int) error {
-	err := unix.Fsetxattr(fd, opaque, []byte("y"), 0)
-	if errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("the store's file system has no extended attributes of users (tmpfs has them from Linux 6.6 on): %w", err)
+	err := unix.Fsetxattr(fd, opaqueUser, []byte("y"), 0)
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return fmt.Errorf("mark the directory opaque: %w", err)
 	}
-	return err
+	terr := unix.Fsetxattr(fd, opaqueTrusted, []byte("y"), 0)
+	switch {
+	case terr == nil, err == nil && (errors.Is(terr, unix.EPERM) || errors.Is(terr, unix.EOPNOTSUPP)):
+		return nil
+	case err != nil:
+		return fmt.Errorf("the store's file system has no extended attributes: %w", terr)
+	}
+	return fmt.Errorf("mark the directory opaque: %w", terr)
 }
 
 // isOpaque tells whether a directory, or one above it, hides what is below.
@@ -243,7 +256,10 @@ func (u *unpacker) isOpaque(dir string) bool {
 	for ; ; dir = path.Dir(dir) {
 		if fd, err := u.resolve(dir, unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
 			var b [1]byte
-			n, err := unix.Fgetxattr(fd, opaque, b[:])
+			n, err := unix.Fgetxattr(fd, opaqueUser, b[:])
+			if err != nil {
+				n, err = unix.Fgetxattr(fd, opaqueTrusted, b[:])
+			}
 			_ = unix.Close(fd)
 			if err == nil && n == 1 && b[0] == 'y' {
 				return true

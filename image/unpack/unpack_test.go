@@ -65,12 +65,25 @@ func unpackEntries(t *testing.T, entries ...tar.Header) (root string, res Result
 
 func opaqueDir(t *testing.T, path string) bool {
 	t.Helper()
-	var b [8]byte
-	n, err := unix.Getxattr(path, "user.overlay.opaque", b[:])
-	if err != nil && !errors.Is(err, unix.ENODATA) {
-		t.Fatal(err)
+	marks := []string{"user.overlay.opaque"}
+	if os.Geteuid() == 0 {
+		marks = append(marks, "trusted.overlay.opaque")
 	}
-	return err == nil && string(b[:n]) == "y"
+	found := 0
+	for _, mark := range marks {
+		var b [8]byte
+		n, err := unix.Getxattr(path, mark, b[:])
+		if err != nil && !errors.Is(err, unix.ENODATA) {
+			t.Fatal(err)
+		}
+		if err == nil && string(b[:n]) == "y" {
+			found++
+		}
+	}
+	if found != 0 && found != len(marks) {
+		t.Errorf("%s is opaque for one kind of overlay alone", path)
+	}
+	return found > 0
 }
 
 func TestOrdinaryLayer(t *testing.T) {
