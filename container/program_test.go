@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
+	"github.com/nsnet/nsnet/container/nodeinit"
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -434,4 +435,12 @@ func anyNode() *rapid.Generator[topology.Node] {
 		}
 		return n
 	})
+}
+
+// A node at the least limit of processes can run a command.
+func TestMinPids(t *testing.T) {
+	t.Parallel()
+	if nodeinit.Threads+1 > topology.MinPids {
+		t.Errorf("a node's init has %d threads where %d are allowed at least", nodeinit.Threads, topology.MinPids)
+	}
 }

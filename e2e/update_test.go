@@ -67,7 +67,7 @@ nodes:
 			t.Errorf("up of the unchanged file: %s", got)
 		}
 		testenv.Must(t, "pause", "free")
-		if got := testenv.Run(t, "update", "free", "--pids", "5"); got.Code != 9 || !strings.Contains(got.Stderr, "nsnet resume") {
+		if got := testenv.Run(t, "update", "free", "--pids", "10"); got.Code != 9 || !strings.Contains(got.Stderr, "nsnet resume") {
 			t.Errorf("update of a paused node: exit code %d, %s", got.Code, got.Stderr)
 		}
 		testenv.Must(t, "down", r.name)

@@ -127,7 +127,23 @@ func execFailure(o *ExecOptions, f *wire.Failure) (int, error) {
 		return 126, e
 	}
 	e.Err = syscall.Errno(f.Errno)
+	if errors.Is(e.Err, unix.EAGAIN) {
+		e.Remedy, e.Err = fullOfProcesses(o)
+	}
 	return 0, e
+}
+
+// fullOfProcesses says which limit it is that lets a command not be started, and what to do.
+func fullOfProcesses(o *ExecOptions) (remedy string, err error) {
+	if l, err := readLab(dirOf(o.Lab)); err == nil {
+		for i := range l.Nodes {
+			if n := &l.Nodes[i]; n.Name == o.Node && n.Limits.Pids > 0 {
+				return fmt.Sprintf("let some end, or allow more with nsnet update %s/%s --pids NUMBER", o.Lab, o.Node),
+					fmt.Errorf("%w: the node has its %d processes and threads, pids in its limits", unix.EAGAIN, n.Limits.Pids)
+			}
+		}
+	}
+	return "look at kernel.pid_max, ulimit -u and the pids control groups above nsnet's", fmt.Errorf("%w: the host's limit of processes is reached", unix.EAGAIN)
 }
 
 // commandError is why a command cannot be run, as far as that is the command's own fault.

@@ -13,6 +13,9 @@ import (
 // minMemory is the least memory limit: below it no process gets to its first instruction.
 const minMemory = 1 << 20
 
+// MinPids is the least limit of processes and threads: the node's init is five of them once a command runs.
+const MinPids = 8
+
 // nodeSpec is a node as the file says it, or the defaults of all nodes.
 type nodeSpec struct {
 	name string
@@ -157,7 +160,7 @@ func limitKeys() []keyDef[Limits] {
 			l.CPUWeight = uint64(v)
 		}},
 		{"memory", func(d *decoder, l *Limits, n *yaml.Node) { l.Memory, _ = d.size(n, "memory", minMemory) }},
-		{"pids", func(d *decoder, l *Limits, n *yaml.Node) { l.Pids, _ = d.integer(n, "pids", 1, math.MaxInt32) }},
+		{"pids", func(d *decoder, l *Limits, n *yaml.Node) { l.Pids, _ = d.integer(n, "pids", MinPids, math.MaxInt32) }},
 		{"io", func(d *decoder, l *Limits, n *yaml.Node) {
 			if items, ok := d.list(n, "io"); ok {
 				l.IO = each(d, items, d.ioLimit)

@@ -123,7 +123,7 @@ nodes:
     env: {B: 2, C: 2}
     binds: []
     sysctls: {net.b: 2}
-    limits: {cpu: 2, pids: 5}
+    limits: {cpu: 2, pids: 50}
     dns: {search: []}
     caps: [PERFMON]
     nnp: true
@@ -133,7 +133,7 @@ nodes:
 		Limits: Limits{CPU: 1, Memory: 64 << 20}, DNS: &DNS{Search: []string{"x"}, Nameservers: []string{"10.0.0.1"}},
 		Caps: Caps{Add: []string{"BPF"}}, Seccomp: "default"}
 	o := Node{Name: "o", Hostname: "o", Image: Image{Kind: ImageHost}, Env: []string{"A=1", "B=2", "C=2"},
-		Sysctls: map[string]string{"net.a": "1", "net.b": "2"}, Limits: Limits{CPU: 2, Memory: 64 << 20, Pids: 5},
+		Sysctls: map[string]string{"net.a": "1", "net.b": "2"}, Limits: Limits{CPU: 2, Memory: 64 << 20, Pids: 50},
 		DNS: &DNS{Nameservers: []string{"10.0.0.1"}}, Caps: Caps{Add: []string{"PERFMON"}}, Seccomp: "default", NoNewPrivs: true}
 	if diff := cmp.Diff([]Node{n, o}, lab.Nodes, addressesAreEqual); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -1,16 +1,12 @@
 package nodeinit
 
 import (
-	"sync"
 	"syscall"
 	"unsafe"
 
 	"github.com/nsnet/nsnet/container/passwd"
 	"github.com/nsnet/nsnet/container/wire"
 )
-
-// logMax is where a node's log is moved aside: a node keeps between one and two of these.
-const logMax = 1 << 20
 
 // startMain starts the node's command with its output going to the log.
 func (s *state) startMain(r request) {
@@ -29,98 +25,13 @@ func (s *state) startMain(r request) {
 	if err != nil {
 		null = p[1]
 	}
-	if sig, e := openSignals(); e == 0 {
-		go s.forward(sig)
-	}
-	out := newOutput(p[0], r.fds[0], r.fds[1])
+	s.output = newOutput(p[0], r.fds[0], r.fds[1])
 	r.fds[0], r.fds[1] = -1, -1
-	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket, output: out}, true)
+	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket, output: s.output}, true)
 	_ = syscall.Close(p[1])
 	if null != p[1] {
 		_ = syscall.Close(null)
 	}
-	go out.pump()
-}
-
-// output is a command's, on its way to the log.
-type output struct {
-	from     int // a pipe's end, without blocking
-	log, old int
-	buf      []byte
-
-	mu    sync.Mutex // held from a read to its write: who has it and sees the pipe empty knows that all is in the log
-	size  int        // of log
-	ended bool       // nobody can write any more, all is closed
-}
-
-func newOutput(from, log, old int) *output {
-	_ = syscall.SetNonblock(from, true) // of this end alone: the command's writes wait as ever
-	return &output{from: from, log: log, old: old, buf: make([]byte, 32<<10)}
-}
-
-// pump copies the output to the log until nobody can write any more, which may be long
-// after the command's end: what it started in the background has the pipe, too.
-func (o *output) pump() {
-	for !o.ended {
-		waitReadable(o.from)
-		o.mu.Lock()
-		if o.copy(len(o.buf)) == 0 {
-			o.ended = true
-			closeAll([]int{o.from, o.log, o.old})
-		}
-		o.mu.Unlock()
-	}
-}
-
-// drain returns when all that was written up to now is in the log.
-func (o *output) drain() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.ended {
-		o.copy(pending(o.from))
-	}
-}
-
-// copy copies limit bytes, or what there is if that is less, and returns 0 when the output
-// has ended. When the log is full it becomes the older log, so that its size is bounded and
-// its end is always there.
-func (o *output) copy(limit int) int {
-	for limit > 0 {
-		n, err := syscall.Read(o.from, o.buf)
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case err == syscall.EAGAIN:
-			return -1
-		case err != nil || n == 0:
-			return 0
-		}
-		limit -= n
-		if o.size += n; o.size > logMax {
-			moveAside(o.log, o.old)
-			o.size = n
-		}
-		_ = writeAll(o.log, string(o.buf[:n])) // a full disk must not stop the command
-	}
-	return -1
-}
-
-// moveAside copies log over old and empties log.
-func moveAside(log, old int) {
-	_ = syscall.Ftruncate(old, 0)
-	_, _ = syscall.Seek(old, 0, 0)
-	_, _ = syscall.Seek(log, 0, 0)
-	for {
-		n, err := syscall.Sendfile(old, log, nil, logMax)
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil || n == 0 {
-			break
-		}
-	}
-	_ = syscall.Ftruncate(log, 0)
-	_, _ = syscall.Seek(log, 0, 0)
 }
 
 // startExec starts a command for a client: descriptors are its socket, stdin, stdout, stderr.
@@ -130,7 +41,7 @@ func (s *state) startExec(r request) {
 	}
 	client := r.fds[0]
 	cmd := wire.DecodeCommand(wire.NewReader(r.body))
-	p := &process{report: client, client: true, done: make(chan struct{})}
+	p := &process{report: client, client: true}
 	var stdio []int
 	switch {
 	case cmd.TTY:
@@ -148,38 +59,33 @@ func (s *state) startExec(r request) {
 		_ = syscall.Close(client)
 		return
 	}
-	go s.serve(client, pid, p)
+	p.pid = pid
+	s.clients = append(s.clients, p)
 }
 
-// serve passes a client's signals on to its command until that ends. A client that goes
-// away takes its command along, as it would with ssh or ip netns exec.
-func (s *state) serve(client, pid int, p *process) {
-	for {
-		k, body, fds, more := receive(client)
-		closeAll(fds)
-		if !more {
-			break
-		}
-		if k == wire.Signal {
-			s.kill(pid, p, syscall.Signal(wire.NewReader(body).Uint()), false)
-		}
+// hear passes a client's signal on to its command. A client that goes away takes its command along,
+// as it would with ssh or ip netns exec.
+func (s *state) hear(p *process) {
+	k, body, fds, more := receive(p.report)
+	closeAll(fds)
+	switch {
+	case !more:
+		p.deaf = true
+		s.kill(p, syscall.SIGKILL, true)
+	case k == wire.Signal:
+		s.kill(p, syscall.Signal(wire.NewReader(body).Uint()), false)
 	}
-	s.kill(pid, p, syscall.SIGKILL, true)
-	<-p.done
-	_ = syscall.Close(client)
 }
 
-// kill signals a process that has not been reaped yet, so that its pid is its own.
-func (s *state) kill(pid int, p *process, sig syscall.Signal, group bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.procs[pid] != p {
+// kill signals a client's process that has not been reaped yet, so that its pid is its own.
+func (s *state) kill(p *process, sig syscall.Signal, group bool) {
+	if s.procs[p.pid] != p {
 		return
 	}
 	if group {
-		_ = syscall.Kill(-pid, sig)
+		_ = syscall.Kill(-p.pid, sig)
 	}
-	_ = syscall.Kill(pid, sig)
+	_ = syscall.Kill(p.pid, sig)
 }
 
 // spawn forks a command, with stdio or on a new terminal, and reports Started or Failed.
@@ -231,37 +137,27 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	for _, fd := range stdio {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
-	if !s.reaping {
-		s.reaping = true
-		defaultSignals()
-		go s.reap()
-	}
-	s.mu.Lock()
 	sigmask(sigUnblock)
 	pid, err := syscall.ForkExec(path, cmd.Argv, attr)
 	sigmask(sigBlock)
-	if err == nil {
-		s.procs[pid] = p
-		if main {
-			s.main = pid
-		}
-		// Told before the lock is free, so that Started comes before Exited.
-		var w wire.Writer
-		w.Uint(uint64(pid))
-		var fds []int
-		if master >= 0 {
-			fds = []int{master}
-		}
-		send(p.report, wire.Started, w.Bytes(), fds)
-	}
-	s.mu.Unlock()
 	if err != nil {
 		return refuse(failErr(err, cmd.Argv[0]))
 	}
 	select {
-	case s.children <- struct{}{}:
+	case s.forked <- struct{}{}:
 	default:
 	}
+	s.procs[pid] = p
+	if main {
+		s.main = pid
+	}
+	var w wire.Writer
+	w.Uint(uint64(pid))
+	var fds []int
+	if master >= 0 {
+		fds = []int{master}
+	}
+	send(p.report, wire.Started, w.Bytes(), fds)
 	return pid
 }
 

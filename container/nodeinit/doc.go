@@ -22,7 +22,9 @@
 // steps of a program. The spawner prepares for that, see hold and the raw system calls.
 //
 // The runtime of run has several threads by the time init runs, so nothing there may unshare a
-// namespace, and what is per thread is the main thread's, which forks every command.
+// namespace, and what is per thread is the main thread's, which forks every command. It must never
+// need a further one: a node's limit of processes may be used up, and then the runtime ends the
+// node's init. So run has a fixed number of goroutines and threads, see makeThreads.
 //
 // Forwarded signals are blocked before execve; the runtime keeps them blocked in every
 // thread it makes, and a signalfd reads them. Without that, the runtime's own handler would

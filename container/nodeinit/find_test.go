@@ -283,7 +283,7 @@ func TestPump(t *testing.T) {
 	}
 	done := make(chan struct{})
 	go func() {
-		newOutput(p[0], open("log"), open("old")).pump()
+		pumpAll(newOutput(p[0], open("log"), open("old")))
 		close(done)
 	}()
 	var all bytes.Buffer
@@ -309,6 +309,15 @@ func TestPump(t *testing.T) {
 	}
 }
 
+// pumpAll copies an output until its end, as the loop does.
+func pumpAll(o *output) {
+	for !o.ended {
+		fds := []pollFD{{fd: int32(o.from), events: pollIn}}
+		poll(fds)
+		o.pump()
+	}
+}
+
 // When a command's end is reported its log has all that it wrote, also while something in
 // the background keeps the pipe open.
 func TestDrain(t *testing.T) {
@@ -327,11 +336,6 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := newOutput(p[0], fd, -1)
-	done := make(chan struct{})
-	go func() {
-		o.pump()
-		close(done)
-	}()
 	for total := int64(0); total < logMax/2; {
 		line := strings.Repeat("x", 1+int(total)%5000)
 		if err := writeAll(p[1], line); err != nil {
@@ -344,6 +348,6 @@ func TestDrain(t *testing.T) {
 		}
 	}
 	_ = syscall.Close(p[1])
-	<-done
+	pumpAll(o)
 	o.drain() // of an output that has ended
 }

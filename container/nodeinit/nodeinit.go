@@ -1,7 +1,6 @@
 package nodeinit
 
 import (
-	"sync"
 	"syscall"
 
 	"github.com/nsnet/nsnet/container/wire"
@@ -25,19 +24,22 @@ func init() {
 
 // state is one node init: its processes by pid, and where to report.
 type state struct {
-	mu       sync.Mutex // held over every fork, so that the reaper knows each child
-	procs    map[int]*process
-	main     int           // pid of the node's command, 0 when none runs
-	children chan struct{} // a child was forked
-	reaping  bool          // the reaper runs
-	root     int           // O_PATH descriptor of the root, for In steps
+	procs   map[int]*process
+	ended   int           // readable when a child has ended
+	reaped  chan struct{} // all that had ended were waited for
+	forked  chan struct{} // there is a child
+	main    int           // pid of the node's command, 0 when none runs
+	output  *output       // of the node's command, nil when it has none
+	clients []*process    // those whose clients are listened to, or wait for their end
+	root    int           // O_PATH descriptor of the root, for In steps
 }
 
 // process is one child that was asked for; orphans have none.
 type process struct {
 	report int // socket that gets Exited
 	client bool
-	done   chan struct{}
+	pid    int     // of a client's
+	deaf   bool    // its client is gone
 	output *output // of the node's command
 }
 
@@ -60,21 +62,77 @@ func run() int {
 	if err != nil {
 		return 1
 	}
-	s := &state{procs: map[int]*process{}, children: make(chan struct{}, 1), root: root}
+	signals, e := openSignals()
+	if e != 0 {
+		return 1
+	}
+	defaultSignals()
+	if err := makeThreads(); err != nil {
+		return 1
+	}
+	var wake [2]int
+	if err := syscall.Pipe2(wake[:], syscall.O_CLOEXEC); err != nil {
+		return 1
+	}
+	s := &state{procs: map[int]*process{}, root: root, ended: wake[0], reaped: make(chan struct{}), forked: make(chan struct{}, 1)}
+	go s.await(wake[1])
+	return s.loop(signals)
+}
+
+// loop does all that a node init does but for waiting for children, in one goroutine: with one for each
+// client its threads, which the node's limit of processes counts, would have no bound. It ends with the lab init, and with this process
+// the node.
+func (s *state) loop(signals int) int {
+	var fds []pollFD
 	for {
-		k, body, fds, more := receive(Socket)
-		if !more {
-			return 0 // the lab init is gone; so is, with this process, the node
+		fds = append(fds[:0], pollFD{fd: Socket, events: pollIn}, pollFD{fd: int32(signals), events: pollIn}, pollFD{fd: int32(s.ended), events: pollIn})
+		if s.output != nil && s.output.ended {
+			s.output = nil
 		}
-		switch r := (request{body, fds}); k {
-		case wire.Post:
-			s.carryOut(r.body, r.fds)
-		case wire.Start:
-			s.startMain(r)
-		case wire.Exec:
-			s.startExec(r)
+		if s.output != nil {
+			fds = append(fds, pollFD{fd: int32(s.output.from), events: pollIn})
+		}
+		first := len(fds)
+		for _, p := range s.clients {
+			fd := pollFD{fd: int32(p.report), events: pollIn}
+			if p.deaf {
+				fd.fd = -1 // poll(2) passes it over
+			}
+			fds = append(fds, fd)
+		}
+		poll(fds)
+		if fds[1].revents != 0 {
+			s.forward(signals)
+		}
+		if s.output != nil && fds[3].revents != 0 {
+			s.output.pump()
+		}
+		for i, p := range s.clients {
+			if fds[first+i].revents != 0 {
+				s.hear(p)
+			}
+		}
+		if fds[2].revents != 0 {
+			s.reap()
+		}
+		if fds[0].revents != 0 && !s.obey() {
+			return 0
 		}
 	}
+}
+
+// obey does what the lab init says. It returns false when that is gone.
+func (s *state) obey() bool {
+	k, body, fds, more := receive(Socket)
+	switch r := (request{body, fds}); k {
+	case wire.Post:
+		s.carryOut(r.body, r.fds)
+	case wire.Start:
+		s.startMain(r)
+	case wire.Exec:
+		s.startExec(r)
+	}
+	return more
 }
 
 // carryOut carries out a program and reports how that went.
@@ -92,25 +150,41 @@ func encodeFailure(f *wire.Failure) []byte {
 	return w.Bytes()
 }
 
-// reap waits for every child, its own and those it inherits.
+// await makes wake readable whenever a child has ended, and leaves it to the loop. No signal can
+// do that: the runtime unblocks SIGCHLD in all its threads. waitid(2).
+func (s *state) await(wake int) {
+	const all, exited, leave = 0, 4, 0x01000000 // P_ALL, WEXITED, WNOWAIT
+	for {
+		_, _, e := syscall.Syscall6(syscall.SYS_WAITID, all, 0, 0, exited|leave, 0, 0)
+		switch e {
+		case 0:
+			_, _ = syscall.Write(wake, []byte{0})
+			<-s.reaped
+		case syscall.ECHILD:
+			<-s.forked
+		}
+	}
+}
+
+// reap waits for the children that have ended, its own and those it inherits.
 func (s *state) reap() {
+	var b [1]byte
+	_, _ = syscall.Read(s.ended, b[:])
+	defer func() { s.reaped <- struct{}{} }()
 	for {
 		var ws syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &ws, 0, nil)
-		if err == syscall.ECHILD {
-			<-s.children
+		pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil)
+		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil || pid <= 0 {
-			continue
+			return
 		}
-		s.mu.Lock()
 		p := s.procs[pid]
 		delete(s.procs, pid)
 		if pid == s.main {
 			s.main = 0
 		}
-		s.mu.Unlock()
 		if p == nil {
 			continue
 		}
@@ -121,8 +195,21 @@ func (s *state) reap() {
 		}
 		send(p.report, wire.Exited, w.Bytes(), nil)
 		if p.client {
-			_ = syscall.Shutdown(p.report, syscall.SHUT_RDWR)
-			close(p.done)
+			s.forget(p)
+		}
+	}
+}
+
+// forget lets a client go whose command has ended.
+func (s *state) forget(p *process) {
+	_ = syscall.Shutdown(p.report, syscall.SHUT_RDWR) // the lab init may have it, too
+	_ = syscall.Close(p.report)
+	for i, other := range s.clients {
+		if other == p {
+			last := len(s.clients) - 1
+			s.clients[i], s.clients[last] = s.clients[last], nil
+			s.clients = s.clients[:last]
+			return
 		}
 	}
 }
@@ -130,19 +217,11 @@ func (s *state) reap() {
 // forward passes signals that reach PID 1 on to the node's command.
 func (s *state) forward(fd int) {
 	var b [128]byte // struct signalfd_siginfo
-	for {
-		n, err := syscall.Read(fd, b[:])
-		if err == syscall.EINTR {
-			continue
-		}
-		if err != nil || n < len(b) {
-			return
-		}
-		sig := syscall.Signal(b[0]) // ssi_signo, all below 128
-		s.mu.Lock()
-		if s.main != 0 {
-			_ = syscall.Kill(s.main, sig)
-		}
-		s.mu.Unlock()
+	n, err := syscall.Read(fd, b[:])
+	if err != nil || n < len(b) {
+		return
+	}
+	if sig := syscall.Signal(b[0]); s.main != 0 { // ssi_signo, all below 128
+		_ = syscall.Kill(s.main, sig)
 	}
 }

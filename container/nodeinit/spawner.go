@@ -122,6 +122,14 @@ func idle(t title, name string, socket int, userns bool) int {
 	s := &state{root: -1}
 	for ; more; k, more = peek(Socket) {
 		if k != wire.Boot && k != wire.Post {
+			if e := room(); e != 0 {
+				k, _, fds, complete := receive(Socket)
+				if !complete {
+					return 0
+				}
+				decline(k, fds, e)
+				continue
+			}
 			// The request stays where it is, for the program.
 			_ = setCloexec(Socket, false)
 			e := become(programFD, []string{"nsnet: node " + name}, []string{EnvKey + "=node", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"})

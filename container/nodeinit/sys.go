@@ -101,13 +101,20 @@ func setAll(mask uint64) syscall.Errno {
 	return e
 }
 
-// waitReadable waits until a read of fd would not. ppoll(2).
-func waitReadable(fd int) {
-	p := struct {
-		fd              int32
-		events, revents int16
-	}{fd: int32(fd), events: pollIn}
-	syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, 0, 0, 0, 0) //nolint:errcheck // the read tells
+// pollFD is struct pollfd.
+type pollFD struct {
+	fd              int32
+	events, revents int16
+}
+
+// poll waits until one of fds is ready. After an error, as EINTR, none is. ppoll(2).
+func poll(fds []pollFD) {
+	_, _, e := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0, 0, 0)
+	if e != 0 {
+		for i := range fds {
+			fds[i].revents = 0
+		}
+	}
 }
 
 // pending is how many bytes a pipe holds. pipe(7).
@@ -132,7 +139,7 @@ func loadSeccomp(filter []byte) syscall.Errno {
 	return e
 }
 
-// forwarded are the signals that the parent blocked and that a node's command gets when
+// forwardedMask has the signals that the parent blocked and that a node's command gets when
 // they are sent to PID 1.
 func forwardedMask() uint64 {
 	var m uint64
