@@ -30,7 +30,10 @@ links:
     addresses: [10.0.0.1/32, 10.0.0.2/32]
 `)
 		pids := func() uint64 { return r.usage("100ms")["a"].Pids }
-		testenv.Eventually(t, 20*time.Second, "the bomb is stopped", func() bool { return r.node("a").State == lab.StateExited })
+		testenv.Eventually(t, 20*time.Second, "the bomb is stopped", func() bool {
+			n := pids()
+			return r.node("a").State == lab.StateExited && pids() == n
+		})
 		// What the shells leave free when they give up is taken, too.
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
