@@ -106,7 +106,7 @@ func parse(t *testing.T, s string) topology.Image {
 }
 
 // layerOf makes a compressed layer of files with these contents; a content of "!" is left out.
-func layerOf(t testing.TB, files map[string]string) v1.Layer {
+func layerOf(t testing.TB, files map[string]string, options ...tarball.LayerOption) v1.Layer {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -127,7 +127,7 @@ func layerOf(t testing.TB, files map[string]string) v1.Layer {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil })
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil }, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -279,7 +279,7 @@ func explain(name, op string, err error) error {
 	case errors.Is(err, unpack.ErrLimit), errors.Is(err, unpack.ErrRefused):
 		e.Remedy = "no part of it was kept"
 	case errors.Is(err, unpack.ErrCompression):
-		e.Remedy = "build the image with gzip layers, or pull it with docker and use docker-daemon:NAME"
+		e.Remedy = "build the image with layers of gzip or zstd, or pull it with docker and use docker-daemon:NAME"
 	case errors.Is(err, ErrMalformed), errors.Is(err, ErrPlatform):
 	case errors.As(err, &network):
 		e.Remedy = "check the network, or bring the image here as an archive and use nsnet image import"

@@ -15,11 +15,13 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	registryclient "github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/nsnet/nsnet/image/unpack"
 )
@@ -58,6 +60,28 @@ func TestPull(t *testing.T) {
 	mustEqual(t, "the id by digest", pull(t, s, pinned).ID, got.ID)
 	sweep(t, s, nobody)
 	checkWhole(t, s)
+}
+
+// A layer is the same however it travels.
+func TestZstd(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	files := map[string]string{"f": strings.Repeat("content", 1000)}
+	gz := pull(t, s, r.push("gzip:1", imageOf(t, v1.Config{}, layerOf(t, files))))
+	layer := layerOf(t, files, tarball.WithCompression(compression.ZStd))
+	body, err := layer.Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	magic := make([]byte, 2)
+	if _, err := io.ReadFull(body, magic); err != nil || string(magic) != "\x28\xb5" {
+		t.Fatalf("it is not compressed with zstd: %x, %v", magic, err)
+	}
+	zst := pull(t, s, r.push("zstd:1", imageOf(t, v1.Config{}, layer)))
+	mustEqual(t, "the layer", zst.Layers[0].DiffID, gz.Layers[0].DiffID)
+	other := newStore(t)
+	mustEqual(t, "f", content(pull(t, other, parse(t, r.host+"/zstd:1")), "f"), files["f"])
 }
 
 // Of an index of several platforms this machine's is taken, and where there is none that is said.

@@ -2,9 +2,6 @@ package unpack
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -37,7 +34,7 @@ type Result struct {
 	Skipped int // devices, which a node has of its own
 }
 
-// Unpack makes the layer that r is, compressed with gzip or not at all, in the empty directory dir. When it fails,
+// Unpack makes the layer that r is, compressed with gzip or zstd or not at all, in the empty directory dir. When it fails,
 // what is in dir is of no use.
 func Unpack(ctx context.Context, dir string, r io.Reader, o Options) (Result, error) {
 	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -50,6 +47,7 @@ func Unpack(ctx context.Context, dir string, r io.Reader, o Options) (Result, er
 	if err != nil {
 		return Result{}, err
 	}
+	defer plain.Close()
 	sum := sha256.New()
 	m := &meter{r: plain, in: in, limits: &o.Limits}
 	stream := io.TeeReader(m, sum)
@@ -63,30 +61,6 @@ func Unpack(ctx context.Context, dir string, r io.Reader, o Options) (Result, er
 	}
 	u.res.DiffID = "sha256:" + hex.EncodeToString(sum.Sum(nil))
 	return u.res, nil
-}
-
-// decompress looks at what r begins with, as the types that registries give are not to be relied on.
-func decompress(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
-	magic, err := b.Peek(6)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, fmt.Errorf("decompress: %w", err)
-		}
-		return z, nil
-	case bytes.HasPrefix(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		return nil, fmt.Errorf("zstd: %w", ErrCompression)
-	case bytes.HasPrefix(magic, []byte("BZh")):
-		return nil, fmt.Errorf("bzip2: %w", ErrCompression)
-	case bytes.HasPrefix(magic, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
-		return nil, fmt.Errorf("xz: %w", ErrCompression)
-	}
-	return b, nil
 }
 
 // unpacker is one layer in progress.

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/testenv"
@@ -356,14 +357,70 @@ func TestCompressions(t *testing.T) {
 	if want := fmt.Sprintf("sha256:%x", sha256.Sum256(archive)); err != nil || res.DiffID != want || look(root, "f") != "x" {
 		t.Errorf("gzip: %+v, %v", res, err)
 	}
-	for name, magic := range map[string]string{"zstd": "\x28\xb5\x2f\xfd....", "bzip2": "BZh91AY&SY", "xz": "\xfd7zXZ\x00.."} {
+	for name, option := range map[string]zstd.EOption{"fast": zstd.WithEncoderLevel(zstd.SpeedFastest), "checked": zstd.WithEncoderCRC(true), "padded": zstd.WithEncoderPadding(4096)} {
+		root := t.TempDir()
+		res, err := Unpack(context.Background(), root, bytes.NewReader(zstandard(t, archive, option)), options())
+		if want := fmt.Sprintf("sha256:%x", sha256.Sum256(archive)); err != nil || res.DiffID != want || look(root, "f") != "x" {
+			t.Errorf("zstd, %s: %+v, %v", name, res, err)
+		}
+	}
+	frame := zstandard(t, archive)
+	skipped := append([]byte{0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3}, frame...)
+	if res, err := Unpack(context.Background(), t.TempDir(), bytes.NewReader(skipped), options()); err != nil || res.Entries != 1 {
+		t.Errorf("zstd behind a frame to be skipped: %+v, %v", res, err)
+	}
+	for name, magic := range map[string]string{"bzip2": "BZh91AY&SY", "xz": "\xfd7zXZ\x00.."} {
 		if _, err := Unpack(context.Background(), t.TempDir(), strings.NewReader(magic), options()); !errors.Is(err, ErrCompression) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for name, b := range map[string][]byte{"cut gzip": z[:len(z)-9], "cut tar": archive[:512], "noise": bytes.Repeat([]byte("noise"), 300), "broken gzip": append([]byte{0x1f, 0x8b}, "????????"...)} {
+	for name, b := range map[string][]byte{"cut gzip": z[:len(z)-9], "cut zstd": frame[:len(frame)-9], "broken zstd": append([]byte{0x28, 0xb5, 0x2f, 0xfd}, "????????"...), "cut tar": archive[:512], "noise": bytes.Repeat([]byte("noise"), 300), "broken gzip": append([]byte{0x1f, 0x8b}, "????????"...)} {
 		if _, err := Unpack(context.Background(), t.TempDir(), bytes.NewReader(b), options()); err == nil {
 			t.Errorf("%s was unpacked", name)
+		}
+	}
+}
+
+// zstandard compresses with zstd.
+func zstandard(t testing.TB, b []byte, options ...zstd.EOption) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	return w.EncodeAll(b, nil)
+}
+
+// A header of zstd can ask for a window of gigabytes, and its blocks of a few bytes stand for 128 KiB each.
+func TestZstdBombs(t *testing.T) { // alone: it counts what is allocated
+	const block = 128 << 10
+	rle := func(window byte, blocks int) []byte {
+		b := []byte{0x28, 0xb5, 0x2f, 0xfd, 0, window}
+		for range blocks {
+			b = append(b, byte(block<<3&0xff)|2, block<<3>>8&0xff, block<<3>>16, 0)
+		}
+		return append(b, 1, 0, 0)
+	}
+	const window8M, window1G = 13 << 3, 20 << 3
+	for name, c := range map[string]struct {
+		archive []byte
+		message string
+	}{
+		"window": {rle(window1G, 1), "refers back"},
+		"ratio":  {rle(window8M, 4096), "times as many"},
+	} {
+		root := t.TempDir()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		// Zeros are an archive's end; what follows it is read as well.
+		_, err := Unpack(context.Background(), root, bytes.NewReader(c.archive), options())
+		runtime.ReadMemStats(&after)
+		if !errors.Is(err, ErrLimit) || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 100<<20 {
+			t.Errorf("%s: it took %d MiB of memory", name, n>>20)
 		}
 	}
 }
@@ -383,6 +440,9 @@ func FuzzUnpack(f *testing.F) {
 	for _, c := range breakouts() {
 		f.Add(makeTar(f, "/nowhere", c.entries))
 	}
+	archive := makeTar(f, "", []tar.Header{dir("d"), reg("d/f", "x")})
+	f.Add(gzipped(f, func(w io.Writer) { _, _ = w.Write(archive) }))
+	f.Add(zstandard(f, archive))
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		outside, root := surroundings(t)
 		o := options()

@@ -109,6 +109,7 @@ func budget() map[string]string {
 		"github.com/mdlayher/netlink":            "the error type of google/nftables",
 		"github.com/google/renameio/v2":          "files replaced whole, or not at all",
 		"github.com/invopop/jsonschema":          "the schema of topology files; at go generate alone",
+		"github.com/klauspost/compress":          "layers compressed with zstd; of its packages only that one",
 		"github.com/moby/sys/mountinfo":          "mountinfo with its escapes",
 		"github.com/opencontainers/cgroups":      "limits on v1, hybrid and v2, as runc and the kubelet set them",
 		"github.com/spf13/cobra":                 "commands, help and completion",
