@@ -103,7 +103,7 @@ type PullOptions struct {
 	// Progress is told how many layers are there; it may be nil, and is called from one goroutine at a time.
 	Progress func(done, total int)
 	// Credentials finds what registries are told; nil: Docker's configuration.
-	Credentials func(registry string) (*registry.Credentials, error)
+	Credentials func(ctx context.Context, registry string) (*registry.Credentials, error)
 	// Limits of a layer; the zero value is the documented ones.
 	Limits unpack.Limits
 }

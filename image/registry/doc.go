@@ -15,6 +15,8 @@
 // Only https is spoken; http to addresses of the loopback interface alone, of registries there. A registry elsewhere can redirect
 // to https and no further, so that it cannot have this process, which is root, ask things of the machine's own services.
 //
+// A proxy is told where to connect, and sees no more of what is said: what passes it is TLS with the registry.
+//
 // A password goes to the host that it is for, and to the server of tokens which that host names, over https. It is not
 // sent along with a redirect.
 package registry

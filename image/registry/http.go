@@ -48,6 +48,13 @@ func loopback(u *url.URL) bool {
 	return err == nil && a.Unmap().IsLoopback()
 }
 
+// request is one that is made.
+type request struct {
+	url    *url.URL
+	header [][2]string
+	form   string // what is posted; empty: a GET
+}
+
 // get asks for a URL with these headers; redirects are followed, without the headers where they lead to another host.
 func (c *Client) get(ctx context.Context, u *url.URL, header [][2]string) (*response, error) {
 	local := loopback(u)
@@ -55,7 +62,7 @@ func (c *Client) get(ctx context.Context, u *url.URL, header [][2]string) (*resp
 		if u.Scheme != "https" && (u.Scheme != "http" || !local || !loopback(u)) {
 			return nil, fmt.Errorf("%w: %s is not https", ErrRefused, plainURL(u))
 		}
-		r, err := c.once(ctx, u, header)
+		r, err := c.once(ctx, &request{url: u, header: header})
 		if err != nil {
 			return nil, err
 		}
@@ -91,52 +98,86 @@ func without(header [][2]string, name string) [][2]string {
 func plainURL(u *url.URL) string { return u.Scheme + "://" + u.Host + u.EscapedPath() }
 
 // once makes one request on a connection of its own.
-func (c *Client) once(ctx context.Context, u *url.URL, header [][2]string) (*response, error) {
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+func (c *Client) once(ctx context.Context, req *request) (*response, error) {
+	proxy, err := c.proxyOf(req.url)
+	if err != nil {
+		return nil, err
+	}
+	peer := req.url
+	if proxy != nil {
+		peer = proxy
 	}
 	dial := c.dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: patience}).DialContext
 	}
-	conn, err := dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	conn, err := dial(ctx, "tcp", net.JoinHostPort(peer.Hostname(), portOf(peer)))
+	if err != nil && proxy != nil {
+		return nil, fmt.Errorf("connect to the proxy: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	w := &wireConn{Conn: conn, ctx: ctx}
-	r, err := c.exchange(ctx, w, u, header)
+	r, err := c.exchange(ctx, w, proxy, req)
 	if err != nil {
 		stop()
 		conn.Close()
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("get %s: %w", plainURL(u), err)
+		return nil, fmt.Errorf("get %s: %w", plainURL(req.url), err)
 	}
 	body := r.body
 	r.body = &closer{Reader: body, close: func() error { stop(); return conn.Close() }}
 	return r, nil
 }
 
-func (c *Client) exchange(ctx context.Context, conn net.Conn, u *url.URL, header [][2]string) (*response, error) {
-	if u.Scheme == "https" {
+func (c *Client) proxyOf(u *url.URL) (*url.URL, error) {
+	if c.proxy != nil {
+		return c.proxy(u)
+	}
+	return proxyFromEnvironment(u)
+}
+
+func (c *Client) exchange(ctx context.Context, conn net.Conn, proxy *url.URL, req *request) (*response, error) {
+	// From the outside in: TLS with the proxy, the tunnel through it, TLS with the server.
+	secure := func(u *url.URL) error {
+		if u.Scheme != "https" {
+			return nil
+		}
 		t := tls.Client(conn, &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12, RootCAs: c.roots})
-		if err := t.HandshakeContext(ctx); err != nil {
+		conn = t
+		return t.HandshakeContext(ctx)
+	}
+	if proxy != nil {
+		if err := secure(proxy); err != nil {
+			return nil, fmt.Errorf("the proxy %s: %w", proxy.Host, err)
+		}
+		if err := tunnel(conn, proxy, req.url); err != nil {
 			return nil, err
 		}
-		conn = t
+	}
+	if err := secure(req.url); err != nil {
+		return nil, err
+	}
+	method := "GET"
+	if req.form != "" {
+		method = "POST"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nsnet\r\nConnection: close\r\nAccept-Encoding: identity\r\n", u.RequestURI(), u.Host)
-	for _, h := range header {
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: nsnet\r\nConnection: close\r\nAccept-Encoding: identity\r\n", method, req.url.RequestURI(), req.url.Host)
+	if req.form != "" {
+		fmt.Fprintf(&b, "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n", len(req.form))
+	}
+	for _, h := range req.header {
 		if strings.ContainsAny(h[1], "\r\n") {
 			return nil, fmt.Errorf("%w: a line break in a header", ErrRefused)
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", h[0], h[1])
 	}
-	b.WriteString("\r\n")
+	b.WriteString("\r\n" + req.form)
 	if _, err := io.WriteString(conn, b.String()); err != nil {
 		return nil, err
 	}
@@ -147,7 +188,7 @@ func (c *Client) exchange(ctx context.Context, conn net.Conn, u *url.URL, header
 			return nil, err
 		}
 		if r.status >= 200 {
-			r.url = u
+			r.url = req.url
 			return r, r.setBody(br)
 		}
 	}

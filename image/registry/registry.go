@@ -26,15 +26,17 @@ var (
 // MaxManifest is how large a manifest may be.
 const MaxManifest = 4 << 20
 
-// Credentials are what a registry knows the user by.
-type Credentials struct{ User, Password string }
+// Credentials are what a registry knows the user by: a name and a password, or a token that its server of tokens takes
+// for both.
+type Credentials struct{ User, Password, IdentityToken string }
 
 // Client asks registries on behalf of one user. The zero value asks as nobody.
 type Client struct {
 	// Credentials finds what a registry is told, by its name in references; nil or no result: nothing.
-	Credentials func(registry string) (*Credentials, error)
+	Credentials func(ctx context.Context, registry string) (*Credentials, error)
 
-	roots *x509.CertPool // nil: the system's
+	roots *x509.CertPool                   // nil: the system's
+	proxy func(*url.URL) (*url.URL, error) // nil: the environment's
 	dial  func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu     sync.Mutex
@@ -129,7 +131,7 @@ func (c *Client) ask(ctx context.Context, r topology.Reference, what, accept str
 		}
 		switch res.status {
 		case 401, 403:
-			return nil, c.denied(r, plainURL(res.url)+detail)
+			return nil, c.denied(ctx, r, plainURL(res.url)+detail)
 		case 404:
 			return nil, fmt.Errorf("%w: %s%s", ErrNotFound, plainURL(res.url), detail)
 		}
@@ -138,12 +140,12 @@ func (c *Client) ask(ctx context.Context, r topology.Reference, what, accept str
 }
 
 // denied tells that access is denied, and why no password was given, where there is one.
-func (c *Client) denied(r topology.Reference, detail string) error {
+func (c *Client) denied(ctx context.Context, r topology.Reference, detail string) error {
 	err := fmt.Errorf("%w: %s", ErrDenied, detail)
 	if c.Credentials == nil {
 		return err
 	}
-	if _, cerr := c.Credentials(r.Registry); errors.Is(cerr, ErrHelper) {
+	if _, cerr := c.Credentials(ctx, r.Registry); errors.Is(cerr, ErrHelper) {
 		err = fmt.Errorf("%w: %w", err, cerr)
 	}
 	return err

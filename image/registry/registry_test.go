@@ -5,15 +5,12 @@ import (
 	"bytes"
 	"context"
 	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -108,8 +105,8 @@ func TestTokens(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "secret")
 	})
-	credentials := &Credentials{"me", "pass:word"}
-	c := Client{Credentials: func(string) (*Credentials, error) { return credentials, nil }}
+	credentials := &Credentials{User: "me", Password: "pass:word"}
+	c := Client{Credentials: func(context.Context, string) (*Credentials, error) { return credentials, nil }}
 	for range 3 {
 		if b, err := c.Manifest(context.Background(), ref, ""); err != nil || string(b) != "secret" {
 			t.Errorf("%q, %v", b, err)
@@ -135,15 +132,19 @@ func TestBasic(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "secret")
 	})
-	c := Client{Credentials: func(string) (*Credentials, error) { return &Credentials{"me", "pw"}, nil }}
+	c := Client{Credentials: func(context.Context, string) (*Credentials, error) {
+		return &Credentials{User: "me", Password: "pw"}, nil
+	}}
 	if b, err := c.Manifest(context.Background(), ref, ""); err != nil || string(b) != "secret" {
 		t.Errorf("%q, %v", b, err)
 	}
-	wrong := Client{Credentials: func(string) (*Credentials, error) { return &Credentials{"me", "no"}, nil }}
+	wrong := Client{Credentials: func(context.Context, string) (*Credentials, error) {
+		return &Credentials{User: "me", Password: "no"}, nil
+	}}
 	if _, err := wrong.Manifest(context.Background(), ref, ""); !errors.Is(err, ErrDenied) {
 		t.Errorf("with a wrong password: %v", err)
 	}
-	helper := Client{Credentials: func(string) (*Credentials, error) { return nil, ErrHelper }}
+	helper := Client{Credentials: func(context.Context, string) (*Credentials, error) { return nil, ErrHelper }}
 	if _, err := helper.Manifest(context.Background(), ref, ""); !errors.Is(err, ErrDenied) || !errors.Is(err, ErrHelper) {
 		t.Errorf("with a credential helper: %v", err)
 	}
@@ -171,7 +172,9 @@ func TestRedirects(t *testing.T) {
 		w.Header().Set("Location", to)
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	})
-	c := Client{Credentials: func(string) (*Credentials, error) { return &Credentials{"me", "pw"}, nil }}
+	c := Client{Credentials: func(context.Context, string) (*Credentials, error) {
+		return &Credentials{User: "me", Password: "pw"}, nil
+	}}
 	body, err := c.Blob(context.Background(), ref, "away")
 	if err != nil {
 		t.Fatal(err)
@@ -332,35 +335,5 @@ func TestBase(t *testing.T) {
 		if got := base(registry); got != want {
 			t.Errorf("%s is asked at %s, and not %s", registry, got, want)
 		}
-	}
-}
-
-func TestDockerCredentials(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("DOCKER_CONFIG", dir)
-	if c, err := DockerCredentials("docker.io"); c != nil || err != nil {
-		t.Errorf("without a file: %v, %v", c, err)
-	}
-	auth := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
-	config := `{"auths":{"https://index.docker.io/v1/":{"auth":"` + auth("hub:p:w") + `"},"example.org:5000":{"username":"u","password":"p"},
-		"kept.example":{},"broken.example":{"auth":"!"}},"credsStore":"pass","credHelpers":{"helped.example":"x"}}`
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for registry, want := range map[string]Credentials{"docker.io": {"hub", "p:w"}, "example.org:5000": {"u", "p"}} {
-		if c, err := DockerCredentials(registry); err != nil || c == nil || *c != want {
-			t.Errorf("%s: %v, %v", registry, c, err)
-		}
-	}
-	if c, err := DockerCredentials("example.org"); c != nil || err != nil {
-		t.Errorf("an unknown registry: %v, %v", c, err)
-	}
-	for _, registry := range []string{"kept.example", "helped.example"} {
-		if _, err := DockerCredentials(registry); !errors.Is(err, ErrHelper) {
-			t.Errorf("%s: %v", registry, err)
-		}
-	}
-	if _, err := DockerCredentials("broken.example"); err == nil {
-		t.Error("nonsense was decoded")
 	}
 }
