@@ -22,10 +22,10 @@ const (
 // DefaultPath is the PATH of a node's commands unless its env says otherwise.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Mounts received with a boot program: the layers first, then one for each bind.
+// Mounts received with a boot program: the layers first, then what is kept, unions, and one for each bind.
 const (
 	MountCommon = iota // the lab's common layer
-	MountImage         // the image's layers, the topmost first; behind them the binds
+	MountImage         // layers above the image and the image's, the topmost first
 )
 
 // Setup is what a boot program needs to know besides the node.
@@ -36,7 +36,9 @@ type Setup struct {
 	Sysctls [][2]string // those of DefaultSysctls that a new network namespace has not
 	Resolv  []byte      // resolv.conf; nil: the image's own stays
 	Hosts   []byte      // the node's own /etc/hosts; nil: the common layer's
+	Above   int         // layers between the common one and the image
 	Layers  int         // of the image; 0 is 1
+	Kept    bool        // the writable layer comes as a mount, behind the image's, for Persist nodes that are not Assembled
 	MaxSize string      // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
 
 	// The root filesystem comes assembled in place of the common layer, with Files in it, and the
@@ -127,6 +129,13 @@ func (p *program) layers(n *topology.Node, s Setup) {
 	for _, d := range []string{"common", "image", "upper", "upper/etc", "work", "root"} {
 		p.mkdir(Work+"/"+d, 0o755)
 	}
+	keep, own := Work, ""
+	if s.Kept {
+		// The node's own files are as old as the lab and not kept: a layer below.
+		keep, own = Work+"/keep", Work+"/upper:"
+		p.mkdir(keep, 0o755)
+		p.add(wire.OpAttach, "attach the writable layer", []string{keep}, uint64(s.Mounts()-1))
+	}
 	p.mkdir(Work+"/shm", 0o1777)
 	// Straight into the upper layer.
 	if hasTun(n) {
@@ -137,13 +146,25 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		p.add(wire.OpWrite, "write /"+f.Path, []string{Work + "/upper/" + f.Path, string(f.Content)}, 0o644)
 	}
 	p.add(wire.OpAttach, "attach the common layer", []string{Work + "/common"}, MountCommon)
-	p.add(wire.OpAttach, "attach the image", []string{Work + "/image"}, MountImage)
+	// Short names: the options of all layers together have to fit in a page.
+	next := uint64(MountImage)
+	attach := func(label, dir string) {
+		p.add(wire.OpAttach, label, []string{dir}, next)
+		next++
+	}
+	above := ""
+	for i := range s.Above {
+		dir := fmt.Sprintf("%s/a%d", Work, i)
+		p.mkdir(dir, 0o755)
+		attach("attach a layer", dir)
+		above += dir + ":"
+	}
 	image := Work + "/image"
+	attach("attach the image", image)
 	for i := 1; i < s.Layers; i++ {
-		// Short names: the options of all layers together have to fit in a page.
 		dir := fmt.Sprintf("%s/l%d", Work, i)
 		p.mkdir(dir, 0o755)
-		p.add(wire.OpAttach, "attach the image", []string{dir}, uint64(MountImage+i))
+		attach("attach the image", dir)
 		image += ":" + dir
 	}
 	if IsWeak(n) {
@@ -152,7 +173,8 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		image = Work + "/weak"
 	}
 	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", root, "overlay",
-		fmt.Sprintf("lowerdir=%s/common:%s,upperdir=%s/upper,workdir=%s/work,userxattr", Work, image, Work, Work)}, 0)
+		fmt.Sprintf("lowerdir=%s%s/common:%s%s,upperdir=%s/upper,workdir=%s/work,userxattr", own, Work, above, image, keep, keep)}, 0)
+	p.add(wire.OpKeep, "open the writable layer", []string{keep + "/upper"})
 	p.add(wire.OpRoot, "open the root filesystem", []string{root})
 }
 
@@ -246,17 +268,29 @@ func (p *program) tmpfs(n *topology.Node) {
 	}
 }
 
-// Mounts is how many mounts a node gets before its binds.
-func (s Setup) Mounts() int { return MountImage + max(s.Layers, 1) }
+// Mounts is how many mounts a node gets before its unions and binds: of a kept writable layer the
+// last of them is.
+func (s Setup) Mounts() int {
+	n := MountImage + s.Above + max(s.Layers, 1)
+	if s.Kept {
+		n++
+	}
+	return n
+}
 
-// Binds adds the steps that show the host's files and directories in the node; dirs tells
+// Binds adds the steps that show unions, and the host's files and directories in the node; dirs tells
 // which sources are directories. They come after the root is entered and its tmpfs are
-// there, in which a bind may be.
+// there, in which a union may be, and in that a bind.
 func Binds(steps []wire.Step, n *topology.Node, s Setup, dirs []bool) []wire.Step {
 	var add []wire.Step
+	for i := range n.Unions {
+		add = append(add, wire.Step{Op: wire.OpAttachIn, Label: "attach the union " + n.Unions[i].Path,
+			Text: []string{n.Unions[i].Path}, Number: []uint64{uint64(s.Mounts() + i), 1}})
+	}
+	first := s.Mounts() + len(n.Unions)
 	for i, b := range n.Binds {
 		add = append(add, wire.Step{Op: wire.OpAttachIn, Label: "bind " + b.Source + " to " + b.Target,
-			Text: []string{b.Target}, Number: []uint64{uint64(s.Mounts() + i), flag(dirs[i])}})
+			Text: []string{b.Target}, Number: []uint64{uint64(first + i), flag(dirs[i])}})
 	}
 	at := slices.IndexFunc(steps, func(s wire.Step) bool { return s.Op == wire.OpSysctl || s.Op == wire.OpCgroupNS })
 	return slices.Insert(slices.Clone(steps), at, add...)

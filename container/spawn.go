@@ -23,6 +23,7 @@ type Process struct {
 	Pidfd  *os.File // pidfd_open(2)
 	Userns *os.File // its user namespace, nil when it has none of its own; the caller may close it
 	Netns  *os.File // the node's network namespace; holds it and its links even without the process
+	Kept   []int    // what wire.OpKeep has opened, O_PATH
 }
 
 // Executable duplicates the descriptor of the program that inits run to a number above
@@ -176,14 +177,16 @@ func (p *Process) Run(k wire.Kind, steps []wire.Step, fds ...int) error {
 		return fmt.Errorf("send the program: %w", err)
 	}
 	k, body, got, err := p.Conn.Receive()
-	closeFDs(got)
 	if err != nil {
+		closeFDs(got)
 		return fmt.Errorf("the node init ended: %w", err)
 	}
-	switch k {
-	case wire.Ready:
+	if k == wire.Ready {
+		p.Kept = append(p.Kept, got...)
 		return nil
-	case wire.Failed:
+	}
+	closeFDs(got)
+	if k == wire.Failed {
 		f := wire.DecodeFailure(wire.NewReader(body))
 		label := "boot"
 		if f.Step < len(steps) {

@@ -55,6 +55,7 @@ func Examine(ctx context.Context, m Machine) []Finding {
 	all = append(all, m.cgroups()...)
 	all = append(all, m.limits()...)
 	all = append(all, m.firewall()...)
+	all = append(all, m.storage()...)
 	return append(all, m.features()...)
 }
 

@@ -102,6 +102,7 @@ type Action struct {
 type DownOptions struct {
 	Name     string
 	NoWait   bool
+	Purge    bool // removes what nodes with persist: true keep, too
 	Progress func(Step)
 }
 
@@ -109,6 +110,7 @@ type DownOptions struct {
 type DownResult struct {
 	Name    string        `json:"name"`
 	Found   bool          `json:"found"` // false: there was nothing to remove, which is no error
+	Purged  bool          `json:"purged,omitempty"`
 	Elapsed time.Duration `json:"elapsed_ns"`
 }
 
@@ -151,6 +153,7 @@ type NodeStatus struct {
 	Netns      string            `json:"netns"`
 	Limits     topology.Limits   `json:"limits"`
 	Interfaces []InterfaceStatus `json:"interfaces"`
+	Storage    []StorageStatus   `json:"storage"` // the root first, then unions
 }
 
 // InterfaceStatus is an interface of a node, as the file wants it, or one that was attached.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,56 +19,119 @@ import (
 // tmpfs has no extended attributes of users (Linux 6.6), and then perhaps no idmapped mounts (6.3):
 // an overlay that a node init mounts could not even remove a directory there. The host's root has
 // trusted.* ones. The layers are those of container.BootProgram, on a tmpfs of the node's own, with
-// files that belong to its ids, and the image's, the topmost first. It runs on the mounter's thread.
-func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, layers []string, userns int, base uint32) (int, error) {
+// files that belong to its ids. It runs on the mounter's thread.
+func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, base uint32) (assembled, error) {
+	none := assembled{}
 	dir := filepath.Join(m.at, "of", n.Name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return -1, err
+		return none, err
 	}
-	if err := unix.Mount("nsnet", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
-		return -1, fmt.Errorf("mount the writable layer: %w", err)
+	data := "mode=0755"
+	if n.Writable.Size > 0 {
+		data += ",size=" + strconv.FormatInt(n.Writable.Size, 10)
+	}
+	if err := unix.Mount("nsnet", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
+		return none, fmt.Errorf("mount the writable layer: %w", err)
 	}
 	for _, d := range []string{"weak", "empty", "work", "root"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
-			return -1, err
+			return none, err
 		}
 	}
-	if err := makeLayer(filepath.Join(dir, "common"), overlayfs.Shift(m.common[commonKind(n.Image)], base), overlayfs.TrustedMark); err != nil {
-		return -1, fmt.Errorf("make the common layer: %w", err)
+	commons := map[string]topology.ImageKind{"common": commonKind(n)}
+	if n.Image.Kind == topology.ImageHost && len(n.Layers) > 0 {
+		commons["below"] = topology.ImageHost
+	}
+	for name, kind := range commons {
+		if err := makeLayer(filepath.Join(dir, name), overlayfs.Shift(m.common[kind], base), overlayfs.TrustedMark); err != nil {
+			return none, fmt.Errorf("make the common layer: %w", err)
+		}
 	}
 	if err := makeLayer(filepath.Join(dir, "upper"), overlayfs.Shift(ownFiles(n, s), base), overlayfs.TrustedMark); err != nil {
-		return -1, fmt.Errorf("write the node's own files: %w", err)
+		return none, fmt.Errorf("write the node's own files: %w", err)
 	}
-	var names []string // short ones: the options of all layers together have to fit in a page
-	for i, layer := range layers {
-		names = append(names, fmt.Sprintf("l%d", i))
-		if err := attachLayer(layer, filepath.Join(dir, names[i]), userns); err != nil {
-			return -1, err
+	lower, upper, work := []string{"common"}, "upper", "work"
+	if n.Writable.Persist {
+		if err := m.owned(n, rootTree, filepath.Join(dir, "keep"), userns, base); err != nil {
+			return none, err
 		}
+		lower, upper, work = []string{"upper", "common"}, "keep/upper", "keep/work"
+	}
+	above, image := m.stack(n)
+	if len(above) > 0 {
+		above = above[:len(above)-1] // the last is "below", made for this node
+	}
+	a, err := attachLayers(dir, "a", above, userns)
+	if err != nil {
+		return none, err
+	}
+	lower = append(lower, a...)
+	if len(above) > 0 {
+		lower = append(lower, "below")
+	}
+	l, err := attachLayers(dir, "l", image, userns)
+	if err != nil {
+		return none, err
 	}
 	// The thread's own directory: nobody else may look into the one of the record, and nobody is
 	// who mounts the weak overlay.
 	if err := unix.Chdir(dir); err != nil {
-		return -1, err
+		return none, err
 	}
 	defer func() { _ = unix.Chdir("/") }()
-	lower := strings.Join(names, ":")
 	if container.IsWeak(n) {
-		if err := mountWeak("weak", "lowerdir="+lower+":empty", base); err != nil {
-			return -1, fmt.Errorf("mount the host's root: %w", err)
+		if err := mountWeak("weak", "lowerdir="+strings.Join(l, ":")+":empty", base); err != nil {
+			return none, fmt.Errorf("mount the host's root: %w", err)
 		}
-		lower = "weak"
+		l = []string{"weak"}
 	}
-	// What a host may have set for overlays in general is not for this one.
-	const options = ",upperdir=upper,workdir=work,redirect_dir=nofollow,index=off,metacopy=off"
-	if err := unix.Mount("overlay", "root", "overlay", 0, "lowerdir=common:"+lower+options); err != nil {
-		return -1, fmt.Errorf("mount the root filesystem: %w", err)
+	options := "lowerdir=" + strings.Join(append(lower, l...), ":") + ",upperdir=" + upper + ",workdir=" + work + overlayfs.Options
+	ids := uint32(0)
+	if n.Writable.Persist {
+		ids = base
+	}
+	err = overlayfs.As(ids, func() error { return unix.Mount("overlay", "root", "overlay", 0, options) })
+	if err != nil {
+		return none, fmt.Errorf("mount the root filesystem: %w", err)
 	}
 	attr := uint64(unix.MOUNT_ATTR_NODEV)
 	if n.Privileged {
 		attr = 0
 	}
-	return clone(filepath.Join(dir, "root"), attr, -1, false)
+	r := assembled{}
+	if r.upper, err = unix.Open(filepath.Join(dir, upper), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return none, err
+	}
+	if r.root, err = clone(filepath.Join(dir, "root"), attr, -1, false); err != nil {
+		_ = unix.Close(r.upper)
+		return none, err
+	}
+	return r, nil
+}
+
+// assembled is a whole root, as a detached mount, and its writable layer, open.
+type assembled struct{ root, upper int }
+
+// attachLayers attaches layers to short names in dir, idmapped.
+func attachLayers(dir, prefix string, layers []string, userns int) ([]string, error) {
+	var names []string
+	for i, layer := range layers {
+		name := prefix + strconv.Itoa(i)
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
+			return nil, err
+		}
+		fd, err := clone(layer, unix.MOUNT_ATTR_RDONLY, userns, false)
+		if err != nil {
+			return nil, err
+		}
+		err = unix.MoveMount(fd, "", unix.AT_FDCWD, filepath.Join(dir, name), unix.MOVE_MOUNT_F_EMPTY_PATH)
+		_ = unix.Close(fd)
+		if err != nil {
+			return nil, fmt.Errorf("attach %s: %w", layer, err)
+		}
+		names = append(names, name)
+	}
+	return names, nil
 }
 
 // attachLayer mounts a layer of an image at a new directory.

@@ -11,6 +11,16 @@ import (
 // Down removes a lab and all that is left of it, whether it runs, is dead, or half up. It
 // is no error when there is nothing. It returns when everything is gone.
 func Down(ctx context.Context, o DownOptions) (DownResult, error) {
+	res, err := down(ctx, o)
+	if err != nil || !o.Purge || !validName(o.Name) {
+		return res, err
+	}
+	res.Purged, err = Purge(ctx, o.Name)
+	res.Found = res.Found || res.Purged
+	return res, err
+}
+
+func down(ctx context.Context, o DownOptions) (DownResult, error) {
 	start := time.Now()
 	res := DownResult{Name: o.Name}
 	dir, err := lockLab(ctx, o.Name, false, o.NoWait)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -53,10 +54,14 @@ func (b *builder) start(spec *proto.LabSpec) error {
 	if err := flock(context.Background(), b.alive, false); err != nil {
 		return &Error{Op: "take the lab's life lock", Err: err}
 	}
-	if b.init, err = startInit(exe, b.lab.Name, &b.rec, []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd()}); err != nil {
+	files := []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd()}
+	if b.kept != nil {
+		files = append(files, b.kept.Fd())
+	}
+	if b.init, err = startInit(exe, b.lab.Name, &b.rec, files); err != nil {
 		return err
 	}
-	b.rec.InitPID = b.init.Pid
+	b.rec.InitPID, b.mounts.init = b.init.Pid, b.init.Pid
 	if _, err := fmt.Fprintf(b.alive, "%d\n", b.init.Pid); err != nil {
 		return &Error{Op: "write the lab's pid", Err: err}
 	}
@@ -216,11 +221,12 @@ func (b *builder) node(e event) error {
 	if len(e.fds) > 1 {
 		userns, base = e.fds[1], uidBase(&b.rec, m.Slot)
 	}
-	fds, dirs, err := b.mounts.node(n, &b.setups[m.Index], userns, base)
+	r, err := b.mounts.node(n, &b.setups[m.Index], b.rec.Storage[n.Name], userns, base)
 	if err != nil {
 		return &Error{Node: n.Name, Op: "prepare its mounts", Err: err}
 	}
-	defer func() { closeFDs(fds) }()
+	defer r.close()
+	fds := slices.Clone(r.fds)
 	if len(n.Command) > 0 {
 		for _, name := range []string{n.Name + ".log", n.Name + ".log.1"} {
 			fd, err := unix.Open(filepath.Join(b.dir, name), unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
@@ -228,9 +234,10 @@ func (b *builder) node(e event) error {
 				return &Error{Node: n.Name, Op: "create its log", Err: err}
 			}
 			fds = append(fds, fd)
+			r.fds = append(r.fds, fd)
 		}
 	}
-	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: dirs, PID: pid}, fds...)
+	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths}, append(fds, r.uppers...)...)
 }
 
 // uidBase is the first id of the node that has a lab's slot, as the host sees it. The lab's own root has

@@ -43,7 +43,7 @@ func ImageUses() ([]image.Use, error) {
 // pull makes sure that the images of all nodes are in the store, fetches those that are not, and fills in what
 // images say about their commands. It is before anything is changed; what has been fetched stays.
 func (b *builder) pull(ctx context.Context) error {
-	if !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Image.Stored() }) {
+	if !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return len(storedImages(&n)) > 0 }) {
 		return nil
 	}
 	var err error
@@ -58,21 +58,38 @@ func (b *builder) pull(ctx context.Context) error {
 	resolved.Nodes = slices.Clone(b.lab.Nodes)
 	for i := range resolved.Nodes {
 		n := &resolved.Nodes[i]
-		if !n.Image.Stored() {
-			continue
+		layers := len(n.Layers)
+		for _, i := range storedImages(n) {
+			img, err := b.image(ctx, i)
+			if err != nil {
+				return &Error{Node: n.Name, Err: err}
+			}
+			layers += len(img.Dirs())
 		}
-		img, err := b.image(ctx, n.Image)
-		if err != nil {
-			return &Error{Node: n.Name, Err: err}
+		if layers+len(n.Unions)+len(n.Binds) > maxMounts {
+			return &Error{Node: n.Name, Err: fmt.Errorf("%w: %d layers, %d unions and %d binds, more than %d together", ErrUnsupported, layers, len(n.Unions), len(n.Binds), maxMounts)}
 		}
-		if len(img.Dirs())+len(n.Binds) > maxMounts {
-			return &Error{Node: n.Name, Err: fmt.Errorf("%w: %d layers and %d binds, more than %d together", ErrUnsupported, len(img.Dirs()), len(n.Binds), maxMounts)}
+		if n.Image.Stored() {
+			applyConfig(n, &b.images[n.Image.String()].Config)
 		}
-		applyConfig(n, &img.Config)
 	}
 	b.lab = &resolved
 	b.content, err = json.Marshal(b.lab)
 	return err
+}
+
+// storedImages are a node's image and those of its layers, as far as they are in the store.
+func storedImages(n *topology.Node) []topology.Image {
+	all := []topology.Image{n.Image}
+	for _, l := range n.Layers {
+		all = append(all, l.Image)
+	}
+	for _, u := range n.Unions {
+		for _, l := range u.Layers {
+			all = append(all, l.Image)
+		}
+	}
+	return slices.DeleteFunc(all, func(i topology.Image) bool { return !i.Stored() })
 }
 
 // image is an image of the store, where it is put unless it is there.

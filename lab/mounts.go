@@ -23,6 +23,9 @@ type mounter struct {
 	at   string // a tmpfs, in the mounter's namespace only
 
 	images map[string]*image.Image // of the store, by name
+	keep   string                  // where the lab's nodes keep what they write
+	init   int                     // the lab init's pid, once it is there
+	step   func(name string, done, total int)
 
 	// On this kernel the nodes' roots are assembled here and not by their inits.
 	assembles bool
@@ -96,13 +99,15 @@ func (m *mounter) prepare(l *topology.Lab, nodes []topology.Node) error {
 }
 
 func usesImage(nodes []topology.Node, k topology.ImageKind) bool {
-	return slices.ContainsFunc(nodes, func(n topology.Node) bool { return commonKind(n.Image) == k })
+	return slices.ContainsFunc(nodes, func(n topology.Node) bool {
+		return commonKind(&n) == k || k == topology.ImageHost && n.Image.Kind == k
+	})
 }
 
-// commonKind is which common layer nodes on an image have: the host's image, or any other.
-func commonKind(i topology.Image) topology.ImageKind {
-	if i.Kind == topology.ImageHost {
-		return i.Kind
+// commonKind is which common layer a node has: that of the host's image, or any other's, which is above a node's layers, too.
+func commonKind(n *topology.Node) topology.ImageKind {
+	if n.Image.Kind == topology.ImageHost && len(n.Layers) == 0 {
+		return n.Image.Kind
 	}
 	return topology.ImageDir
 }
@@ -148,36 +153,13 @@ func (m *mounter) hosts() (fds []int, err error) {
 	return fds, err
 }
 
-// clone makes a detached copy of the mount at path, with these attributes, and idmapped
-// when userns is not negative: what root owns there, root of that user namespace owns in
-// the copy. open_tree(2), mount_setattr(2).
+// clone is overlayfs.Clone with this package's error for what the kernel has not.
 func clone(path string, attr uint64, userns int, recursive bool) (int, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
-	set := uint(unix.AT_EMPTY_PATH)
-	if recursive {
-		flags |= unix.AT_RECURSIVE
-		set |= unix.AT_RECURSIVE
+	fd, err := overlayfs.Clone(path, attr, userns, recursive)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
-	if err != nil {
-		return -1, fmt.Errorf("open %s: %w", path, err)
-	}
-	a := unix.MountAttr{Attr_set: attr}
-	if userns >= 0 {
-		a.Attr_set |= unix.MOUNT_ATTR_IDMAP
-		a.Userns_fd = uint64(userns)
-	}
-	if a.Attr_set == 0 {
-		return fd, nil
-	}
-	if err := unix.MountSetattr(fd, "", set, &a); err != nil {
-		_ = unix.Close(fd)
-		if userns >= 0 && errors.Is(err, unix.EINVAL) {
-			return -1, fmt.Errorf("%w: idmapped mounts of the file system of %s: tmpfs has them from Linux 6.3 on, ext4 and xfs from 5.12, btrfs from 5.15", ErrUnsupported, path)
-		}
-		return -1, fmt.Errorf("set attributes of the mount of %s: %w", path, err)
-	}
-	return fd, nil
+	return fd, err
 }
 
 // devs is a detached mount of the device nodes.
@@ -189,56 +171,92 @@ func (m *mounter) devs() (fd int, err error) {
 	return fd, err
 }
 
-// node makes a node's mounts: common layer, image, then its binds, and tells which binds
-// are directories. Base is the node's first id, 0 for one that is the host's root.
-func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, userns int, base uint32) (fds []int, dirs []bool, err error) {
+// nodeMounts is what a node gets of the host.
+type nodeMounts struct {
+	fds    []int  // common layer, layers, what is kept, unions, binds
+	dirs   []bool // which binds are directories
+	uppers []int  // open writable layers that the node's init does not know
+	paths  []string
+}
+
+func (r *nodeMounts) close() {
+	closeFDs(r.fds)
+	closeFDs(r.uppers)
+}
+
+// node makes a node's mounts. Base is the node's first id, 0 for one that is the host's root.
+func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, chosen []StorageStatus, userns int, base uint32) (r nodeMounts, err error) {
 	err = m.do(func() error {
-		add := func(path string, attr uint64, userns int, recursive bool) error {
-			fd, err := clone(path, attr, userns, recursive)
-			if err == nil {
-				fds = append(fds, fd)
-			}
+		if err := m.root(&r, n, s, userns, base); err != nil {
 			return err
 		}
-		common, layers := filepath.Join(m.at, string(commonKind(n.Image))), m.layersOf(n.Image)
-		if m.assembles {
-			root, err := m.assemble(n, s, layers, userns, base)
-			if err != nil {
-				return err
-			}
-			fds = append(fds, root)
-		} else if err := add(common, unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
+		unions, uppers, paths, err := m.unions(n, chosen, userns, base)
+		if err != nil {
 			return err
 		}
-		for _, layer := range layers {
-			if err := add(layer, unix.MOUNT_ATTR_RDONLY, userns, false); err != nil {
-				return err
-			}
-		}
-		for _, b := range n.Binds {
-			st, err := os.Stat(b.Source)
-			if err != nil {
-				return fmt.Errorf("bind: %w", err)
-			}
-			attr, ns := uint64(unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV), -1
-			if b.ReadOnly {
-				attr |= unix.MOUNT_ATTR_RDONLY
-			}
-			if b.IDMap {
-				ns = userns
-			}
-			if err := add(b.Source, attr, ns, false); err != nil {
-				return fmt.Errorf("bind: %w", err)
-			}
-			dirs = append(dirs, st.IsDir())
-		}
-		return nil
+		r.fds, r.uppers, r.paths = append(r.fds, unions...), append(r.uppers, uppers...), append(r.paths, paths...)
+		return m.binds(&r, n, userns)
 	})
 	if err != nil {
-		closeFDs(fds)
-		return nil, nil, err
+		r.close()
+		return nodeMounts{}, err
 	}
-	return fds, dirs, nil
+	return r, nil
+}
+
+// root makes what a root filesystem is made of, or the whole of it.
+func (m *mounter) root(r *nodeMounts, n *topology.Node, s *proto.NodeSetup, userns int, base uint32) error {
+	above, image := m.stack(n)
+	if s.Assembled {
+		whole := m.assemble
+		if copiesRoot(n) {
+			whole = m.copyRoot
+		}
+		a, err := whole(n, s, userns, base)
+		if err != nil {
+			return err
+		}
+		r.fds, r.uppers, r.paths = append(r.fds, a.root), append(r.uppers, a.upper), append(r.paths, "/")
+		return nil
+	}
+	all := append([]string{filepath.Join(m.at, string(commonKind(n)))}, above...)
+	for _, path := range append(all, image...) {
+		fd, err := clone(path, unix.MOUNT_ATTR_RDONLY, userns, false)
+		if err != nil {
+			return err
+		}
+		r.fds = append(r.fds, fd)
+	}
+	if !n.Writable.Persist {
+		return nil
+	}
+	fd, err := clone(filepath.Join(m.keep, n.Name, rootTree), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, userns, false)
+	if err == nil {
+		r.fds = append(r.fds, fd)
+	}
+	return err
+}
+
+func (m *mounter) binds(r *nodeMounts, n *topology.Node, userns int) error {
+	for _, b := range n.Binds {
+		st, err := os.Stat(b.Source)
+		if err != nil {
+			return fmt.Errorf("bind: %w", err)
+		}
+		attr, ns := uint64(unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV), -1
+		if b.ReadOnly {
+			attr |= unix.MOUNT_ATTR_RDONLY
+		}
+		if b.IDMap {
+			ns = userns
+		}
+		fd, err := clone(b.Source, attr, ns, false)
+		if err != nil {
+			return fmt.Errorf("bind: %w", err)
+		}
+		r.fds, r.dirs = append(r.fds, fd), append(r.dirs, st.IsDir())
+	}
+	return nil
 }
 
 func closeFDs(fds []int) {

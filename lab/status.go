@@ -129,7 +129,7 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	ifaces := interfaces(l)
 	for i := range l.Nodes {
 		n := nodeStatus(r, &l.Nodes[i], states[l.Nodes[i].Name])
-		n.Interfaces = ifaces[n.Name]
+		n.Interfaces, n.Storage = ifaces[n.Name], storageOf(r, &l.Nodes[i])
 		if host != nil && l.Nodes[i].Limits.Memory > 0 {
 			if o, err := host.OOM(name, n.Name); err == nil && o.Kills > 0 {
 				n.OOMKilled = true

@@ -112,6 +112,7 @@ type builder struct {
 	setups  []proto.NodeSetup
 	conn    *container.Conn
 	alive   *os.File
+	kept    *os.File // locks what nodes keep; nil: nothing
 	init    *os.Process
 	nat     *os.File
 	events  chan event
@@ -119,6 +120,8 @@ type builder struct {
 
 	want                *wiring.Want
 	legSteps, portSteps []wiring.Step // what this process does of the wires
+
+	keptFresh bool // nothing was kept before
 
 	ports     []*os.File // sockets of published ports
 	published []proto.PublishedPort
@@ -178,7 +181,10 @@ func (b *builder) up(ctx context.Context) error {
 	if b.mounts, err = newMounter(b.dir); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
-	b.mounts.images = b.images
+	b.mounts.images, b.mounts.step, b.mounts.keep = b.images, b.step, filepath.Join(KeepDir, b.lab.Name)
+	if err := b.openKept(); err != nil {
+		return err
+	}
 	prepared := make(chan error, 1)
 	go func() { prepared <- b.mounts.prepare(b.lab, b.nodes) }()
 	spec, err := b.spec()
@@ -226,7 +232,7 @@ func (b *builder) check() error {
 			return err
 		}
 	}
-	return nil
+	return b.chooseStorage()
 }
 
 // needMachineRoot tells that root is not the machine's but a user namespace's, which has no
@@ -245,7 +251,7 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, Assembled: b.mounts.assembles, Nodes: setups, Common: common,
+	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, Nodes: setups, Common: common,
 		Slots: int(b.rec.IDs/container.IDs) - 1}
 	// Inside the lab's user namespace ids count from 0.
 	if s.Base = container.IDs; !b.rec.UserNS {
@@ -264,8 +270,12 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 		if err != nil {
 			return nil, common, &Error{Node: n.Name, Op: "capabilities", Err: err}
 		}
-		setup := proto.NodeSetup{Caps: caps, Filter: -1, Layers: len(b.mounts.layersOf(n.Image))}
+		above, layers := b.mounts.stack(n)
+		setup := proto.NodeSetup{Caps: caps, Filter: -1, Above: len(above), Layers: len(layers), Assembled: b.mounts.assembles || copiesRoot(n)}
 		setup.Digest, setup.Command = digests(b.given[n.Name])
+		if setup.Assembled {
+			setup.Above, setup.Layers = 0, 0
+		}
 		if profile := n.Seccomp; profile != "unconfined" && !n.Privileged {
 			key := fmt.Sprintf("%s %x", profile, caps)
 			at, ok := filters[key]
@@ -321,7 +331,7 @@ func (b *builder) close() {
 	if b.conn != nil {
 		_ = b.conn.Close()
 	}
-	for _, f := range append(b.ports, b.alive, b.nat) {
+	for _, f := range append(b.ports, b.alive, b.kept, b.nat) {
 		if f != nil {
 			_ = f.Close()
 		}
@@ -350,6 +360,9 @@ func (b *builder) rollback() error {
 	if b.init != nil {
 		_, _ = b.init.Wait()
 		b.init = nil
+	}
+	if b.keptFresh {
+		_ = removeKept(b.lab.Name) // a later up takes up what is left
 	}
 	b.close()
 	return clean(context.Background(), b.dir, b.lab.Name, false)

@@ -27,6 +27,7 @@ runc runc
 podman podman
 mmdebstrap mmdebstrap
 nsenter util-linux
+mergerfs mergerfs
 gcc gcc
 git git
 make make

@@ -43,6 +43,11 @@ type Node struct {
 	Routes     []Route           `json:"routes,omitempty"`
 	Limits     Limits            `json:"limits"`
 	Ports      []Port            `json:"ports,omitempty"`
+
+	Layers   []Layer  `json:"layers,omitempty"` // above the image, read-only; the first wins
+	Unions   []Union  `json:"unions,omitempty"`
+	Storage  string   `json:"storage,omitempty"` // the driver of the root and of unions that say none; empty: nsnet chooses
+	Writable Writable `json:"writable,omitzero"` // the node's own layer, above all others
 }
 
 // Bind is a file or directory of the host shown inside a node.

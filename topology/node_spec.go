@@ -41,6 +41,11 @@ type nodeSpec struct {
 	routes     opt[[]routeSpec]
 	limits     opt[Limits]
 	ports      opt[[]portSpec]
+	layers     opt[[]Layer]
+	unions     opt[[]unionSpec]
+	storage    opt[string]
+	persist    opt[bool]
+	writable   opt[int64]
 }
 
 type routeSpec struct {
@@ -135,6 +140,19 @@ func nodeKeys() []keyDef[nodeSpec] {
 		{"ports", func(d *decoder, s *nodeSpec, n *yaml.Node) {
 			if items, ok := d.list(n, "ports"); ok {
 				s.ports = opt[[]portSpec]{each(d, items, d.port), n}
+			}
+		}},
+		{"layers", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.layers = d.rootLayers(n) }},
+		{"unions", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			if items, ok := d.list(n, "unions"); ok {
+				s.unions = opt[[]unionSpec]{each(d, items, d.union), n}
+			}
+		}},
+		{"storage", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.storage = d.storage(n) }},
+		{"persist", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.persist = d.boolean(n, "persist") }},
+		{"writable_size", func(d *decoder, s *nodeSpec, n *yaml.Node) {
+			if v, ok := d.size(n, "writable_size", minWritable); ok {
+				s.writable = opt[int64]{v, n}
 			}
 		}},
 	}

@@ -22,7 +22,10 @@ func (r *resolver) resolveNodes() {
 		// Merged maps, and routes and ports of the defaults, cost for each node again, and
 		// several times what visiting a YAML node does.
 		cost := len(s.env.v) + len(s.sysctls.v) + len(s.ports.v) + len(s.routes.v)*(1+len(r.ends[i])) +
-			len(s.binds.v) + len(s.tmpfs.v)
+			len(s.binds.v) + len(s.tmpfs.v) + len(s.layers.v)
+		for _, u := range s.unions.v {
+			cost += 1 + len(u.Layers)
+		}
 		if !r.d.spend(s.n, 4*cost) {
 			return
 		}
@@ -32,6 +35,7 @@ func (r *resolver) resolveNodes() {
 			Workdir: s.workdir.v, User: s.user.v, Sysctls: s.sysctls.v, Caps: s.caps.v,
 			Privileged: s.privileged.v, Seccomp: s.seccomp.v, NoNewPrivs: s.nnp.n == nil || s.nnp.v,
 			Tun: s.tun.v, Hosts: orNil(s.hosts.v), Limits: s.limits.v,
+			Layers: orNil(s.layers.v), Storage: s.storage.v, Writable: Writable{Size: s.writable.v, Persist: s.persist.v},
 		}
 		n.Limits.IO = orNil(n.Limits.IO)
 		if len(n.Sysctls) == 0 {
@@ -106,6 +110,11 @@ func inherit(s, def *nodeSpec) {
 	s.hosts = s.hosts.or(def.hosts)
 	s.routes = s.routes.or(def.routes)
 	s.ports = s.ports.or(def.ports)
+	s.layers = s.layers.or(def.layers)
+	s.unions = s.unions.or(def.unions)
+	s.storage = s.storage.or(def.storage)
+	s.persist = s.persist.or(def.persist)
+	s.writable = s.writable.or(def.writable)
 
 	s.dns.n = s.dns.or(def.dns).n
 	s.dns.v.Nameservers = orList(s.dns.v.Nameservers, def.dns.v.Nameservers)
@@ -172,9 +181,12 @@ func envLines(env map[string]string) []string {
 	return lines
 }
 
-// mounts copies binds and tmpfs and refuses two on one path.
+// mounts copies binds, tmpfs and unions and refuses two on one path.
 func (r *resolver) mounts(s *nodeSpec, n *Node) {
-	if len(s.binds.v)+len(s.tmpfs.v) == 0 {
+	if s.persist.v && s.writable.n != nil {
+		r.d.errorf(s.writable.n, "writable_size bounds a writable layer in memory; with persist: true node %s has it on disk", s.name)
+	}
+	if len(s.binds.v)+len(s.tmpfs.v)+len(s.unions.v) == 0 {
 		return
 	}
 	taken := make(map[string]*yaml.Node, len(s.binds.v)+len(s.tmpfs.v))
@@ -195,6 +207,15 @@ func (r *resolver) mounts(s *nodeSpec, n *Node) {
 		if free(t.Target, t.n) {
 			n.Tmpfs = append(n.Tmpfs, t.Tmpfs)
 		}
+	}
+	for _, u := range s.unions.v {
+		if !free(u.Path, u.n) {
+			continue
+		}
+		if u.Storage == "" {
+			u.Storage = n.Storage
+		}
+		n.Unions = append(n.Unions, u.Union)
 	}
 }
 

@@ -52,6 +52,7 @@ func TestSchemaKnowsTheSameKeys(t *testing.T) {
 		"File": keyNames(fileKeys()), "Node": keyNames(nodeKeys()), "DNS": keyNames(dnsKeys()),
 		"Limits": keyNames(limitKeys()), "IO": keyNames(ioKeys()), "Route": keyNames(routeKeys()),
 		"Bridge": keyNames(bridgeKeys()), "Link": keyNames(linkKeys()), "EndpointMapping": keyNames(endpointKeys()),
+		"Union": keyNames(unionKeys()), "LayerMapping": keyNames(layerKeys()),
 	}
 	objects := schemaObjects(t)
 	for name, o := range objects {

@@ -19,6 +19,7 @@ import (
 type downOptions struct {
 	All    bool
 	NoWait bool
+	Purge  bool
 	JSON   bool
 }
 
@@ -26,6 +27,7 @@ type downOptions struct {
 func (o *downOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.All, "all", false, "remove every lab of this host")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
+	f.BoolVar(&o.Purge, "purge", false, "remove what nodes with persist: true have kept, too")
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
 }
 
@@ -36,7 +38,8 @@ func newDown(std stdio) *cobra.Command {
 		GroupID: groupLab,
 		Short:   "Remove a lab",
 		Long: `Remove a lab and everything that is left of it, and return when all of it is gone.
-Removing what is not there is no error.
+Removing what is not there is no error. What nodes with persist: true have written is
+kept for the next up, unless --purge is given; that also works for a lab that is down.
 
 The argument is a lab's name, or a topology file, of which the name alone is used. It is
 a file when it contains a slash, ends in .yaml or .yml, or is a file here and no lab of
@@ -45,6 +48,7 @@ this host bears the name.
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitPermission, exitBusy, exitSignal),
 		Example: `  nsnet down demo
   nsnet down demo.yaml
+  nsnet down demo --purge
   nsnet down --all`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
@@ -73,6 +77,15 @@ func runDown(ctx context.Context, o downOptions, args []string, std stdio) error
 		names, err := lab.Names()
 		if err != nil {
 			return err
+		}
+		if o.Purge {
+			kept, err := lab.KeptNames()
+			if err != nil {
+				return err
+			}
+			names = append(names, kept...)
+			slices.Sort(names)
+			names = slices.Compact(names)
 		}
 		return interrupted(ctx, downAll(ctx, o, names, lab.Down, std))
 	}
@@ -120,7 +133,7 @@ func downAll(ctx context.Context, o downOptions, names []string, down downFunc, 
 // downOne removes one lab and, unless JSON is wanted, prints the result.
 func downOne(ctx context.Context, o downOptions, name string, down downFunc, std stdio) (lab.DownResult, error) {
 	p := newProgress(std.err, "down "+name, "")
-	res, err := down(ctx, lab.DownOptions{Name: name, NoWait: o.NoWait, Progress: p.Step})
+	res, err := down(ctx, lab.DownOptions{Name: name, NoWait: o.NoWait, Purge: o.Purge, Progress: p.Step})
 	p.Done()
 	switch {
 	case err != nil:
@@ -135,7 +148,11 @@ func downOne(ctx context.Context, o downOptions, name string, down downFunc, std
 
 // downText is down's result in one line.
 func downText(r lab.DownResult) string {
-	return fmt.Sprintf("%s is down: removed in %s\n", plain(r.Name), elapsedText(r.Elapsed))
+	kept := ""
+	if r.Purged {
+		kept = ", with what its nodes had kept"
+	}
+	return fmt.Sprintf("%s is down: removed in %s%s\n", plain(r.Name), elapsedText(r.Elapsed), kept)
 }
 
 // downName turns down's argument into the name of a lab.

@@ -152,6 +152,7 @@ func inspectNode(labName string, n lab.NodeStatus, color bool) string {
 		{"reason", plain(n.Reason)},
 		{"hostname", plain(n.Hostname)},
 		{"image", plain(n.Image)},
+		{"storage", storageText(n.Storage)},
 		{"command", commandText(n.Command)},
 		{"command pid", number(n.CommandPID)},
 		{"init pid", number(n.PID)},
@@ -169,6 +170,21 @@ func inspectNode(labName string, n lab.NodeStatus, color bool) string {
 		b.WriteString("\ninterfaces\n" + indent(table(rows, nil)))
 	}
 	return b.String()
+}
+
+// storageText is the drivers and why, "overlay (the kernel has it)", with the paths of unions.
+func storageText(all []lab.StorageStatus) string {
+	texts := make([]string, len(all))
+	for i, s := range all {
+		texts[i] = s.Driver + " (" + plain(s.Why) + ")"
+		if s.Persist {
+			texts[i] += ", kept"
+		}
+		if s.Path != "/" {
+			texts[i] = plain(s.Path) + ": " + texts[i]
+		}
+	}
+	return strings.Join(texts, "; ")
 }
 
 // peerText is what an interface leads to, and whether the file knows of it.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nsnet/nsnet/lab"
+	"github.com/nsnet/nsnet/topology"
 )
 
 type upOptions struct {
@@ -16,6 +17,8 @@ type upOptions struct {
 	DryRun bool
 	NoWait bool
 	JSON   bool
+
+	StorageDriver string
 }
 
 // AddFlags adds the options to f.
@@ -24,6 +27,7 @@ func (o *upOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.DryRun, "dry-run", false, "print what would be done, change nothing")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
+	f.StringVar(&o.StorageDriver, "storage-driver", "", "make every union with this `DRIVER`, whatever the file says: overlay, fuse or copy")
 }
 
 func newUp(std stdio) *cobra.Command {
@@ -47,6 +51,11 @@ interrupted, a new lab is removed again.
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := withSignals(cmd.Context())
 			defer stop()
+			if o.StorageDriver != "" {
+				if err := topology.ValidateStorage(o.StorageDriver); err != nil {
+					return usagef(cmd, "--storage-driver %q %v", o.StorageDriver, err)
+				}
+			}
 			return runUp(ctx, o, args[0], std)
 		},
 	}
@@ -58,6 +67,9 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 	l, err := o.load(file)
 	if err != nil {
 		return err
+	}
+	if o.StorageDriver != "" {
+		l.UseStorage(o.StorageDriver)
 	}
 	if o.DryRun {
 		_, err := printPlan(ctx, l, o.JSON, std)

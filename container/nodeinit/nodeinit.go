@@ -7,7 +7,7 @@ import (
 )
 
 // EnvKey is set to "node" in the environment of a process that is to be a node init, to
-// "spawn" in that of a spawner.
+// "spawn" in that of a spawner, to "serve" in that of one that starts a file system's server.
 const EnvKey = "_NSNET_INIT"
 
 // Socket is the descriptor of the stream socket to the lab init.
@@ -19,6 +19,8 @@ func init() {
 		syscall.Exit(run())
 	case "spawn":
 		syscall.Exit(spawn())
+	case "serve":
+		syscall.Exit(serve())
 	}
 }
 
@@ -32,6 +34,7 @@ type state struct {
 	output  *output       // of the node's command, nil when it has none
 	clients []*process    // those whose clients are listened to, or wait for their end
 	root    int           // O_PATH descriptor of the root, for In steps
+	keep    []int         // descriptors for the lab init, which go with the next report
 }
 
 // process is one child that was asked for; orphans have none.
@@ -141,7 +144,11 @@ func (s *state) carryOut(body []byte, fds []int) {
 		send(Socket, wire.Failed, encodeFailure(f), nil)
 		return
 	}
-	send(Socket, wire.Ready, nil, nil)
+	send(Socket, wire.Ready, nil, s.keep)
+	for _, fd := range s.keep {
+		_ = syscall.Close(fd)
+	}
+	s.keep = nil
 }
 
 func encodeFailure(f *wire.Failure) []byte {

@@ -70,6 +70,12 @@ func (s *state) step(st *wire.Step, fds []int) failure {
 		fd, err := syscall.Open(st.T(0), oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 		s.root = fd
 		return failErr(err, st.T(0))
+	case wire.OpKeep:
+		fd, err := syscall.Open(st.T(0), oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
+		if err == nil {
+			s.keep = append(s.keep, fd)
+		}
+		return failErr(err, st.T(0))
 	case wire.OpEnter:
 		return s.enter(st.N(0) == 1)
 	case wire.OpAttachIn:

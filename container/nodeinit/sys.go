@@ -8,6 +8,7 @@ import (
 // Constants of the kernel's interface that package syscall has not. Numbers of system
 // calls above 424 are the same on every architecture.
 const (
+	sysOpenTree  = 428
 	sysMoveMount = 429
 	sysOpenat2   = 437
 

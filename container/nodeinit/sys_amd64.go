@@ -3,5 +3,6 @@ package nodeinit
 const (
 	sysSeccomp         = 317
 	sysExecveat        = 322
+	sysSetns           = 308
 	sysProcessVMWritev = 311
 )

@@ -13,6 +13,7 @@ const (
 	OpAttach                    // n, path: attach received mount n at path
 	OpOverlayWeak               // path, data: an overlay whose lookups have no privilege over files
 	OpRoot                      // path: from now on the root is this directory, for In steps
+	OpKeep                      // path: a directory that the lab init gets, open, with Ready
 	OpEnter                     // pivot (0 or 1): make the root "/"
 	OpAttachIn                  // n, path, dir (0 or 1): attach received mount n in the root; what is missing is made
 	OpTmpfsIn                   // path, data: a tmpfs in the root; what is missing is made

@@ -10,7 +10,7 @@ const (
 	Start                   // Command; descriptors: log, older log
 	Exec                    // Command; descriptors: the client's socket, stdin, stdout, stderr
 	Signal                  // number; on a client's socket, to its command
-	Ready                   // nothing
+	Ready                   // nothing; descriptors: those of OpKeep
 	Failed                  // step, errno, text
 	Started                 // pid as the node sees it; descriptor: the terminal's master, if one was asked for
 	Exited                  // wait status

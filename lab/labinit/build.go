@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,12 +24,11 @@ const readyTimeout = 30 * time.Second
 
 // labInit is one lab's init.
 type labInit struct {
-	base      uint32 // first id of the first node, as this process sees ids
-	slots     int    // how many nodes there are ids for
-	assembled bool
-	exe       *os.File
-	ipv6      bool        // new network namespaces have IPv6
-	sysctls   [][2]string // what every node has to set
+	base    uint32 // first id of the first node, as this process sees ids
+	slots   int    // how many nodes there are ids for
+	exe     *os.File
+	ipv6    bool        // new network namespaces have IPv6
+	sysctls [][2]string // what every node has to set
 
 	changing sync.Mutex // held by who adds or removes nodes, ports or the table
 
@@ -47,6 +47,9 @@ type node struct {
 	proc  *container.Process
 	logs  []int
 	host  int // pid of its init, as up saw it
+
+	uppers     []int // writable layers, for diff and commit
+	upperPaths []string
 
 	mu    sync.Mutex // guards what follows and sending to proc
 	spec  topology.Node
@@ -90,7 +93,7 @@ func (l *labInit) Open(p wiring.Place) (*os.File, error) {
 
 // build makes the lab up to the point where only its commands are missing.
 func (l *labInit) build(s *session, spec *proto.LabSpec) error {
-	l.base, l.slots, l.assembled = spec.Base, spec.Slots, spec.Assembled
+	l.base, l.slots = spec.Base, spec.Slots
 	l.sysctls = unlike(container.DefaultSysctls())
 	l.ipv6 = len(unlike([][2]string{{"net.ipv6.conf.default.disable_ipv6", "1"}})) > 0
 	if err := quietFabric(); err != nil {
@@ -277,13 +280,17 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 	}
 	n.host = m.pid
 	setup := container.Setup{Caps: n.setup.Caps, Masks: common.Masks, Resolv: n.setup.Resolv, Hosts: n.setup.Hosts, Sysctls: l.sysctls,
-		Assembled: l.assembled, Layers: n.setup.Layers}
-	layers := setup.Mounts() + len(n.spec.Binds)
-	if len(m.fds) < layers {
+		Assembled: n.setup.Assembled, Above: n.setup.Above, Layers: n.setup.Layers, Kept: n.spec.Writable.Persist && !n.setup.Assembled}
+	if n.spec.Writable.Size > 0 {
+		setup.MaxSize = strconv.FormatInt(n.spec.Writable.Size, 10)
+	}
+	layers := setup.Mounts() + len(n.spec.Unions) + len(n.spec.Binds)
+	if len(m.fds) < layers+len(m.uppers) {
 		closeAll(m.fds)
 		return &buildError{op: "boot", node: n.name, err: fmt.Errorf("%d mounts for %d layers and binds", len(m.fds), layers)}
 	}
-	n.logs = m.fds[layers:]
+	last := len(m.fds) - len(m.uppers)
+	n.logs, n.uppers, n.upperPaths = m.fds[layers:last], m.fds[last:], m.uppers
 	if n.setup.Filter >= 0 {
 		setup.Filter = common.Filters[n.setup.Filter]
 	}
@@ -292,6 +299,9 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 	closeAll(m.fds[:layers])
 	if err != nil {
 		return &buildError{op: "prepare", node: n.name, err: err}
+	}
+	for _, fd := range n.proc.Kept {
+		n.uppers, n.upperPaths = append(n.uppers, fd), append(n.upperPaths, "/")
 	}
 	return nil
 }
@@ -313,5 +323,6 @@ func (n *node) end() {
 	defer n.mu.Unlock()
 	n.proc.Kill()
 	closeAll(n.logs)
-	n.logs = nil
+	closeAll(n.uppers)
+	n.logs, n.uppers, n.upperPaths = nil, nil, nil
 }

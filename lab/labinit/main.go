@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -23,7 +24,7 @@ import (
 const (
 	SocketFD  = 3 // stream socket to up
 	ControlFD = 4 // listening control socket
-	AliveFD   = 5 // the lab's life lock, held by being open
+	AliveFD   = 5 // the lab's life lock, held by being open; behind it the one of what nodes keep, if any
 )
 
 // EnvValue of nodeinit.EnvKey marks a process that is to be a lab init.
@@ -38,8 +39,10 @@ func Main() int {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE)
 	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'l', 'a', 'b'} // else the number of a descriptor
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0)
-	for fd := SocketFD; fd <= AliveFD; fd++ {
-		unix.CloseOnExec(fd)
+	// Behind AliveFD are more locks, perhaps.
+	if err := unix.CloseRange(SocketFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	up, err := container.NewConn(os.NewFile(SocketFD, "up"))
 	if err != nil {
@@ -202,6 +205,14 @@ func (l *labInit) answer(u *net.UnixConn) {
 		}
 		if err := l.exec(c, &r, fds); err != nil {
 			_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: err.Error(), Paused: errors.Is(err, errPaused)})
+		}
+	case proto.Uppers:
+		var r proto.UppersRequest
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		if n := l.node(r.Node); n != nil {
+			_ = proto.Send(c, proto.Reply, proto.UppersReply{Paths: n.upperPaths}, n.uppers...)
 		}
 	case proto.Pause:
 		var r proto.PauseRequest

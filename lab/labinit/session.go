@@ -37,6 +37,8 @@ type mountReply struct {
 	fds  []int
 	dirs []bool
 	pid  int
+
+	uppers []string
 }
 
 func newSession(c *container.Conn) *session {
@@ -76,7 +78,7 @@ func (s *session) take() error {
 		case proto.Mounts:
 			var m proto.NodeIndex
 			if err = proto.Decode(body, &m); err == nil {
-				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID}
+				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers}
 			}
 		case proto.Wired:
 			s.wired <- struct{}{}

@@ -13,8 +13,8 @@
 //	 |-- Commit  ports, NAT table's socket ->|  from here on the lab lives without up
 //	 |<-------------------------- Started ---|
 //
-// A running lab's control socket takes one question per connection: Status, Exec, Pause, or
-// Change. That one is like a build, by the one who asks:
+// A running lab's control socket takes one question per connection: Status, Exec, Pause,
+// Uppers, or Change. That one is like a build, by the one who asks:
 //
 //	up                                   lab init
 //	 |-- Change  nodes ----------------->|  those that go have ended

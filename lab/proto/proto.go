@@ -34,6 +34,8 @@ const (
 	// Pause tells the control socket which nodes are about to be frozen, or are thawed, answered
 	// by Reply. Commands are refused to a paused node, whose init would not answer.
 	Pause
+	// Uppers asks the control socket for a node's writable layers, answered by Reply with a descriptor for each.
+	Uppers
 )
 
 // LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes, the /etc/hosts of
@@ -45,8 +47,6 @@ type LabSpec struct {
 	Slots  int    // how many nodes the lab has ids for
 	Nodes  []NodeSetup
 	Common Common
-
-	Assembled bool // nodes' roots come assembled, see container.Setup
 }
 
 // Common is what setups of nodes have in common.
@@ -61,11 +61,14 @@ type NodeSetup struct {
 	Filter int // index in Filters, -1: none
 	Resolv []byte
 	Hosts  []byte
+	Above  int // layers between the common one and the image
 	Layers int // of its image
 
 	// Digest stands for what a node is started with and cannot be changed in a running one;
 	// Command for what its command is started with.
 	Digest, Command string
+
+	Assembled bool // its root comes assembled, see container.Setup
 }
 
 // NodeIndex is the body of Node and Mounts: a node by its place among those that are started.
@@ -74,6 +77,8 @@ type NodeIndex struct {
 	Slot  int    // of Node: which of the lab's ranges of ids it has
 	Dirs  []bool // of Mounts: which binds are directories
 	PID   int    // of Mounts: of the node's init, as up sees it
+
+	Uppers []string // of Mounts: whose writable layers the last descriptors are, by paths in the node
 }
 
 // ChangeSpec is the body of Change: nodes that end, nodes that are started, and what
@@ -150,6 +155,12 @@ type PauseRequest struct {
 	Nodes  []string
 	Paused bool
 }
+
+// UppersRequest is the body of Uppers.
+type UppersRequest struct{ Node string }
+
+// UppersReply answers Uppers. Descriptors: the directories, O_PATH, in this order; "/" is the root's.
+type UppersReply struct{ Paths []string }
 
 // ExecRequest is the body of Exec.
 type ExecRequest struct {

@@ -39,13 +39,15 @@ func generate(src string) ([]byte, error) {
 	}
 	s := r.Reflect(&File{})
 	s.Title = "nsnet topology"
-	// Only an alternative of Endpoint refers to the long form, which reflection does not see.
-	long := r.Reflect(&EndpointMapping{})
-	s.Definitions["EndpointMapping"] = long
-	for name, def := range long.Definitions {
-		s.Definitions[name] = def
+	// Only an alternative of Endpoint or Layer refers to the long form, which reflection does not see.
+	for name, of := range map[string]any{"EndpointMapping": &EndpointMapping{}, "LayerMapping": &LayerMapping{}} {
+		long := r.Reflect(of)
+		s.Definitions[name] = long
+		for name, def := range long.Definitions {
+			s.Definitions[name] = def
+		}
+		long.Version, long.Definitions = "", nil
 	}
-	long.Version, long.Definitions = "", nil
 	// A node or bridge without a key of its own may be left empty.
 	for _, key := range []string{"nodes", "bridges"} {
 		if p, ok := s.Properties.Get(key); ok {

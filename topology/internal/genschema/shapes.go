@@ -26,6 +26,10 @@ type (
 	Cap struct{}
 	// HostsLine is ADDRESS NAME...
 	HostsLine struct{}
+	// Layer is a text or a mapping.
+	Layer struct{}
+	// RootLayer is the same, and never rw.
+	RootLayer struct{}
 	// Port is [HOSTADDR:]HOSTPORT:PORT[/PROTOCOL].
 	Port struct{}
 )
@@ -86,3 +90,11 @@ func (HostsLine) JSONSchema() *jsonschema.Schema { return pattern(`^\S+(\s+\S+)+
 
 // JSONSchema is the form of a published port.
 func (Port) JSONSchema() *jsonschema.Schema { return pattern(`^(.+:)?[0-9]+:[0-9]+(/(tcp|udp))?$`) }
+
+// JSONSchema is the short or the long form.
+func (Layer) JSONSchema() *jsonschema.Schema {
+	return oneOf(text(), &jsonschema.Schema{Ref: "#/$defs/LayerMapping"})
+}
+
+// JSONSchema is the short or the long form.
+func (RootLayer) JSONSchema() *jsonschema.Schema { return Layer{}.JSONSchema() }

@@ -56,6 +56,36 @@ type Node struct {
 	Limits *Limits `json:"limits,omitempty"`
 	// Ports of the node published on the host, as [HOSTADDR:]HOSTPORT:PORT[/tcp|udp]. HOSTADDR is 127.0.0.1 if not given.
 	Ports []Port `json:"ports,omitempty"`
+	// Layers of the root filesystem above the image, the first wins: directories as DIR, or as {dir: DIR} or {image: IMAGE}. They are never changed.
+	Layers []RootLayer `json:"layers,omitempty"`
+	// Unions of directories at paths of the node.
+	Unions []Union `json:"unions,omitempty"`
+	// How layers become one tree: overlay (overlayfs), fuse (mergerfs, for unions alone), or copy. nsnet chooses if not given.
+	Storage string `json:"storage,omitempty" jsonschema:"enum=overlay,enum=fuse,enum=copy"`
+	// Keeps what the node writes in /var/lib/nsnet, across down and up.
+	Persist bool `json:"persist,omitempty"`
+	// How much memory the node's writable layer may take, at least 1MiB; half of the machine's if not given.
+	WritableSize Size `json:"writable_size,omitempty"`
+}
+
+// Union is a union of directories at a path of a node.
+type Union struct {
+	// Where the node has it: an absolute path.
+	Path string `json:"path" jsonschema:"pattern=^/"`
+	// The layers, the first wins: DIR[:ro|:rw], {dir: DIR, mode: rw} or {image: IMAGE}. They are read-only unless rw is given.
+	Layers []Layer `json:"layers" jsonschema:"minItems=1"`
+	// The driver; the node's if not given.
+	Storage string `json:"storage,omitempty" jsonschema:"enum=overlay,enum=fuse,enum=copy"`
+}
+
+// LayerMapping is the long form of a layer: a directory or an image.
+type LayerMapping struct {
+	// A directory of the host. A relative one begins at the topology file's directory.
+	Dir string `json:"dir,omitempty"`
+	// An image: dir:PATH, a reference, oci:DIR, docker-archive:FILE or docker-daemon:NAME.
+	Image string `json:"image,omitempty"`
+	// rw: what is written through the union is written to the directory itself.
+	Mode string `json:"mode,omitempty" jsonschema:"enum=ro,enum=rw,default=ro"`
 }
 
 // DNS is a node's resolv.conf.

@@ -1,0 +1,183 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+)
+
+// garden makes the two directories of the classic experiments.
+func garden(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for path, text := range map[string]string{"fruits/apple": "apple", "fruits/tomato": "fruit", "vegetables/carrots": "carrot", "vegetables/tomato": "vegetable"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, path)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, dir, path, text)
+	}
+	return dir
+}
+
+// has compares a file of the host.
+func has(t *testing.T, path, want string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		b = []byte("(none)")
+	}
+	if string(b) != want {
+		t.Errorf("%s is %q, not %q", path, b, want)
+	}
+}
+
+func TestUnionsOfDirectories(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "mergerfs")
+		dir := garden(t)
+		r := start(t, writeFile(t, dir, "lab.yaml", `
+nodes:
+  n:
+    unions:
+      - {path: /mnt/first, layers: [./fruits, ./vegetables]}
+      - {path: /mnt/copy, layers: [./fruits, ./vegetables], storage: copy}
+      - {path: /mnt/second, layers: ["./fruits:rw", {dir: ./vegetables, mode: rw}]}
+  p:
+    privileged: true
+    unions:
+      - {path: /mnt/second, layers: ["./fruits:rw", "./vegetables:rw"]}
+`))
+		for _, at := range []string{"/mnt/first", "/mnt/copy"} {
+			if got := r.sh("n", "cd "+at+"; echo -n mine >carrots; rm apple; mkdir d; chown 7:8 d; echo $(ls) $(cat tomato carrots) $(stat -c %u:%g d)"); got != "carrots d tomato fruitmine 7:8" {
+				t.Errorf("%s: %q", at, got)
+			}
+		}
+		has(t, dir+"/vegetables/carrots", "carrot")
+		has(t, dir+"/fruits/carrots", "(none)")
+		has(t, dir+"/fruits/apple", "apple")
+		// Root in the node owns what root owns on the host, and may do with others' files what root may.
+		if got := r.sh("n", "cd /mnt/second; echo -n mine >carrots; echo -n mine >tomato; echo new >new; chown 7:8 new; chmod 600 new; cat new; stat -c %u:%g new tomato; su -s /bin/sh nobody -c 'cat new' 2>&1; true"); !strings.HasPrefix(got, "new\n7:8\n0:0\n") || !strings.Contains(got, "Permission denied") {
+			t.Errorf("written in place: %q", got)
+		}
+		has(t, dir+"/vegetables/carrots", "mine")
+		has(t, dir+"/vegetables/tomato", "vegetable")
+		has(t, dir+"/fruits/tomato", "mine")
+		has(t, dir+"/fruits/new", "new\n")
+		if got := r.sh("p", "cat /mnt/second/carrots"); got != "mine" {
+			t.Errorf("privileged: %q", got)
+		}
+		if got := r.sh("n", "grep -l mergerfs /proc/[0-9]*/comm; true"); got != "" {
+			t.Errorf("the node sees the server of its union: %s", got)
+		}
+		if got := testenv.Must(t, "inspect", r.name+"/n"); !strings.Contains(got, "/mnt/second: fuse (layers are rw") || !strings.Contains(got, "/mnt/copy: copy (asked for)") {
+			t.Errorf("inspect: %s", got)
+		}
+		testenv.Must(t, "down", r.name)
+	})
+}
+
+func TestLayersOfTheRoot(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir := garden(t)
+		r := start(t, writeFile(t, dir, "lab.yaml", `
+defaults: {layers: [./fruits, ./vegetables], writable_size: 2MiB}
+nodes: {a: {}, b: {persist: false}}
+`))
+		if got := r.sh("a", "echo -n mine >/carrots; cat /tomato /carrots; echo; head -c 4M /dev/zero >/big; ls -d /etc/shadow /home"); !strings.HasPrefix(got, "fruitmine\n") || !strings.Contains(got, "/etc/shadow") {
+			t.Errorf("a: %q", got)
+		}
+		if got := r.sh("a", "stat -c %s /big"); len(got) > 7 || strings.HasPrefix(got, "4194304") {
+			t.Errorf("a writable layer of 2 MiB took a file of %s bytes", got)
+		}
+		if got := r.sh("b", "cat /carrots"); got != "carrot" {
+			t.Errorf("b sees what a has written: %q", got)
+		}
+		has(t, dir+"/vegetables/carrots", "carrot")
+		has(t, dir+"/fruits/carrots", "(none)")
+	})
+}
+
+func TestStorageThatCannotBe(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir := garden(t)
+		name := testenv.LabName(t)
+		rw := writeFile(t, dir, "rw.yaml", `nodes: {n: {unions: [{path: /mnt, layers: ["./fruits:rw"]}]}}`)
+		for _, c := range []struct {
+			args []string
+			code int
+			text string
+		}{
+			{[]string{rw, "--storage-driver", "overlay"}, 7, "cannot write to the layer"},
+			{[]string{rw, "--storage-driver", "aufs"}, 2, "overlay, fuse, copy"},
+			{[]string{writeFile(t, dir, "copy.yaml", `nodes: {n: {storage: copy}}`)}, 7, "too much to be copied"},
+			{[]string{writeFile(t, dir, "root.yaml", `nodes: {n: {layers: ["./fruits:rw"]}}`)}, 3, "cannot be rw"},
+			{[]string{writeFile(t, dir, "none.yaml", `nodes: {n: {layers: [./nuts]}}`)}, 3, "does not exist"},
+			{[]string{writeFile(t, dir, "size.yaml", `nodes: {n: {persist: true, writable_size: 4MiB}}`)}, 3, "on disk"},
+		} {
+			got := testenv.Run(t, append([]string{"up", "--name", name}, c.args...)...)
+			if got.Code != c.code || !strings.Contains(got.Stderr, c.text) {
+				t.Errorf("up %q: exit code %d, %s", c.args, got.Code, got.Stderr)
+			}
+		}
+	})
+}
+
+func TestPersist(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir := garden(t)
+		file := writeFile(t, dir, "lab.yaml", `
+defaults: {persist: true}
+nodes:
+  other: {persist: false}
+  n: {unions: [{path: /mnt/u, layers: [./fruits, ./vegetables]}]}
+`)
+		r := start(t, file)
+		write := "cd /root; echo one >a; chown 1000:33 a; chmod 4711 a; rm -r /etc/apt /mnt/u/apple; echo mine >/mnt/u/carrots; touch /etc/hostname"
+		if got := r.sh("n", write); got != "" {
+			t.Errorf("%s", got)
+		}
+		testenv.Must(t, "down", r.name)
+		// Another range of ids: a node more in front of it.
+		more := writeFile(t, dir, "more.yaml", strings.Replace(file2text(t, file), "nodes:", "nodes:\n  first: {persist: false}", 1))
+		testenv.Must(t, "up", more, "--name", r.name)
+		if got := r.sh("n", "stat -c '%u:%g %a' /root/a; cat /mnt/u/carrots; ls -d /etc/apt /mnt/u/apple 2>&1 | wc -l; cat /etc/hostname"); got != "1000:33 4711\nmine\n2\nn" {
+			t.Errorf("after down and up: %q", got)
+		}
+		if got := r.sh("n", "ls -d /etc/apt 2>/dev/null; true"); got != "" {
+			t.Errorf("what was removed is back: %s", got)
+		}
+		// The lab's init killed, too.
+		testenv.Must(t, "down", r.name)
+		if got := testenv.Run(t, "down", r.name, "--purge"); got.Code != 0 || !strings.Contains(got.Stdout, "kept") {
+			t.Errorf("down --purge of a lab that is down: %+v", got)
+		}
+		testenv.Must(t, "up", file, "--name", r.name)
+		if got := r.sh("n", "cat /mnt/u/carrots; ls /root"); got != "carrot" {
+			t.Errorf("after --purge: %q", got)
+		}
+		// Another /run does not share what is kept.
+		if got := testenv.Command(t, "unshare", "-m", "sh", "-c", "mount -t tmpfs n /run && exec \"$0\" up \"$1\" --name \"$2\"", testenv.Binary(t), file, r.name); got.Code != 5 || !strings.Contains(got.Stderr, "in use by a lab of this name") {
+			t.Errorf("a second lab over the same layers: %+v", got)
+		}
+		testenv.Must(t, "down", r.name, "--purge")
+		if _, err := os.Stat("/var/lib/nsnet/nodes"); err == nil {
+			t.Error("after --purge something is kept")
+		}
+	})
+}
+
+func file2text(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}

@@ -1,0 +1,117 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/nodeinit"
+	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/overlayfs"
+)
+
+// serve starts the server of a FUSE file system as nodeinit's serve describes: a process of the lab's pid namespace, which
+// the kernel ends with the lab, root of the node's user namespace and of nothing else. It runs on the mounter's
+// thread, in whose mount namespace the layers are.
+func (m *mounter) serve(s *overlayfs.Spec, argv []string) (int, error) {
+	if err := m.fuseDevice(); err != nil {
+		return -1, err
+	}
+	ours, theirs, err := container.SocketPair()
+	if err != nil {
+		return -1, err
+	}
+	conn, err := container.NewConn(ours)
+	if err != nil {
+		theirs.Close()
+		return -1, err
+	}
+	defer conn.Close()
+	said, err := os.OpenFile(filepath.Join(m.at, "server.log"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		theirs.Close()
+		return -1, err
+	}
+	defer said.Close()
+	pid, err := m.startServer(s.Scratch, theirs, said)
+	theirs.Close()
+	if err != nil {
+		return -1, fmt.Errorf("start %s: %w", argv[0], err)
+	}
+	defer func() { _, _ = unix.Wait4(pid, nil, 0, nil) }()
+	var w wire.Writer
+	w.Strings(argv)
+	var fds []int
+	if s.Userns >= 0 {
+		fds = append(fds, s.Userns)
+	}
+	if err := conn.Send(wire.Boot, w.Bytes(), fds...); err != nil {
+		return -1, fmt.Errorf("start %s: %w", argv[0], err)
+	}
+	k, body, got, err := conn.Receive()
+	if err == nil && k == wire.Ready && len(got) == 1 {
+		return got[0], nil
+	}
+	closeFDs(got)
+	if err == nil {
+		f := wire.DecodeFailure(wire.NewReader(body))
+		err = fmt.Errorf("%s: %w", f.Text, syscall.Errno(f.Errno))
+	}
+	text := make([]byte, 1000)
+	n, _ := said.ReadAt(text, 0)
+	return -1, fmt.Errorf("start %s: %w: %s", argv[0], err, strings.TrimSpace(string(text[:n])))
+}
+
+// startServer forks this program into the lab's pid namespace. setns(2) of one counts for children, of this thread
+// alone, which the mounter's is; it goes back at once.
+func (m *mounter) startServer(dir string, socket, said *os.File) (int, error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return -1, err
+	}
+	defer null.Close()
+	own, err := os.Open("/proc/thread-self/ns/pid")
+	if err != nil {
+		return -1, err
+	}
+	defer own.Close()
+	theirs, err := os.Open(fmt.Sprintf("/proc/%d/ns/pid", m.init))
+	if err != nil {
+		return -1, err
+	}
+	defer theirs.Close()
+	if err := unix.Setns(int(theirs.Fd()), unix.CLONE_NEWPID); err != nil {
+		return -1, fmt.Errorf("enter the lab's pid namespace: %w", err)
+	}
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"nsnet: server"}, &syscall.ProcAttr{
+		Dir: dir, Env: []string{nodeinit.EnvKey + "=serve", "GOMAXPROCS=1", "GOGC=off"},
+		Files: []uintptr{null.Fd(), null.Fd(), said.Fd(), socket.Fd()},
+	})
+	return pid, errors.Join(err, unix.Setns(int(own.Fd()), unix.CLONE_NEWPID))
+}
+
+// fuseDevice puts a /dev/fuse that everybody may open over the host's, in the mounter's mount namespace. Opening it gives
+// nobody anything: mounting is what needs a right, and that is one over the own namespace.
+func (m *mounter) fuseDevice() error {
+	path := filepath.Join(m.at, "fuse")
+	err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229)))
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("create device fuse: %w", err)
+	}
+	if err := unix.Chmod(path, 0o666); err != nil {
+		return err
+	}
+	if err := unix.Mount(path, "/dev/fuse", "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("%w: /dev/fuse: %w", ErrUnsupported, err)
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/overlayfs"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// StorageStatus tells how a node's root or union is made of its layers.
+type StorageStatus struct {
+	Path    string `json:"path"` // "/" is the root
+	Driver  string `json:"driver"`
+	Why     string `json:"why"`
+	Persist bool   `json:"persist,omitempty"` // what is written is kept across down and up
+}
+
+// chooseStorage finds a driver for every union, and refuses what none can do, before anything is changed.
+func (b *builder) chooseStorage() error {
+	b.rec.Storage = map[string][]StorageStatus{}
+	var probe *mounter
+	defer func() {
+		if probe != nil {
+			probe.close()
+		}
+	}()
+	for i := range b.lab.Nodes {
+		n := &b.lab.Nodes[i]
+		if len(n.Unions) == 0 && n.Storage == "" && !n.Writable.Persist && len(n.Layers) == 0 {
+			continue
+		}
+		root, err := rootStorage(n)
+		if err != nil {
+			return &Error{Node: n.Name, Op: "storage", Err: err}
+		}
+		all := []StorageStatus{root}
+		for j := range n.Unions {
+			u := &n.Unions[j]
+			refused := func() error {
+				if probe == nil {
+					m, err := newMounter(b.dir)
+					if err != nil {
+						return err
+					}
+					probe = m
+				}
+				return probe.tryOverlay(fmt.Sprintf("%d.%d", i, j), u)
+			}
+			c, err := overlayfs.Choose(u.Storage, probeBranches(u), refused)
+			if err != nil {
+				if errors.Is(err, errors.ErrUnsupported) {
+					err = fmt.Errorf("%w: %w", ErrUnsupported, err)
+				}
+				return &Error{Node: n.Name, Op: "storage of the union", Object: u.Path, Err: err}
+			}
+			all = append(all, StorageStatus{Path: u.Path, Driver: c.Driver.Name(), Why: c.Why, Persist: n.Writable.Persist && !u.Writes()})
+		}
+		b.rec.Storage[n.Name] = all
+	}
+	return nil
+}
+
+// rootStorage is how a node's root is made.
+func rootStorage(n *topology.Node) (StorageStatus, error) {
+	s := StorageStatus{Path: "/", Driver: topology.StorageOverlay, Why: "the kernel has it", Persist: n.Writable.Persist}
+	switch n.Storage {
+	case topology.StorageOverlay:
+		s.Why = "asked for"
+	case topology.StorageFuse:
+		s.Why = "asked for was fuse, which is for unions at a path: no root is put on it"
+	case topology.StorageCopy:
+		if n.Image.Kind == topology.ImageHost {
+			return s, fmt.Errorf("%w: the host's root is too much to be copied; give the node another image, or leave out storage: copy", ErrUnsupported)
+		}
+		var u unix.Utsname
+		if err := unix.Uname(&u); err == nil && olderThan(unix.ByteSliceToString(u.Release[:]), 6, 6) {
+			return s, fmt.Errorf("%w: a copied root needs Linux 6.6, for idmapped mounts of tmpfs", ErrUnsupported)
+		}
+		s.Driver, s.Why = topology.StorageCopy, "asked for"
+	}
+	return s, nil
+}
+
+// storageOf is how a node's root and unions are made, as up has chosen.
+func storageOf(r *record, n *topology.Node) []StorageStatus {
+	if all := r.Storage[n.Name]; all != nil {
+		return all
+	}
+	root, _ := rootStorage(n) // one without a choice is not refused
+	return []StorageStatus{root}
+}
+
+// copiesRoot tells whether a node's root is a copy.
+func copiesRoot(n *topology.Node) bool { return n.Storage == topology.StorageCopy }
+
+// probeBranches are the directories of a union; of an image there may be nothing yet, and what the store has is no matter of
+// doubt.
+func probeBranches(u *topology.Union) []overlayfs.Branch {
+	var all []overlayfs.Branch
+	for _, l := range u.Layers {
+		if !l.Image.Stored() {
+			all = append(all, overlayfs.Branch{Path: l.Image.Path, Writable: l.Writable})
+		}
+	}
+	return all
+}
+
+// tryOverlay mounts a union's directories as an overlay, in a mounter that is for this alone.
+func (m *mounter) tryOverlay(name string, u *topology.Union) error {
+	branches := probeBranches(u)
+	if len(branches) == 0 {
+		return nil
+	}
+	return m.do(func() error {
+		s := overlayfs.Spec{Branches: branches, Own: filepath.Join(m.at, name, "own"), Scratch: filepath.Join(m.at, name, "scratch"), Userns: -1}
+		for _, d := range []string{s.Own, s.Scratch} {
+			if err := os.MkdirAll(d, 0o755); err != nil {
+				return err
+			}
+		}
+		fd, err := overlayfs.Overlay{}.Mount(&s)
+		if err == nil {
+			_ = unix.Close(fd)
+		}
+		return err
+	})
+}
+
+// branches are the directories of layers, those of images one by one.
+func (m *mounter) branches(layers []topology.Layer) []overlayfs.Branch {
+	var all []overlayfs.Branch
+	for _, l := range layers {
+		for _, dir := range m.layersOf(l.Image) {
+			all = append(all, overlayfs.Branch{Path: dir, Writable: l.Writable})
+		}
+	}
+	return all
+}
+
+// above are the layers between a node's common layer and its image, and image those of the image. For the host's root
+// the layers are in front of what stands in for the host's closed files, which would hide too much of them.
+func (m *mounter) stack(n *topology.Node) (above, image []string) {
+	var layers []string
+	for _, b := range m.branches(n.Layers) {
+		layers = append(layers, b.Path)
+	}
+	if len(layers) > 0 && n.Image.Kind == topology.ImageHost {
+		return append(layers, filepath.Join(m.at, string(topology.ImageHost))), m.layersOf(n.Image)
+	}
+	return nil, append(layers, m.layersOf(n.Image)...)
+}
+
+// owned gives a node a writable layer of its own for one of its trees: a bounded tmpfs, or the directory that is kept,
+// idmapped. It runs on the mounter's thread.
+func (m *mounter) owned(n *topology.Node, tree, at string, userns int, base uint32) error {
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	if n.Writable.Persist {
+		fd, err := overlayfs.Clone(filepath.Join(m.keep, n.Name, tree), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, userns, false)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	}
+	data := "mode=0755"
+	if n.Writable.Size > 0 {
+		data += ",size=" + strconv.FormatInt(n.Writable.Size, 10)
+	}
+	if base > 0 {
+		data += fmt.Sprintf(",uid=%d,gid=%d", base, base)
+	}
+	if err := unix.Mount("nsnet", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
+		return fmt.Errorf("mount the writable layer: %w", err)
+	}
+	return nil
+}
+
+// spec is one union of a node, with the directories for it.
+func (m *mounter) spec(n *topology.Node, tree string, branches []overlayfs.Branch, userns int, base uint32) (*overlayfs.Spec, error) {
+	dir := filepath.Join(m.at, "of", n.Name, tree)
+	s := &overlayfs.Spec{Branches: branches, Own: filepath.Join(dir, "own"), Scratch: filepath.Join(dir, "scratch"),
+		Userns: userns, Base: base, Server: m.serve, Progress: m.progress(n.Name)}
+	if err := os.MkdirAll(s.Scratch, 0o755); err != nil {
+		return nil, err
+	}
+	return s, m.owned(n, tree, s.Own, userns, base)
+}
+
+// progress reports on a copy.
+func (m *mounter) progress(node string) func(int) {
+	return func(files int) {
+		if m.step != nil {
+			m.step("copy the layers of "+node, files, 0)
+		}
+	}
+}
+
+// unions makes a node's unions, and opens their writable layers. It runs on the mounter's thread.
+func (m *mounter) unions(n *topology.Node, chosen []StorageStatus, userns int, base uint32) (mounts, uppers []int, paths []string, err error) {
+	fail := func(path string, err error) ([]int, []int, []string, error) {
+		closeFDs(mounts)
+		closeFDs(uppers)
+		return nil, nil, nil, &Error{Node: n.Name, Op: "make the union", Object: path, Err: err}
+	}
+	for i := range n.Unions {
+		u := &n.Unions[i]
+		c, err := overlayfs.Choose(chosen[i+1].Driver, nil, nil)
+		if err != nil {
+			return fail(u.Path, err)
+		}
+		s, err := m.spec(n, unionTree(u.Path), m.branches(u.Layers), userns, base)
+		if err != nil {
+			return fail(u.Path, err)
+		}
+		fd, err := c.Driver.Mount(s)
+		if err != nil {
+			return fail(u.Path, err)
+		}
+		mounts = append(mounts, fd)
+		if u.Writes() {
+			continue
+		}
+		upper, err := unix.Open(filepath.Join(s.Own, "upper"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fail(u.Path, err)
+		}
+		uppers, paths = append(uppers, upper), append(paths, u.Path)
+	}
+	return mounts, uppers, paths, nil
+}
+
+// copyRoot makes a node's root a copy of its layers: with the common one on top, whose mount points hide what the image
+// has there, and the node's own files above that.
+func (m *mounter) copyRoot(n *topology.Node, s *proto.NodeSetup, userns int, base uint32) (assembled, error) {
+	own := filepath.Join(m.at, "of", n.Name, "files")
+	if err := makeLayer(own, ownFiles(n, s), overlayfs.UserMark); err != nil {
+		return assembled{}, fmt.Errorf("write the node's own files: %w", err)
+	}
+	branches := []overlayfs.Branch{{Path: own}, {Path: filepath.Join(m.at, string(topology.ImageDir))}}
+	above, image := m.stack(n)
+	for _, dir := range append(above, image...) {
+		branches = append(branches, overlayfs.Branch{Path: dir})
+	}
+	spec, err := m.spec(n, rootTree, branches, userns, base)
+	if err != nil {
+		return assembled{}, err
+	}
+	r := assembled{}
+	if r.root, err = (overlayfs.Copy{}).Mount(spec); err != nil {
+		return assembled{}, err
+	}
+	if r.upper, err = unix.Open(filepath.Join(spec.Own, "upper"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		_ = unix.Close(r.root)
+	}
+	return r, err
+}

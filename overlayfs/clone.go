@@ -1,0 +1,49 @@
+package overlayfs
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// Clone makes a detached copy of the mount at path, with these attributes, and idmapped
+// when userns is not negative: what root owns there, root of that user namespace owns in
+// the copy. open_tree(2), mount_setattr(2). A file system without idmapped mounts is errors.ErrUnsupported.
+func Clone(path string, attr uint64, userns int, recursive bool) (int, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	set := uint(unix.AT_EMPTY_PATH)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+		set |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	if err != nil {
+		return -1, fmt.Errorf("open %s: %w", path, err)
+	}
+	a := unix.MountAttr{Attr_set: attr}
+	if userns >= 0 {
+		a.Attr_set |= unix.MOUNT_ATTR_IDMAP
+		a.Userns_fd = uint64(userns)
+	}
+	if a.Attr_set == 0 {
+		return fd, nil
+	}
+	if err := unix.MountSetattr(fd, "", set, &a); err != nil {
+		_ = unix.Close(fd)
+		if userns >= 0 && errors.Is(err, unix.EINVAL) {
+			return -1, fmt.Errorf("%w: idmapped mounts of the file system of %s: tmpfs has them from Linux 6.3 on, ext4 and xfs from 5.12, btrfs from 5.15", errors.ErrUnsupported, path)
+		}
+		return -1, fmt.Errorf("set attributes of the mount of %s: %w", path, err)
+	}
+	return fd, nil
+}
+
+// attach attaches a detached mount to a directory, and closes it.
+func attach(fd int, at string) error {
+	defer unix.Close(fd)
+	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("attach to %s: %w", at, err)
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package overlayfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Fuse is mergerfs, a FUSE file system with several writable branches, as aufs had them. What it has not:
+//
+//   - Copying up: a file that only a read-only branch has cannot be written (EROFS).
+//   - Whiteouts: what only a read-only branch has cannot be removed (EROFS), and what a writable branch hid comes to light.
+//   - Opaque directories.
+//
+// What is created goes to the first writable branch that has its directory, as with aufs's create=tdp. A file is written
+// in the branch that it is seen in. Removing and renaming is done in all writable branches, as nothing could hide
+// what is below; owner, mode, times and attributes are changed in the first.
+type Fuse struct{}
+
+// Name is "fuse".
+func (Fuse) Name() string { return "fuse" }
+
+// Check looks for mergerfs and FUSE.
+func (Fuse) Check([]Branch) error {
+	if _, err := exec.LookPath("mergerfs"); err != nil {
+		return fmt.Errorf("%w: writable layers are mergerfs's, which is not installed: apt install mergerfs", errors.ErrUnsupported)
+	}
+	b, err := os.ReadFile("/proc/filesystems")
+	if err == nil && !strings.Contains(string(b), "\tfuse\n") {
+		return fmt.Errorf("%w: this kernel has no FUSE: CONFIG_FUSE_FS, module fuse", errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// policies are mergerfs's options. cache.files=partial is what makes shared writable mappings work; devino-hash gives the
+// names of one file one inode number.
+const policies = "allow_other,default_permissions,use_ino,inodecalc=devino-hash,cache.files=partial,dropcacheonclose=true," +
+	"category.create=epff,category.action=epff,category.search=ff,func.unlink=epall,func.rmdir=epall,func.rename=epall,fsname=nsnet"
+
+// Mount starts mergerfs. Without a writable branch the union's own layer is the first.
+func (f Fuse) Mount(s *Spec) (int, error) {
+	program, err := exec.LookPath("mergerfs")
+	if err != nil {
+		return -1, f.Check(nil)
+	}
+	paths, err := s.branch()
+	if err != nil {
+		return -1, err
+	}
+	var branches []string
+	writes := false
+	for i, p := range paths {
+		mode := "=RO"
+		if s.Branches[i].Writable {
+			mode, writes = "=RW", true
+		}
+		branches = append(branches, filepath.Join(ServerDir, filepath.Base(p))+mode)
+	}
+	if !writes {
+		if err := s.inOwn("upper"); err != nil {
+			return -1, err
+		}
+		own := filepath.Join(s.Scratch, "own")
+		if err := os.Mkdir(own, 0o755); err != nil {
+			return -1, err
+		}
+		fd, err := Clone(filepath.Join(s.Own, "upper"), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, -1, false)
+		if err != nil {
+			return -1, err
+		}
+		if err := attach(fd, own); err != nil {
+			return -1, err
+		}
+		branches = append([]string{ServerDir + "/own=RW"}, branches...)
+	}
+	if err := os.Mkdir(filepath.Join(s.Scratch, "union"), 0o755); err != nil {
+		return -1, err
+	}
+	return s.Server(s, []string{program, "-o", policies, strings.Join(branches, ":"), ServerDir + "/union"})
+}
