@@ -134,22 +134,6 @@ func attachLayers(dir, prefix string, layers []string, userns int) ([]string, er
 	return names, nil
 }
 
-// attachLayer mounts a layer of an image at a new directory.
-func attachLayer(layer, at string, userns int) error {
-	if err := os.Mkdir(at, 0o755); err != nil {
-		return err
-	}
-	fd, err := clone(layer, unix.MOUNT_ATTR_RDONLY, userns, false)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fmt.Errorf("attach the image: %w", err)
-	}
-	return nil
-}
-
 // ownFiles is a node's upper layer as it begins.
 func ownFiles(n *topology.Node, s *proto.NodeSetup) []overlayfs.Entry {
 	var c layer
