@@ -104,8 +104,9 @@ type PullOptions struct {
 	Progress func(done, total int)
 	// Credentials finds what registries are told; nil: Docker's configuration.
 	Credentials func(ctx context.Context, registry string) (*registry.Credentials, error)
-	// Limits of a layer; the zero value is the documented ones.
+	// Limits of layers; the zero value is the documented ones.
 	Limits unpack.Limits
+	budget *unpack.Budget
 }
 
 // cancelled is the cause of ctx's end, if it has ended, or err.

@@ -134,7 +134,7 @@ func parseConfig(b []byte) (*configFile, error) {
 		}
 	}
 	o := &c.Config
-	for _, s := range slices.Concat(o.Env, o.Entrypoint, o.Cmd, []string{o.User, o.WorkingDir}) {
+	for _, s := range slices.Concat(o.Env, o.Entrypoint, o.Cmd, []string{o.User, o.WorkingDir}, slices.Collect(maps.Keys(o.Volumes))) {
 		if strings.IndexByte(s, 0) >= 0 {
 			return nil, fmt.Errorf("%w: a zero byte in its configuration", ErrMalformed)
 		}
@@ -156,8 +156,16 @@ func parseConfig(b []byte) (*configFile, error) {
 
 func (c *configFile) public() Config {
 	o := &c.Config
+	var volumes []string
+	for v := range o.Volumes {
+		// The root has no need to be made.
+		if v = path.Clean("/" + v); v != "/" && !slices.Contains(volumes, v) {
+			volumes = append(volumes, v)
+		}
+	}
+	slices.Sort(volumes)
 	return Config{Entrypoint: o.Entrypoint, Command: o.Cmd, Env: o.Env, User: o.User, Workdir: o.WorkingDir,
-		Volumes: slices.Sorted(maps.Keys(o.Volumes)), Ports: slices.Sorted(maps.Keys(o.ExposedPorts))}
+		Volumes: volumes, Ports: slices.Sorted(maps.Keys(o.ExposedPorts))}
 }
 
 // digestOf is the digest of b.

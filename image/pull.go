@@ -42,6 +42,7 @@ func (s *Store) Pull(ctx context.Context, i topology.Image, o PullOptions) (*Ima
 		return nil, err
 	}
 	defer hold.Close()
+	o.budget = &unpack.Budget{}
 	return s.pull(ctx, i, name, &o)
 }
 
@@ -205,7 +206,7 @@ func (s *Store) make(ctx context.Context, src source, i int, d descriptor, diffI
 	defer body.Close()
 	sum := sha256.New()
 	in := &bounded{r: io.TeeReader(body, sum), left: d.Size}
-	res, err := unpack.Unpack(ctx, root, in, unpack.Options{Limits: o.Limits, KeepOwner: os.Geteuid() == 0})
+	res, err := unpack.Unpack(ctx, root, in, unpack.Options{Limits: o.Limits, Budget: o.budget, KeepOwner: os.Geteuid() == 0})
 	if err != nil {
 		return 0, err
 	}

@@ -207,9 +207,11 @@ func TestHostileLayer(t *testing.T) {
 	}{
 		"out":  {"../../../canary", unpack.Limits{}, unpack.ErrRefused},
 		"bomb": {"big", unpack.Limits{Size: 1000}, unpack.ErrLimit},
+		// Each of the two layers is small enough, and both together are not.
+		"both": {"big", unpack.Limits{Image: 6000, Size: 9000}, unpack.ErrLimit},
 	} {
 		s := newStore(t)
-		ref := r.push(name+":1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"good": "x"}), layerOf(t, map[string]string{c.file: strings.Repeat("x", 5000)})))
+		ref := r.push(name+":1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"good": strings.Repeat("y", 2000)}), layerOf(t, map[string]string{c.file: strings.Repeat("x", 5000)})))
 		if _, err := s.Pull(context.Background(), ref, PullOptions{Limits: c.limits}); !errors.Is(err, c.want) {
 			t.Errorf("%s: the error is %v", name, err)
 		}

@@ -337,3 +337,27 @@ func TestBase(t *testing.T) {
 		}
 	}
 }
+
+// FuzzAnswer: whatever a server says, reading it ends, and gives no more than it has sent.
+func FuzzAnswer(f *testing.F) {
+	for _, answer := range []string{
+		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n",
+		"HTTP/1.0 200\n\nabc", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n", "HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer realm=\"x\",service=y , scope=\"\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc", "HTTP/1.1 200 OK\r\n:\r\n\r\n", "",
+	} {
+		f.Add([]byte(answer))
+	}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		br := bufio.NewReader(bytes.NewReader(answer))
+		r, err := readHead(br)
+		if err != nil || r.setBody(br) != nil {
+			return
+		}
+		for _, challenge := range r.header["www-authenticate"] {
+			parseChallenge(challenge)
+		}
+		if body, _ := io.ReadAll(r.body); len(body) > len(answer) {
+			t.Errorf("%d bytes of %d", len(body), len(answer))
+		}
+	})
+}

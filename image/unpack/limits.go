@@ -4,14 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 )
 
 // ErrLimit is what exceeding one of Limits is.
 var ErrLimit = errors.New("a limit is exceeded")
 
-// Limits are what one layer may not exceed. The zero value of a field is no limit.
+// Limits are what one layer may not exceed, and all of an image together. The zero value of a field is no limit.
 type Limits struct {
-	Size       int64 // bytes, uncompressed
+	Image      int64 // bytes of files of all layers that share a Budget
+	Size       int64 // bytes of a layer, uncompressed
 	Entries    int   // entries of the archive
 	Path       int   // bytes of a name, or of a link's target
 	Depth      int   // directories above an entry
@@ -21,7 +23,7 @@ type Limits struct {
 
 // DefaultLimits are the documented ones.
 func DefaultLimits() Limits {
-	return Limits{Size: 8 << 30, Entries: 1_000_000, Path: 4096, Depth: 255, Ratio: 200, RatioAfter: 64 << 20}
+	return Limits{Image: 32 << 30, Size: 8 << 30, Entries: 1_000_000, Path: 4096, Depth: 255, Ratio: 200, RatioAfter: 64 << 20}
 }
 
 // check judges how much has come out of how much.
@@ -33,6 +35,17 @@ func (l *Limits) check(in, out int64) error {
 		return fmt.Errorf("%w: %d bytes became %d, more than %d times as many", ErrLimit, in, out, l.Ratio)
 	}
 	return nil
+}
+
+// Budget is how much the layers of an image have written so far. They are unpacked in parallel. The zero value is nothing.
+type Budget struct{ used atomic.Int64 }
+
+// spend says when it is too much.
+func (b *Budget) spend(n, limit int64) error {
+	if b == nil || limit <= 0 || b.used.Add(n) <= limit {
+		return nil
+	}
+	return fmt.Errorf("%w: more than %d MiB in all layers of the image", ErrLimit, limit>>20)
 }
 
 // counter counts what is read through it.
@@ -53,12 +66,16 @@ type meter struct {
 	in     *counter
 	limits *Limits
 	out    int64
+	budget *Budget // nil: of what is not written
 }
 
 func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.out += int64(n)
 	if lerr := m.limits.check(m.in.n, m.out); lerr != nil {
+		return 0, lerr
+	}
+	if lerr := m.budget.spend(int64(n), m.limits.Image); lerr != nil {
 		return 0, lerr
 	}
 	return n, err

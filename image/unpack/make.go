@@ -69,7 +69,7 @@ func (u *unpacker) file(parent int, base string, h *tar.Header, r io.Reader) err
 		return fmt.Errorf("create the file: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), base)
-	content := &meter{r: r, in: u.in, limits: &u.o.Limits, out: u.res.Size}
+	content := &meter{r: r, in: u.in, limits: &u.o.Limits, out: u.res.Size, budget: u.o.Budget}
 	_, err = io.Copy(f, content)
 	u.res.Size = content.out
 	if err == nil {

@@ -23,7 +23,8 @@ var (
 // Options say how to unpack. The zero value has no limits and leaves all files to the caller.
 type Options struct {
 	Limits    Limits
-	KeepOwner bool // files get the owners that the archive says, which takes root
+	Budget    *Budget // of the image that the layer is of; nil: the layer is alone
+	KeepOwner bool    // files get the owners that the archive says, which takes root
 }
 
 // Result is what became of a layer.

@@ -453,3 +453,48 @@ func FuzzUnpack(f *testing.F) {
 		checkCanaries(t, outside, root)
 	})
 }
+
+// FuzzWhiteout: whatever follows .wh. in a name, and wherever it is, a layer that has it hides files of the layers below
+// at most.
+func FuzzWhiteout(f *testing.F) {
+	for _, name := range []string{"", ".", "..", ".opq", ".wh..opq", ".wh..plnk", "f", "d", "d/f", "l/f", "up/canary", "f/..", "../canary", "\x00", "a b", ".wh.f", strings.Repeat("x", 255)} {
+		f.Add("", name)
+		f.Add("d/", name)
+		f.Add("up/", name)
+	}
+	f.Fuzz(func(t *testing.T, at, name string) {
+		outside, root := surroundings(t)
+		wh := reg("x", "")
+		wh.Name = at + whPrefix + name
+		archive, ok := tryTar([]tar.Header{dir("d"), reg("d/f", "x"), reg("f", "x"), sym("l", "d"), sym("up", ".."), wh})
+		if !ok {
+			return // no archive says that
+		}
+		o := options()
+		o.Limits.Depth = 20
+		_, err := Unpack(context.Background(), root, bytes.NewReader(archive), o)
+		checkCanaries(t, outside, root)
+		for file, want := range map[string]string{"d/f": "x", "f": "x", "l": "-> d", "up": "-> .."} {
+			if got := look(root, file); got != want {
+				t.Errorf("%q took %s away: %q, %v", wh.Name, file, got, err)
+			}
+		}
+	})
+}
+
+// tryTar is makeTar for what may not be one.
+func tryTar(entries []tar.Header) ([]byte, bool) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range entries {
+		content := h.Uname
+		h.Uname, h.Uid, h.Gid = "", os.Geteuid(), os.Getegid()
+		if w.WriteHeader(&h) != nil {
+			return nil, false
+		}
+		if _, err := w.Write([]byte(content)); err != nil {
+			return nil, false
+		}
+	}
+	return b.Bytes(), w.Close() == nil
+}
