@@ -63,6 +63,9 @@ func BootProgram(n *topology.Node, s Setup) []wire.Step {
 	p.add(wire.OpEnter, "enter the root filesystem", nil, flag(needsPivot(n, s)))
 	p.add(wire.OpHostname, "set the hostname "+n.Hostname, []string{n.Hostname})
 	p.tmpfs(n)
+	for _, d := range n.Dirs {
+		p.add(wire.OpMkdirIn, "create "+d, []string{d})
+	}
 	p.sysctls(n, s.Sysctls)
 	p.add(wire.OpCgroupNS, "create the cgroup namespace", nil)
 	if len(n.Command) > 0 {

@@ -253,7 +253,7 @@ func TestOrder(t *testing.T) {
 		_, enter := find(steps, wire.OpEnter)
 		for i, s := range steps {
 			switch s.Op {
-			case wire.OpAttachIn, wire.OpTmpfsIn, wire.OpSysctl, wire.OpFindCommand, wire.OpHostname:
+			case wire.OpAttachIn, wire.OpTmpfsIn, wire.OpMkdirIn, wire.OpSysctl, wire.OpFindCommand, wire.OpHostname:
 				if i < enter {
 					t.Fatalf("%q comes before the root is entered", s.Label)
 				}

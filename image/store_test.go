@@ -269,7 +269,7 @@ func TestPullToBeKilled(t *testing.T) {
 // Killed at any moment, a pull leaves a store in which everything is whole, and which the next pull completes.
 func TestKilledPulls(t *testing.T) {
 	t.Parallel()
-	const kills = 30
+	const kills = 60
 	r := newRegistry(t)
 	big := strings.Repeat("incompressible? no, but long ", 40000)
 	ref := r.push("img:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"a": big, "b": "2"}), layerOf(t, map[string]string{"c": big + "3"})))
@@ -293,9 +293,17 @@ func TestKilledPulls(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- cmd.Wait() }()
+		var other *exec.Cmd // it does not matter to somebody else who pulls the same
+		if k%2 == 1 {
+			other = exec.Command(cmd.Path, cmd.Args[1:]...)
+			other.Env = cmd.Env
+			if err := other.Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		select {
 		case <-kill:
-			time.Sleep(time.Duration(k/5) * time.Millisecond)
+			time.Sleep(time.Duration(k/10) * time.Millisecond)
 			_ = cmd.Process.Kill()
 			if err := <-ended; err != nil {
 				hit++
@@ -303,6 +311,11 @@ func TestKilledPulls(t *testing.T) {
 		case err := <-ended:
 			if err != nil {
 				t.Errorf("not killed, it failed: %v", err)
+			}
+		}
+		if other != nil {
+			if err := other.Wait(); err != nil {
+				t.Errorf("a pull at the same time failed: %v", err)
 			}
 		}
 		left, _ := filepath.Glob(filepath.Join(s.layers(), "*.part"))

@@ -128,7 +128,7 @@ func (b *builder) letGo() {
 }
 
 // applyConfig gives a node what its image says and the file does not. As with Docker, who gives an entrypoint does not
-// get the image's command behind it.
+// get the image's command behind it, and the directories that an image names are there.
 func applyConfig(n *topology.Node, c *image.Config) {
 	entrypoint, command := n.Entrypoint, n.Command
 	if !n.EntrypointGiven {
@@ -149,8 +149,10 @@ func applyConfig(n *topology.Node, c *image.Config) {
 	if n.User == "" {
 		n.User = c.User
 	}
-	if n.Workdir == "" {
+	n.Dirs = slices.Clone(c.Volumes)
+	if n.Workdir == "" && c.Workdir != "" {
 		n.Workdir = c.Workdir
+		n.Dirs = append(n.Dirs, c.Workdir)
 	}
 }
 

@@ -8,6 +8,19 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
+// Directories that the image names are made in the node; one that the file names is the file's own affair.
+func TestImageDirs(t *testing.T) {
+	t.Parallel()
+	c := image.Config{Volumes: []string{"/data"}, Workdir: "/w"}
+	for workdir, want := range map[string]string{"": "/data /w", "/mine": "/data"} {
+		n := topology.Node{Workdir: workdir}
+		applyConfig(&n, &c)
+		if got := strings.Join(n.Dirs, " "); got != want {
+			t.Errorf("workdir %q: %q, and not %q", workdir, got, want)
+		}
+	}
+}
+
 // As with Docker: who gives an entrypoint does not get the image's command, who gives a command gets its entrypoint.
 func TestApplyConfig(t *testing.T) {
 	t.Parallel()

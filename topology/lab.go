@@ -32,6 +32,7 @@ type Node struct {
 	User       string            `json:"user,omitempty"`    // "user[:group]" by name or number, looked up in the node's own files; empty is root
 	Binds      []Bind            `json:"binds,omitempty"`
 	Tmpfs      []Tmpfs           `json:"tmpfs,omitempty"`
+	Dirs       []string          `json:"dirs,omitempty"`    // made where the image lacks them: what an image's configuration names
 	Sysctls    map[string]string `json:"sysctls,omitempty"` // "net.ipv4.ip_forward": "1"
 	Caps       Caps              `json:"caps"`
 	Privileged bool              `json:"privileged,omitempty"`

@@ -82,6 +82,8 @@ func (s *state) step(st *wire.Step, fds []int) failure {
 		return s.attachIn(int(st.N(0)), fds, st.T(0), st.N(1) == 1)
 	case wire.OpTmpfsIn:
 		return s.tmpfsIn(st.T(0), st.T(1))
+	case wire.OpMkdirIn:
+		return s.ensure(st.T(0), true)
 	case wire.OpWrite:
 		return write(st.T(0), uint32(st.N(0)), st.T(1))
 	case wire.OpHostname:

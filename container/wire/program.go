@@ -17,6 +17,7 @@ const (
 	OpEnter                     // pivot (0 or 1): make the root "/"
 	OpAttachIn                  // n, path, dir (0 or 1): attach received mount n in the root; what is missing is made
 	OpTmpfsIn                   // path, data: a tmpfs in the root; what is missing is made
+	OpMkdirIn                   // path: a directory in the root; what is missing is made
 	OpWrite                     // path, content, mode: a new file
 	OpHostname                  // name
 	OpSysctl                    // path below /proc/sys, value

@@ -1,0 +1,84 @@
+package images
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+)
+
+// Volumes and the working directory of an image are there though no layer has them, and what a layer has stays as it is.
+func TestDirectoriesOfConfig(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := newRegistry(t)
+		config := v1.Config{WorkingDir: "/work/dir", Volumes: map[string]struct{}{"/data/new": {}, "/kept": {}, "link/made": {}, "/bound": {}}}
+		ref := r.push(t, "dirs:1", makeImage(t, config, busyboxLayer(t), layer(t,
+			file{name: "kept/", uid: 1000, mode: 0o700}, file{name: "kept/f", content: "x", uid: 1000}, file{name: "link", target: "/kept/.."})))
+		host := t.TempDir()
+		name := up(t, ref, "\nnodes: {n: {image: \"IMAGE\", binds: [\""+host+":/bound\"]}}\n")
+		want(t, "the working directory", in(t, name+"/n", "pwd; stat -c %u:%a ."), "/work/dir\n0:755")
+		want(t, "volumes", in(t, name+"/n", "stat -c %u:%a /data/new /kept /made; ls /kept; ls /bound"), "0:755\n1000:700\n0:755\nf")
+		want(t, "a write", in(t, name+"/n", "echo y > /data/new/f; cat /data/new/f"), "y")
+		if entries, err := os.ReadDir(host); err != nil || len(entries) != 0 {
+			t.Errorf("made on the host: %v, %v", entries, err)
+		}
+	})
+}
+
+// An image's user is looked up in the image's own files, by name or number, and one that is not there starts nothing.
+func TestUserOfConfig(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := newRegistry(t)
+		base := busyboxLayer(t)
+		for user, wanted := range map[string]string{"maker": "1000 1000", "1000": "1000 1000", "maker:root": "1000 0", "1234:1000": "1234 1000", "": "0 0"} {
+			ref := r.push(t, "user:1", makeImage(t, v1.Config{User: user}, base))
+			testenv.Must(t, "image", "pull", ref)
+			name := up(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")
+			want(t, "user "+user, in(t, name+"/n", "echo $(id -u) $(id -g)"), wanted)
+			testenv.Must(t, "down", name)
+		}
+		ref := r.push(t, "nobody:1", makeImage(t, v1.Config{User: "nosuchuser", Cmd: []string{"/bin/sleep", "1000"}}, base))
+		fails(t, 1, []string{"up", topologyFile(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")}, "node n", "nosuchuser")
+	})
+}
+
+// Whoever is first: either the lab runs and the image is in use, or the image goes and is fetched again.
+func TestRemoveDuringUp(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := newRegistry(t)
+		ref := r.push(t, "app:1", makeImage(t, v1.Config{}, busyboxLayer(t), layer(t, file{name: "f", content: "whole"})))
+		testenv.Must(t, "image", "pull", ref)
+		inUse, gone := 0, 0
+		for range 12 {
+			name, path := testenv.LabName(t), topologyFile(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")
+			starting := exec.Command(testenv.Binary(t), "up", path, "--name", name)
+			var said strings.Builder
+			starting.Stderr = &said
+			if err := starting.Start(); err != nil {
+				t.Fatal(err)
+			}
+			res := testenv.Run(t, "image", "rm", ref)
+			switch {
+			case res.Code == 0, res.Code == 4: // 4: the one before has removed it, and up has not pulled it yet
+				gone++
+			case res.Code == 5 && strings.Contains(res.Stderr, "in use"):
+				inUse++
+			default:
+				t.Errorf("image rm: %+v", res)
+			}
+			if err := starting.Wait(); err != nil {
+				t.Fatalf("up: %v\n%s", err, said.String())
+			}
+			want(t, "a file of the image", in(t, name+"/n", "cat /f"), "whole")
+			testenv.Must(t, "down", name)
+		}
+		t.Logf("%d times in use, %d times gone", inUse, gone)
+	})
+}
