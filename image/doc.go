@@ -27,5 +27,5 @@
 // The same layer may be in an image more than once. Overlayfs refuses a directory that it has been given already, and the
 // topmost hides all others of its like: Image.Dirs leaves those out.
 //
-// flock(2) has no fairness: who wants to remove waits until nobody pulls.
+// Locks are of package lockfile, which has no fairness: who wants to remove waits until nobody pulls.
 package image

@@ -24,8 +24,6 @@ import (
 	registryclient "github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -174,7 +172,7 @@ func nobody() ([]Use, error) { return nil, nil }
 // sweep is Sweep, but waits for the lock: what other tests of this process fork holds it until it has called exec.
 func sweep(t testing.TB, s *Store, users Users) {
 	t.Helper()
-	hold, err := s.lock(context.Background(), unix.LOCK_EX)
+	hold, err := s.alone(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

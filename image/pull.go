@@ -20,6 +20,7 @@ import (
 
 	"github.com/nsnet/nsnet/image/registry"
 	"github.com/nsnet/nsnet/image/unpack"
+	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -153,7 +154,7 @@ func (s *Store) layer(ctx context.Context, src source, i int, d descriptor, diff
 		return Layer{}, err
 	}
 	defer lock.Close()
-	if err := flock(ctx, lock, unix.LOCK_EX); err != nil {
+	if err := lockfile.Wait(ctx, lock, lockfile.Exclusive); err != nil {
 		return Layer{}, err
 	}
 	l, err := readLayer(dir)

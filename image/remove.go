@@ -10,8 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -28,7 +27,7 @@ type Users func() ([]Use, error)
 // Remove removes an image's name, and what no other name needs of its layers. One that is in use stays, with ErrInUse.
 func (s *Store) Remove(ctx context.Context, i topology.Image, users Users) (*Image, error) {
 	name := i.String()
-	hold, err := s.lock(ctx, unix.LOCK_EX)
+	hold, err := s.alone(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -62,8 +61,8 @@ func (s *Store) Remove(ctx context.Context, i topology.Image, users Users) (*Ima
 // Sweep removes what killed pulls have left and what no name leads to, unless somebody uses the store: then that one's
 // end, or the next command, will do.
 func (s *Store) Sweep(users Users) error {
-	hold, err := s.lock(context.Background(), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	hold, err := s.lock(func(f *os.File) error { return lockfile.Try(f, lockfile.Exclusive) })
+	if errors.Is(err, lockfile.ErrHeld) {
 		return nil
 	}
 	if err != nil {

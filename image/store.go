@@ -14,6 +14,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -77,48 +78,25 @@ type Hold struct{ file *os.File }
 func (h *Hold) Close() { h.file.Close() }
 
 // Hold waits for whoever removes something, and keeps others from it.
-func (s *Store) Hold(ctx context.Context) (*Hold, error) { return s.lock(ctx, unix.LOCK_SH) }
+func (s *Store) Hold(ctx context.Context) (*Hold, error) {
+	return s.lock(func(f *os.File) error { return lockfile.Wait(ctx, f, lockfile.Shared) })
+}
 
-func (s *Store) lock(ctx context.Context, how int) (*Hold, error) {
+// alone waits until nobody uses the store.
+func (s *Store) alone(ctx context.Context) (*Hold, error) {
+	return s.lock(func(f *os.File) error { return lockfile.Wait(ctx, f, lockfile.Exclusive) })
+}
+
+func (s *Store) lock(get func(*os.File) error) (*Hold, error) {
 	f, err := os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, storeError("lock the store", err)
 	}
-	if err := flock(ctx, f, how); err != nil {
+	if err := get(f); err != nil {
 		f.Close()
 		return nil, storeError("lock the store", err)
 	}
 	return &Hold{f}, nil
-}
-
-// flock waits for a lock until the context ends. flock(2).
-func flock(ctx context.Context, f *os.File, how int) error {
-	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-	if !errors.Is(err, unix.EWOULDBLOCK) || how&unix.LOCK_NB != 0 {
-		return err
-	}
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() {
-		// Within Control the descriptor stays this file's, also when the caller, who no longer wants to
-		// wait, has closed it.
-		var got error
-		err := conn.Control(func(fd uintptr) {
-			for got = unix.EINTR; errors.Is(got, unix.EINTR); {
-				got = unix.Flock(int(fd), how)
-			}
-		})
-		done <- errors.Join(err, got)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // Find is the image as the store has it, or ErrNotFound: also when its source is a file that has changed, or a layer is missing.

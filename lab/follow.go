@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
@@ -51,7 +52,7 @@ func (b *builder) start(spec *proto.LabSpec) error {
 		return &Error{Op: "start the lab", Err: err}
 	}
 	// Who looks whether the lab lives holds the lock for a moment, too: it is waited for.
-	if err := flock(context.Background(), b.alive, false); err != nil {
+	if err := lockfile.Wait(context.Background(), b.alive, lockfile.Exclusive); err != nil {
 		return &Error{Op: "take the lab's life lock", Err: err}
 	}
 	files := []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd()}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/lockfile"
 )
 
 // dyingTime bounds the wait for what a dead command has left running.
@@ -54,5 +56,5 @@ func waitForEnd(ctx context.Context, dir string) error {
 	defer f.Close()
 	ctx, cancel := context.WithTimeout(ctx, dyingTime)
 	defer cancel()
-	return flock(ctx, f, false)
+	return lockfile.Wait(ctx, f, lockfile.Exclusive)
 }

@@ -12,8 +12,8 @@ import (
 	"slices"
 
 	"github.com/google/renameio/v2"
-	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -61,14 +61,14 @@ func lockKept(name string, create bool) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		if err := lockfile.Try(f, lockfile.Exclusive); err != nil {
 			f.Close()
-			if errors.Is(err, unix.EWOULDBLOCK) {
+			if errors.Is(err, lockfile.ErrHeld) {
 				return nil, &Error{Object: dir, Err: fmt.Errorf("%w: what the nodes keep is in use by a lab of this name that runs", ErrConflict), Remedy: "take that one down, or give this one another name with --name"}
 			}
 			return nil, &Error{Op: "lock", Object: dir, Err: err}
 		}
-		if stillThere(f) {
+		if lockfile.Current(f) {
 			return f, nil
 		}
 		f.Close()

@@ -20,6 +20,7 @@ import (
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -121,14 +122,19 @@ func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, er
 			}
 			return nil, err
 		}
-		if err := flock(ctx, f, noWait); err != nil {
+		if noWait {
+			err = lockfile.Try(f, lockfile.Exclusive)
+		} else {
+			err = lockfile.Wait(ctx, f, lockfile.Exclusive)
+		}
+		if err != nil {
 			f.Close()
-			if errors.Is(err, unix.EWOULDBLOCK) {
+			if errors.Is(err, lockfile.ErrHeld) {
 				return nil, &Error{Lab: name, Err: ErrBusy, Remedy: "wait for it, or leave out --no-wait"}
 			}
 			return nil, &Error{Lab: name, Op: "lock", Err: err}
 		}
-		if stillThere(f) {
+		if lockfile.Current(f) {
 			return &locked{dir, f}, nil
 		}
 		f.Close()
@@ -141,36 +147,6 @@ func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, er
 }
 
 func (l *locked) unlock() { l.lock.Close() }
-
-// flock takes an exclusive lock, waiting unless told not to. flock(2).
-func flock(ctx context.Context, f *os.File, noWait bool) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil || noWait || !errors.Is(err, unix.EWOULDBLOCK) {
-		return err
-	}
-	conn, err := f.SyscallConn()
-	if err != nil {
-		return err
-	}
-	done := make(chan error, 1)
-	go func() {
-		// Within Control the descriptor stays this file's, also when the caller, who no longer
-		// wants to wait, has closed it.
-		var got error
-		err := conn.Control(func(fd uintptr) {
-			for got = unix.EINTR; errors.Is(got, unix.EINTR); {
-				got = unix.Flock(int(fd), unix.LOCK_EX)
-			}
-		})
-		done <- errors.Join(err, got)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 // lockHost takes the lock over what all labs share: id ranges, forwarding.
 func lockHost(ctx context.Context) (*os.File, error) {
@@ -188,23 +164,15 @@ func lockHost(ctx context.Context) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := flock(ctx, f, false); err != nil {
+		if err := lockfile.Wait(ctx, f, lockfile.Exclusive); err != nil {
 			f.Close()
 			return nil, err
 		}
-		if stillThere(f) {
+		if lockfile.Current(f) {
 			return f, nil
 		}
 		f.Close()
 	}
-}
-
-// stillThere tells whether an open, locked file is the one that its name leads to: the one
-// who held the lock before may have removed it.
-func stillThere(f *os.File) bool {
-	var mine, now unix.Stat_t
-	return unix.Fstat(int(f.Fd()), &mine) == nil && unix.Stat(f.Name(), &now) == nil &&
-		mine.Ino == now.Ino && mine.Dev == now.Dev
 }
 
 // alive tells whether a lab's init lives, by the lock that it holds for life, and its pid,
@@ -215,7 +183,7 @@ func alive(dir string) (bool, int) {
 		return false, 0
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err == nil {
+	if !lockfile.Held(f) {
 		return false, 0
 	}
 	b := make([]byte, 32)
@@ -234,7 +202,7 @@ func busy(dir string) bool {
 		return false
 	}
 	defer f.Close()
-	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+	return lockfile.Held(f)
 }
 
 func readRecord(dir string) (*record, error) {

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/internal/testenv"
 )
 
@@ -216,79 +216,6 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-func TestFlock(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	open := func() *os.File {
-		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
-	}
-	first, second := open(), open()
-	defer second.Close()
-	if err := flock(t.Context(), first, true); err != nil {
-		t.Fatal(err)
-	}
-	if err := flock(t.Context(), second, true); !errors.Is(err, unix.EWOULDBLOCK) {
-		t.Errorf("told not to wait: %v", err)
-	}
-	stopped := errors.New("stopped")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	time.AfterFunc(20*time.Millisecond, func() { cancel(stopped) })
-	third := open()
-	if err := flock(ctx, third, false); !errors.Is(err, stopped) {
-		t.Errorf("when its context ends: %v", err)
-	}
-	_ = third.Close()
-	got := make(chan error, 1)
-	go func() { got <- flock(t.Context(), second, false) }()
-	select {
-	case err := <-got:
-		t.Fatalf("did not wait: %v", err)
-	case <-time.After(30 * time.Millisecond):
-	}
-	_ = first.Close()
-	select {
-	case err := <-got:
-		if err != nil {
-			t.Errorf("after the wait: %v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("waits on, though the lock is free")
-	}
-}
-
-func TestStillThere(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "f")
-	write := func() {
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if !stillThere(f) {
-		t.Error("a file is not there")
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if stillThere(f) {
-		t.Error("a removed file is there")
-	}
-	write()
-	if stillThere(f) {
-		t.Error("another file of the same name is taken for it")
-	}
-}
-
 func TestLockLab(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
@@ -324,7 +251,7 @@ func TestLockLab(t *testing.T) {
 		go func() {
 			l, err := lockLab(t.Context(), "demo", true, false)
 			if err == nil {
-				if _, serr := os.Stat(filepath.Join(l.dir, lockFile)); serr != nil || !stillThere(l.lock) {
+				if _, serr := os.Stat(filepath.Join(l.dir, lockFile)); serr != nil || !lockfile.Current(l.lock) {
 					err = fmt.Errorf("got the lock of what is gone: %w", serr)
 				}
 				l.unlock()

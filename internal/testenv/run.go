@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/nsnet/nsnet/internal/lockfile"
 )
 
 // Result is what a program printed and how it ended.
@@ -51,7 +51,7 @@ func build(dir string) (string, error) {
 		return "", fmt.Errorf("lock test directory: %w", err)
 	}
 	defer func() { _ = lock.Close() }()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+	if err := lockfile.Wait(context.Background(), lock, lockfile.Exclusive); err != nil {
 		return "", fmt.Errorf("lock test directory: %w", err)
 	}
 	if _, err := os.Stat(path); err == nil {
