@@ -13,6 +13,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/imagetest"
 	"github.com/nsnet/nsnet/internal/testenv"
 )
 
@@ -33,8 +34,8 @@ func TestNoRoom(t *testing.T) {
 			options string
 			image   v1.Image
 		}{
-			"bytes": {"size=2m", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"small": "x"}), layerOf(t, map[string]string{"large": string(noise)}))},
-			"files": {"nr_inodes=200", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"small": "x"}), layerOf(t, files))},
+			"bytes": {"size=2m", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"small": "x"}), layerOf(t, map[string]string{"large": string(noise)}))},
+			"files": {"nr_inodes=200", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"small": "x"}), layerOf(t, files))},
 		} {
 			dir := filepath.Join(t.TempDir(), "images")
 			if err := os.Mkdir(dir, 0o700); err != nil {
@@ -53,7 +54,7 @@ func TestNoRoom(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := newRegistry(t)
-			before := r.push("before:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"f": "before"})))
+			before := r.push("before:1", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"f": "before"})))
 			pull(t, s, before)
 			_, err = s.Pull(context.Background(), r.push("large:1", c.image), PullOptions{})
 			if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), "large:1") || !strings.Contains(err.Error(), "nsnet image rm") {
@@ -66,7 +67,7 @@ func TestNoRoom(t *testing.T) {
 				t.Fatal(err)
 			}
 			mustEqual(t, "what was there", content(found, "f"), "before")
-			after := pull(t, s, r.push("after:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"f": "after"}))))
+			after := pull(t, s, r.push("after:1", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"f": "after"}))))
 			mustEqual(t, "what comes after", content(after, "f"), "after")
 			if err := remove(s, before, nobody); err != nil {
 				t.Errorf("%s: %v", name, err)

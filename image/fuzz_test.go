@@ -17,13 +17,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/nsnet/nsnet/internal/imagetest"
 	"github.com/nsnet/nsnet/topology"
 )
 
 // seeds are an image's own manifest, configuration and index, and some that are none.
 func seeds(f *testing.F) {
 	f.Helper()
-	img := imageOf(f, v1.Config{Entrypoint: []string{"/init"}, Env: []string{"A=1"}, User: "u:g", WorkingDir: "/srv/../x",
+	img := imagetest.Image(f, v1.Config{Entrypoint: []string{"/init"}, Env: []string{"A=1"}, User: "u:g", WorkingDir: "/srv/../x",
 		Volumes: map[string]struct{}{"/data": {}}}, layerOf(f, map[string]string{"f": "x"}))
 	index := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: img})
 	for _, raw := range []func() ([]byte, error){img.RawManifest, img.RawConfigFile, index.RawManifest} {

@@ -1,97 +1,38 @@
 package image
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	"io"
-	"log"
-	"net/http"
-	"net/http/httptest"
+	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
-	"sync"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	registryclient "github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/nsnet/nsnet/internal/imagetest"
 	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/topology"
 )
 
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
-// fakeRegistry is go-containerregistry's own registry, in this process, which counts what it is asked for.
+// fakeRegistry is a registry whose references are understood already.
 type fakeRegistry struct {
-	t    *testing.T
-	host string
-	url  string
-
-	mu    sync.Mutex
-	gets  map[string]int                                // by path
-	front func(http.ResponseWriter, *http.Request) bool // what is done instead, or before
+	*imagetest.Registry
+	t *testing.T
 }
 
 func newRegistry(t *testing.T) *fakeRegistry {
 	t.Helper()
-	r := &fakeRegistry{t: t, gets: map[string]int{}}
-	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		r.mu.Lock()
-		front := r.front
-		if req.Method == http.MethodGet {
-			r.gets[req.URL.Path]++
-		}
-		r.mu.Unlock()
-		if front != nil && front(w, req) {
-			return
-		}
-		inner.ServeHTTP(w, req)
-	}))
-	t.Cleanup(server.Close)
-	r.url, r.host = server.URL, strings.TrimPrefix(server.URL, "http://")
-	return r
-}
-
-// set puts f before the registry.
-func (r *fakeRegistry) set(f func(http.ResponseWriter, *http.Request) bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.front = f
-}
-
-// asked is how often something whose path has part in it was asked for.
-func (r *fakeRegistry) asked(part string) (n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for path, k := range r.gets {
-		if strings.Contains(path, part) {
-			n += k
-		}
-	}
-	return n
+	return &fakeRegistry{imagetest.NewRegistry(t), t}
 }
 
 // push puts an image into the registry and returns it as a topology file would name it.
 func (r *fakeRegistry) push(repo string, img v1.Image) topology.Image {
 	r.t.Helper()
-	ref, err := name.ParseReference(r.host + "/" + repo)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if err := registryclient.Write(ref, img); err != nil {
-		r.t.Fatal(err)
-	}
-	return parse(r.t, r.host+"/"+repo)
+	return parse(r.t, r.Push(r.t, repo, img))
 }
 
 func parse(t *testing.T, s string) topology.Image {
@@ -103,58 +44,20 @@ func parse(t *testing.T, s string) topology.Image {
 	return i
 }
 
-// layerOf makes a compressed layer of files with these contents; a content of "!" is left out.
-func layerOf(t testing.TB, files map[string]string, options ...tarball.LayerOption) v1.Layer {
+// layerOf makes a compressed layer of files with these contents.
+func layerOf(t testing.TB, contents map[string]string, options ...tarball.LayerOption) v1.Layer {
 	t.Helper()
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	names := make([]string, 0, len(files))
-	for n := range files {
-		names = append(names, n)
+	var files []imagetest.File
+	for _, n := range slices.Sorted(maps.Keys(contents)) {
+		files = append(files, imagetest.File{Name: n, Content: contents[n], Mode: 0o644, UID: os.Geteuid()})
 	}
-	slices.Sort(names)
-	for _, n := range names {
-		h := &tar.Header{Typeflag: tar.TypeReg, Name: n, Mode: 0o644, Size: int64(len(files[n])), Uid: os.Geteuid(), Gid: os.Getegid()}
-		if err := w.WriteHeader(h); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, files[n]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.Bytes())), nil }, options...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
-// imageOf makes an image of layers for this machine.
-func imageOf(t testing.TB, config v1.Config, layers ...v1.Layer) v1.Image {
-	t.Helper()
-	img, err := mutate.AppendLayers(empty.Image, layers...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := img.ConfigFile()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f = f.DeepCopy()
-	f.OS, f.Architecture, f.Config = "linux", runtime.GOARCH, config
-	if img, err = mutate.ConfigFile(img, f); err != nil {
-		t.Fatal(err)
-	}
-	return img
+	return imagetest.Layer(t, files, options...)
 }
 
 // threeLayers is an image with something in each layer.
 func threeLayers(t testing.TB) v1.Image {
 	t.Helper()
-	return imageOf(t, v1.Config{Entrypoint: []string{"/init"}, Cmd: []string{"-v"}, Env: []string{"A=1"}, User: "daemon", WorkingDir: "/srv"},
+	return imagetest.Image(t, v1.Config{Entrypoint: []string{"/init"}, Cmd: []string{"-v"}, Env: []string{"A=1"}, User: "daemon", WorkingDir: "/srv"},
 		layerOf(t, map[string]string{"low": "1", "over": "1"}), layerOf(t, map[string]string{"over": "2"}), layerOf(t, map[string]string{"top": "3"}))
 }
 

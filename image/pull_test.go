@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/nsnet/nsnet/image/unpack"
+	"github.com/nsnet/nsnet/internal/imagetest"
 )
 
 func TestPull(t *testing.T) {
@@ -50,13 +51,13 @@ func TestPull(t *testing.T) {
 	}
 	mustEqual(t, "what is found", fmt.Sprint(found.Layers, found.ID, found.Digest, found.Config), fmt.Sprint(got.Layers, got.ID, got.Digest, got.Config))
 
-	blobs := r.asked("/blobs/")
+	blobs := r.Asked("/blobs/")
 	pull(t, s, ref)
-	if n := r.asked("/blobs/") - blobs; n != 1 {
+	if n := r.Asked("/blobs/") - blobs; n != 1 {
 		t.Errorf("a second pull asked for %d blobs, and not the configuration alone", n)
 	}
 	// By its digest it is another name for the same.
-	pinned := parse(t, r.host+"/some/image@"+got.Digest)
+	pinned := parse(t, r.Host+"/some/image@"+got.Digest)
 	mustEqual(t, "the id by digest", pull(t, s, pinned).ID, got.ID)
 	sweep(t, s, nobody)
 	checkWhole(t, s)
@@ -67,7 +68,7 @@ func TestZstd(t *testing.T) {
 	t.Parallel()
 	r, s := newRegistry(t), newStore(t)
 	files := map[string]string{"f": strings.Repeat("content", 1000)}
-	gz := pull(t, s, r.push("gzip:1", imageOf(t, v1.Config{}, layerOf(t, files))))
+	gz := pull(t, s, r.push("gzip:1", imagetest.Image(t, v1.Config{}, layerOf(t, files))))
 	layer := layerOf(t, files, tarball.WithCompression(compression.ZStd))
 	body, err := layer.Compressed()
 	if err != nil {
@@ -78,10 +79,10 @@ func TestZstd(t *testing.T) {
 	if _, err := io.ReadFull(body, magic); err != nil || string(magic) != "\x28\xb5" {
 		t.Fatalf("it is not compressed with zstd: %x, %v", magic, err)
 	}
-	zst := pull(t, s, r.push("zstd:1", imageOf(t, v1.Config{}, layer)))
+	zst := pull(t, s, r.push("zstd:1", imagetest.Image(t, v1.Config{}, layer)))
 	mustEqual(t, "the layer", zst.Layers[0].DiffID, gz.Layers[0].DiffID)
 	other := newStore(t)
-	mustEqual(t, "f", content(pull(t, other, parse(t, r.host+"/zstd:1")), "f"), files["f"])
+	mustEqual(t, "f", content(pull(t, other, parse(t, r.Host+"/zstd:1")), "f"), files["f"])
 }
 
 // Of an index of several platforms this machine's is taken, and where there is none that is said.
@@ -92,13 +93,13 @@ func TestPlatforms(t *testing.T) {
 	index := func(arch ...string) v1.ImageIndex {
 		var all []mutate.IndexAddendum
 		for _, a := range arch {
-			img := imageOf(t, v1.Config{}, layerOf(t, map[string]string{"arch": a}))
+			img := imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"arch": a}))
 			all = append(all, mutate.IndexAddendum{Add: img, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: a}}})
 		}
 		return mutate.AppendManifests(empty.Index, all...)
 	}
 	for tag, i := range map[string]v1.ImageIndex{"both": index(foreign, runtime.GOARCH), "foreign": index(foreign)} {
-		ref, err := name.ParseReference(r.host + "/multi:" + tag)
+		ref, err := name.ParseReference(r.Host + "/multi:" + tag)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -106,8 +107,8 @@ func TestPlatforms(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	mustEqual(t, "the platform", content(pull(t, s, parse(t, r.host+"/multi:both")), "arch"), runtime.GOARCH)
-	_, err := s.Pull(context.Background(), parse(t, r.host+"/multi:foreign"), PullOptions{})
+	mustEqual(t, "the platform", content(pull(t, s, parse(t, r.Host+"/multi:both")), "arch"), runtime.GOARCH)
+	_, err := s.Pull(context.Background(), parse(t, r.Host+"/multi:foreign"), PullOptions{})
 	if !errors.Is(err, ErrPlatform) || !strings.Contains(err.Error(), "linux/"+foreign) {
 		t.Errorf("the error is %v", err)
 	}
@@ -133,10 +134,10 @@ func TestTampering(t *testing.T) {
 	img := threeLayers(t)
 	tagged := r.push("img:1", img)
 	digest, _ := img.Digest()
-	pinned := parse(t, r.host+"/img@"+digest.String())
+	pinned := parse(t, r.Host+"/img@"+digest.String())
 	manifest, _ := img.Manifest()
 	get := func(path string) []byte {
-		res, err := http.Get(r.url + path)
+		res, err := http.Get(r.URL + path)
 		if err != nil {
 			t.Error(err)
 			return nil
@@ -160,13 +161,13 @@ func TestTampering(t *testing.T) {
 		"other layer": {"/blobs/" + layer, func([]byte) []byte { return get("/v2/img/blobs/" + manifest.Layers[2].Digest.String()) }, false},
 	} {
 		content := get("/v2/img" + c.path)
-		r.set(tampered(c.path, c.change, func(string) []byte { return content }))
+		r.Front(tampered(c.path, c.change, func(string) []byte { return content }))
 		s, i := newStore(t), tagged
 		if c.pinned {
 			i = pinned
 		}
 		_, err := s.Pull(context.Background(), i, PullOptions{})
-		r.set(nil)
+		r.Front(nil)
 		// A flipped bit may break the compression before the digest is known.
 		if err == nil || !errors.Is(err, ErrDigest) && name != "layer" {
 			t.Errorf("%s: the error is %v", name, err)
@@ -187,7 +188,7 @@ func (lying) DiffID() (v1.Hash, error) {
 func TestWrongDiffID(t *testing.T) {
 	t.Parallel()
 	r, s := newRegistry(t), newStore(t)
-	ref := r.push("lying:1", imageOf(t, v1.Config{}, lying{layerOf(t, map[string]string{"a": "b"})}))
+	ref := r.push("lying:1", imagetest.Image(t, v1.Config{}, lying{layerOf(t, map[string]string{"a": "b"})}))
 	_, err := s.Pull(context.Background(), ref, PullOptions{})
 	if !errors.Is(err, ErrDigest) || !strings.Contains(err.Error(), "lying") || !strings.Contains(err.Error(), "layer ") {
 		t.Errorf("the error is %v", err)
@@ -211,7 +212,7 @@ func TestHostileLayer(t *testing.T) {
 		"both": {"big", unpack.Limits{Image: 6000, Size: 9000}, unpack.ErrLimit},
 	} {
 		s := newStore(t)
-		ref := r.push(name+":1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"good": strings.Repeat("y", 2000)}), layerOf(t, map[string]string{c.file: strings.Repeat("x", 5000)})))
+		ref := r.push(name+":1", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"good": strings.Repeat("y", 2000)}), layerOf(t, map[string]string{c.file: strings.Repeat("x", 5000)})))
 		if _, err := s.Pull(context.Background(), ref, PullOptions{Limits: c.limits}); !errors.Is(err, c.want) {
 			t.Errorf("%s: the error is %v", name, err)
 		}
@@ -250,7 +251,7 @@ func TestConcurrentPulls(t *testing.T) {
 	wg.Wait()
 	manifest, _ := img.Manifest()
 	for _, l := range manifest.Layers {
-		if n := r.asked(l.Digest.String()); n != 1 {
+		if n := r.Asked(l.Digest.String()); n != 1 {
 			t.Errorf("layer %s was fetched %d times", l.Digest, n)
 		}
 	}
@@ -263,7 +264,7 @@ func TestSameLayerTwice(t *testing.T) {
 	t.Parallel()
 	r, s := newRegistry(t), newStore(t)
 	a, b := layerOf(t, map[string]string{"f": "a"}), layerOf(t, map[string]string{"f": "b", "g": "b"})
-	got := pull(t, s, r.push("img:1", imageOf(t, v1.Config{}, a, b, a)))
+	got := pull(t, s, r.push("img:1", imagetest.Image(t, v1.Config{}, a, b, a)))
 	mustEqual(t, "layers", len(got.Layers), 3)
 	mustEqual(t, "directories", len(got.Dirs()), 2)
 	mustEqual(t, "f", content(got, "f"), "a")
@@ -275,13 +276,13 @@ func TestFailedPullKeepsTheOld(t *testing.T) {
 	t.Parallel()
 	r, s := newRegistry(t), newStore(t)
 	old := pull(t, s, r.push("img:1", threeLayers(t)))
-	ref := r.push("img:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"new": "x"}), layerOf(t, map[string]string{"../x": "x"})))
+	ref := r.push("img:1", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"new": "x"}), layerOf(t, map[string]string{"../x": "x"})))
 	if _, err := s.Pull(context.Background(), ref, PullOptions{}); err == nil {
 		t.Fatal("a hostile image was pulled")
 	}
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
-	r.set(func(_ http.ResponseWriter, req *http.Request) bool {
+	r.Front(func(_ http.ResponseWriter, req *http.Request) bool {
 		if strings.Contains(req.URL.Path, "/blobs/") {
 			cancel(cause)
 			<-req.Context().Done()
@@ -303,7 +304,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	r, s := newRegistry(t), newStore(t)
 	for ref, want := range map[string]string{
-		r.host + "/none:1":          "image " + r.host + "/none:1: find: no such image",
+		r.Host + "/none:1":          "image " + r.Host + "/none:1: find: no such image",
 		"127.0.0.1:1/none:1":        "check the network",
 		"oci:/nonexistent":          "no such file",
 		"docker-archive:/dev/null":  "not a regular file",

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/nsnet/nsnet/internal/imagetest"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -53,8 +55,8 @@ func TestRemove(t *testing.T) {
 	t.Parallel()
 	r, s := newRegistry(t), newStore(t)
 	shared := layerOf(t, map[string]string{"shared": "x"})
-	one := r.push("one:1", imageOf(t, v1.Config{}, shared, layerOf(t, map[string]string{"one": "x"})))
-	two := r.push("two:1", imageOf(t, v1.Config{}, shared, layerOf(t, map[string]string{"two": "x"})))
+	one := r.push("one:1", imagetest.Image(t, v1.Config{}, shared, layerOf(t, map[string]string{"one": "x"})))
+	two := r.push("two:1", imagetest.Image(t, v1.Config{}, shared, layerOf(t, map[string]string{"two": "x"})))
 	first, second := pull(t, s, one), pull(t, s, two)
 	mustEqual(t, "the shared layer", first.Layers[0].DiffID, second.Layers[0].DiffID)
 	use := Use{Lab: "demo", Image: one.String(), Layers: []string{first.Layers[0].DiffID, first.Layers[1].DiffID}}
@@ -96,7 +98,7 @@ func TestSweepKeepsWhatRuns(t *testing.T) {
 	r, s := newRegistry(t), newStore(t)
 	ref := r.push("img:1", threeLayers(t))
 	old := pull(t, s, ref)
-	pull(t, s, r.push("img:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"new": "x"}))))
+	pull(t, s, r.push("img:1", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"new": "x"}))))
 	use := Use{Lab: "demo", Image: ref.String()}
 	for _, l := range old.Layers {
 		use.Layers = append(use.Layers, l.DiffID)
@@ -165,7 +167,7 @@ func TestLayout(t *testing.T) {
 	}
 	add := func(ref, value string) {
 		t.Helper()
-		img := imageOf(t, v1.Config{}, layerOf(t, map[string]string{"f": value}))
+		img := imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"f": value}))
 		if err := p.AppendImage(img, ocilayout.WithAnnotations(map[string]string{refName: ref})); err != nil {
 			t.Fatal(err)
 		}
@@ -219,7 +221,7 @@ func TestArchive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img := imageOf(t, v1.Config{Cmd: []string{value}}, layerOf(t, map[string]string{"f": value}), layerOf(t, map[string]string{"g": value}))
+		img := imagetest.Image(t, v1.Config{Cmd: []string{value}}, layerOf(t, map[string]string{"f": value}), layerOf(t, map[string]string{"g": value}))
 		if err := tarball.WriteToFile(file, ref, img); err != nil {
 			t.Fatal(err)
 		}
@@ -272,16 +274,14 @@ func TestKilledPulls(t *testing.T) {
 	const kills = 60
 	r := newRegistry(t)
 	big := strings.Repeat("incompressible? no, but long ", 40000)
-	ref := r.push("img:1", imageOf(t, v1.Config{}, layerOf(t, map[string]string{"a": big, "b": "2"}), layerOf(t, map[string]string{"c": big + "3"})))
+	ref := r.push("img:1", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"a": big, "b": "2"}), layerOf(t, map[string]string{"c": big + "3"})))
 	s := newStore(t)
 	hit, parts := 0, 0
 	for k := range kills {
-		requests, at := 0, 1+k%4
+		requests, at := new(atomic.Int32), int32(1+k%4)
 		kill := make(chan struct{}, 10)
-		r.set(func(http.ResponseWriter, *http.Request) bool {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			if requests++; requests == at {
+		r.Front(func(http.ResponseWriter, *http.Request) bool {
+			if requests.Add(1) == at {
 				kill <- struct{}{}
 			}
 			return false
@@ -333,7 +333,7 @@ func TestKilledPulls(t *testing.T) {
 			checkWhole(t, s)
 			continue
 		}
-		r.set(nil)
+		r.Front(nil)
 		got := pull(t, s, ref)
 		mustEqual(t, "the image", content(got, "b")+content(got, "c")[len(big):], "23")
 		sweep(t, s, nobody)

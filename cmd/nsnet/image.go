@@ -66,6 +66,21 @@ func parseImage(cmd *cobra.Command, text string) (topology.Image, error) {
 	return absImage(i)
 }
 
+// withImages understands a command's images, all of them before it does anything, and does it until a signal comes.
+func withImages(cmd *cobra.Command, args []string, do func(context.Context, []topology.Image) error) error {
+	images := make([]topology.Image, len(args))
+	for n, a := range args {
+		i, err := parseImage(cmd, a)
+		if err != nil {
+			return err
+		}
+		images[n] = i
+	}
+	ctx, stop := withSignals(cmd.Context())
+	defer stop()
+	return interrupted(ctx, do(ctx, images))
+}
+
 // runImages does something with each image. One that fails does not keep the others.
 func runImages(ctx context.Context, images []topology.Image, do func(topology.Image) (*image.Image, error)) ([]image.Image, error) {
 	done, failures := []image.Image{}, []error{}

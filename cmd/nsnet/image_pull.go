@@ -37,17 +37,9 @@ that docker login has kept in Docker's configuration file.
   nsnet image pull docker-daemon:my-router oci:build/image`,
 		Args: imageArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			images := make([]topology.Image, len(args))
-			for n, a := range args {
-				i, err := parseImage(cmd, a)
-				if err != nil {
-					return err
-				}
-				images[n] = i
-			}
-			ctx, stop := withSignals(cmd.Context())
-			defer stop()
-			return interrupted(ctx, runImagePull(ctx, o, images, "", std))
+			return withImages(cmd, args, func(ctx context.Context, images []topology.Image) error {
+				return runImagePull(ctx, o, images, "", std)
+			})
 		},
 	}
 	o.AddFlags(cmd.Flags())

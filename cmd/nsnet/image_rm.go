@@ -36,17 +36,9 @@ end.
 		Args:              imageArgs,
 		ValidArgsFunction: completeImage,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			images := make([]topology.Image, len(args))
-			for n, a := range args {
-				i, err := parseImage(cmd, a)
-				if err != nil {
-					return err
-				}
-				images[n] = i
-			}
-			ctx, stop := withSignals(cmd.Context())
-			defer stop()
-			return interrupted(ctx, runImageRm(ctx, o, images, std))
+			return withImages(cmd, args, func(ctx context.Context, images []topology.Image) error {
+				return runImageRm(ctx, o, images, std)
+			})
 		},
 	}
 	o.AddFlags(cmd.Flags())

@@ -10,6 +10,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/internal/imagetest"
 	"github.com/nsnet/nsnet/internal/testenv"
 )
 
@@ -35,9 +36,9 @@ func TestCommands(t *testing.T) {
 			t.Errorf("without a store: %+v", l)
 		}
 		fails(t, 4, []string{"image", "rm", "debian:12"}, "docker.io/library/debian:12", "no such image")
-		shared := layer(t, file{name: "f", content: strings.Repeat("x", 2048), mode: 0o644})
-		one := r.push(t, "one:1", makeImage(t, v1.Config{Cmd: []string{"a"}}, shared))
-		two := r.push(t, "two:1", makeImage(t, v1.Config{Cmd: []string{"b"}}, shared, layer(t, file{name: "g", content: "y", mode: 0o644})))
+		shared := layer(t, file{Name: "f", Content: strings.Repeat("x", 2048), Mode: 0o644})
+		one := r.Push(t, "one:1", imagetest.Image(t, v1.Config{Cmd: []string{"a"}}, shared))
+		two := r.Push(t, "two:1", imagetest.Image(t, v1.Config{Cmd: []string{"b"}}, shared, layer(t, file{Name: "g", Content: "y", Mode: 0o644})))
 		res := testenv.Run(t, "image", "pull", one, two)
 		if res.Code != 0 || strings.Count(res.Stdout, "is in the store") != 2 || !strings.Contains(res.Stderr, "pull "+one) {
 			t.Errorf("pull: %+v", res)
@@ -54,12 +55,12 @@ func TestCommands(t *testing.T) {
 			t.Errorf("ls:\n%s", table)
 		}
 		// One that fails does not keep the others.
-		fails(t, 4, []string{"image", "rm", one, r.host + "/none:1"}, "none:1", "no such image")
+		fails(t, 4, []string{"image", "rm", one, r.Host + "/none:1"}, "none:1", "no such image")
 		if l := list(t); len(l.Images) != 1 || l.Images[0].Name != two {
 			t.Errorf("after rm: %+v", l)
 		}
 		testenv.Must(t, "image", "rm", two)
-		fails(t, 4, []string{"image", "pull", r.host + "/none:1"}, "no such image", "check its name")
+		fails(t, 4, []string{"image", "pull", r.Host + "/none:1"}, "no such image", "check its name")
 		for _, wrong := range [][]string{{"pull"}, {"pull", "NoSuch:1"}, {"pull", "host"}, {"pull", "dir:/"}, {"rm", "oci:"}, {"import", "x"}, {"import", "/dev/null", "a b"}, {"plul"}, {"ls", "x"}} {
 			fails(t, 2, append([]string{"image"}, wrong...), "--help")
 		}
@@ -73,7 +74,7 @@ func TestImport(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		emptyStore(t)
-		path := save(t, makeImage(t, v1.Config{}, layer(t, file{name: "f", content: "x"})))
+		path := save(t, imagetest.Image(t, v1.Config{}, layer(t, file{Name: "f", Content: "x"})))
 		testenv.Must(t, "image", "import", path, "my/router:2")
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
@@ -91,7 +92,7 @@ func TestLeftovers(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := newRegistry(t)
-		ref := r.push(t, "one:1", makeImage(t, v1.Config{}, layer(t, file{name: "f", content: "x"})))
+		ref := r.Push(t, "one:1", imagetest.Image(t, v1.Config{}, layer(t, file{Name: "f", Content: "x"})))
 		testenv.Must(t, "image", "pull", ref)
 		layers := filepath.Join(image.Dir, "layers")
 		hex := strings.Repeat("0", 64)

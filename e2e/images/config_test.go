@@ -8,6 +8,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/nsnet/nsnet/internal/imagetest"
 	"github.com/nsnet/nsnet/internal/testenv"
 )
 
@@ -17,8 +18,8 @@ func TestDirectoriesOfConfig(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		r := newRegistry(t)
 		config := v1.Config{WorkingDir: "/work/dir", Volumes: map[string]struct{}{"/data/new": {}, "/kept": {}, "link/made": {}, "/bound": {}}}
-		ref := r.push(t, "dirs:1", makeImage(t, config, busyboxLayer(t), layer(t,
-			file{name: "kept/", uid: 1000, mode: 0o700}, file{name: "kept/f", content: "x", uid: 1000}, file{name: "link", target: "/kept/.."})))
+		ref := r.Push(t, "dirs:1", imagetest.Image(t, config, busyboxLayer(t), layer(t,
+			file{Name: "kept/", UID: 1000, Mode: 0o700}, file{Name: "kept/f", Content: "x", UID: 1000}, file{Name: "link", Target: "/kept/.."})))
 		host := t.TempDir()
 		name := up(t, ref, "\nnodes: {n: {image: \"IMAGE\", binds: [\""+host+":/bound\"]}}\n")
 		want(t, "the working directory", in(t, name+"/n", "pwd; stat -c %u:%a ."), "/work/dir\n0:755")
@@ -37,13 +38,13 @@ func TestUserOfConfig(t *testing.T) {
 		r := newRegistry(t)
 		base := busyboxLayer(t)
 		for user, wanted := range map[string]string{"maker": "1000 1000", "1000": "1000 1000", "maker:root": "1000 0", "1234:1000": "1234 1000", "": "0 0"} {
-			ref := r.push(t, "user:1", makeImage(t, v1.Config{User: user}, base))
+			ref := r.Push(t, "user:1", imagetest.Image(t, v1.Config{User: user}, base))
 			testenv.Must(t, "image", "pull", ref)
 			name := up(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")
 			want(t, "user "+user, in(t, name+"/n", "echo $(id -u) $(id -g)"), wanted)
 			testenv.Must(t, "down", name)
 		}
-		ref := r.push(t, "nobody:1", makeImage(t, v1.Config{User: "nosuchuser", Cmd: []string{"/bin/sleep", "1000"}}, base))
+		ref := r.Push(t, "nobody:1", imagetest.Image(t, v1.Config{User: "nosuchuser", Cmd: []string{"/bin/sleep", "1000"}}, base))
 		fails(t, 1, []string{"up", topologyFile(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")}, "node n", "nosuchuser")
 	})
 }
@@ -53,7 +54,7 @@ func TestRemoveDuringUp(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := newRegistry(t)
-		ref := r.push(t, "app:1", makeImage(t, v1.Config{}, busyboxLayer(t), layer(t, file{name: "f", content: "whole"})))
+		ref := r.Push(t, "app:1", imagetest.Image(t, v1.Config{}, busyboxLayer(t), layer(t, file{Name: "f", Content: "whole"})))
 		testenv.Must(t, "image", "pull", ref)
 		inUse, gone := 0, 0
 		for range 12 {

@@ -14,14 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/internal/imagetest"
 	"github.com/nsnet/nsnet/internal/testenv"
 )
-
-func (r *fakeRegistry) asked() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.gets
-}
 
 // busyboxLayer is a root filesystem of the machine's busybox, which must be static.
 func busyboxLayer(t *testing.T) v1.Layer {
@@ -35,12 +30,12 @@ func busyboxLayer(t *testing.T) v1.Layer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := []file{{name: "bin/"}, {name: "etc/"}, {name: "home/"}, {name: "tmp/", mode: 0o1777},
-		{name: "bin/busybox", content: string(program)},
-		{name: "etc/passwd", content: "root:x:0:0::/root:/bin/sh\nmaker:x:1000:1000::/home:/bin/sh\n", mode: 0o644},
-		{name: "etc/group", content: "root:x:0:\nmaker:x:1000:\n", mode: 0o644}}
+	files := []file{{Name: "bin/"}, {Name: "etc/"}, {Name: "home/"}, {Name: "tmp/", Mode: 0o1777},
+		{Name: "bin/busybox", Content: string(program)},
+		{Name: "etc/passwd", Content: "root:x:0:0::/root:/bin/sh\nmaker:x:1000:1000::/home:/bin/sh\n", Mode: 0o644},
+		{Name: "etc/group", Content: "root:x:0:\nmaker:x:1000:\n", Mode: 0o644}}
 	for _, applet := range []string{"sh", "sleep", "ping", "cat", "ls", "id", "env", "pwd", "stat", "true", "touch", "chown", "rm", "grep"} {
-		files = append(files, file{name: "bin/" + applet, target: "busybox"})
+		files = append(files, file{Name: "bin/" + applet, Target: "busybox"})
 	}
 	return layer(t, files...)
 }
@@ -97,11 +92,11 @@ func TestLab(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		r := newRegistry(t)
 		config := v1.Config{Entrypoint: []string{"/entry"}, Cmd: []string{"of", "the image"}, Env: []string{"A=image", "B=image", "PATH=/bin"}, User: "maker", WorkingDir: "/srv"}
-		entry := file{name: "entry", content: "#!/bin/sh\necho \"$(id -un) $(pwd) $A $B $@\" > /tmp/started\nexec sleep 1002\n"}
-		ref := r.push(t, "app:1", makeImage(t, config, busyboxLayer(t),
-			layer(t, file{name: "srv/"}, file{name: "srv/low", content: "low"}, file{name: "srv/over", content: "low"}, file{name: "srv/gone", content: "x"},
-				file{name: "old/"}, file{name: "old/file", content: "x"}, entry),
-			layer(t, file{name: "srv/over", content: "top"}, file{name: "srv/.wh.gone"}, file{name: "old/"}, file{name: "old/.wh..wh..opq"}, file{name: "old/new", content: "x"})))
+		entry := file{Name: "entry", Content: "#!/bin/sh\necho \"$(id -un) $(pwd) $A $B $@\" > /tmp/started\nexec sleep 1002\n"}
+		ref := r.Push(t, "app:1", imagetest.Image(t, config, busyboxLayer(t),
+			layer(t, file{Name: "srv/"}, file{Name: "srv/low", Content: "low"}, file{Name: "srv/over", Content: "low"}, file{Name: "srv/gone", Content: "x"},
+				file{Name: "old/"}, file{Name: "old/file", Content: "x"}, entry),
+			layer(t, file{Name: "srv/over", Content: "top"}, file{Name: "srv/.wh.gone"}, file{Name: "old/"}, file{Name: "old/.wh..wh..opq"}, file{Name: "old/new", Content: "x"})))
 		name := up(t, ref, pair)
 		testenv.Must(t, "exec", "--user", "root", name+"/a", "--", "ping", "-c", "1", "-W", "2", "10.0.0.2")
 		const started = "while ! grep -q . /tmp/started 2>/dev/null; do sleep 0.01; done; cat /tmp/started"
@@ -129,10 +124,10 @@ func TestLab(t *testing.T) {
 		fails(t, 5, []string{"image", "rm", ref}, "in use", name)
 
 		// It is in the store: neither up nor validate asks anybody.
-		before := r.asked()
+		before := r.Asked("")
 		other := up(t, ref, strings.ReplaceAll(pair, "10.0.0", "10.0.1"))
 		testenv.Must(t, "validate", topologyFile(t, ref, pair))
-		if n := r.asked() - before; n != 0 {
+		if n := r.Asked("") - before; n != 0 {
 			t.Errorf("%d requests for an image that is there", n)
 		}
 		entries, err := os.ReadDir(filepath.Join(image.Dir, "layers"))
@@ -165,10 +160,10 @@ func TestPrivileges(t *testing.T) {
 		netRaw := make([]byte, 20) // cap_net_raw+ep
 		binary.LittleEndian.PutUint32(netRaw, 0x02000001)
 		binary.LittleEndian.PutUint32(netRaw[4:], 1<<unix.CAP_NET_RAW)
-		ref := r.push(t, "priv:1", makeImage(t, v1.Config{}, busyboxLayer(t), layer(t,
-			file{name: "su/"}, file{name: "su/ping", content: string(program), mode: 0o4755},
-			file{name: "cap/"}, file{name: "cap/grep", content: string(program), capability: string(netRaw)},
-			file{name: "home/mine", content: "x", uid: 1000, mode: 0o600})))
+		ref := r.Push(t, "priv:1", imagetest.Image(t, v1.Config{}, busyboxLayer(t), layer(t,
+			file{Name: "su/"}, file{Name: "su/ping", Content: string(program), Mode: 0o4755},
+			file{Name: "cap/"}, file{Name: "cap/grep", Content: string(program), Capability: string(netRaw)},
+			file{Name: "home/mine", Content: "x", UID: 1000, Mode: 0o600})))
 		name := up(t, ref, `
 nodes:
   n: {image: "IMAGE", nnp: false}
@@ -191,7 +186,7 @@ func TestMissingImage(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := newRegistry(t)
-		path := topologyFile(t, r.host+"/none:1", pair)
+		path := topologyFile(t, r.Host+"/none:1", pair)
 		testenv.Must(t, "validate", path)
 		fails(t, 4, []string{"up", path}, "lab lab", "node a", "none:1", "no such image")
 		if entries, _ := os.ReadDir("/run/nsnet/lab"); len(entries) != 0 {
@@ -210,9 +205,9 @@ func TestManyLayers(t *testing.T) {
 		r := newRegistry(t)
 		layers := []v1.Layer{busyboxLayer(t)}
 		for i := range 126 {
-			layers = append(layers, layer(t, file{name: fmt.Sprintf("f%d", i), content: "x"}, file{name: "last", content: fmt.Sprint(i)}))
+			layers = append(layers, layer(t, file{Name: fmt.Sprintf("f%d", i), Content: "x"}, file{Name: "last", Content: fmt.Sprint(i)}))
 		}
-		name := up(t, r.push(t, "many:1", makeImage(t, v1.Config{}, layers...)), "\nnodes: {n: {image: \"IMAGE\"}}\n")
+		name := up(t, r.Push(t, "many:1", imagetest.Image(t, v1.Config{}, layers...)), "\nnodes: {n: {image: \"IMAGE\"}}\n")
 		want(t, "files of all layers", in(t, name+"/n", "ls -d /f* | grep -c . ; cat /last"), "126\n125")
 	})
 }
