@@ -36,17 +36,29 @@ func (e *Unsupported) Unwrap() error { return e.Err }
 // v1Files are what the kernel has for a limit in a version 1 hierarchy's root, and the option
 // it is built with.
 var v1Files = map[string]struct{ file, option string }{
-	"cpu":        {"cpu.cfs_quota_us", "CONFIG_CFS_BANDWIDTH"},
-	"cpu_weight": {"cpu.shares", "CONFIG_FAIR_GROUP_SCHED"},
-	"memory":     {"memory.limit_in_bytes", "CONFIG_MEMCG_V1"},
-	"io":         {"blkio.throttle.read_bps_device", "CONFIG_BLK_DEV_THROTTLING"},
+	"cpu":                {"cpu.cfs_quota_us", "CONFIG_CFS_BANDWIDTH"},
+	"cpu_weight":         {"cpu.shares", "CONFIG_FAIR_GROUP_SCHED"},
+	"memory":             {"memory.limit_in_bytes", "CONFIG_MEMCG_V1"},
+	"memory_swap":        {"memory.memsw.limit_in_bytes", "CONFIG_SWAP, or started with swapaccount=0"},
+	"memory_reservation": {"memory.soft_limit_in_bytes", "CONFIG_MEMCG_V1"},
+	"io":                 {"blkio.throttle.read_bps_device", "CONFIG_BLK_DEV_THROTTLING"},
 }
 
 // Check tells whether all of a node's limits can be enforced here, without changing anything.
 // The first that cannot is returned as an [*Unsupported].
 func (h *Host) Check(l topology.Limits) error {
 	for _, n := range needs(l) {
-		if _, err := h.place(n); err != nil {
+		hy, err := h.place(n)
+		if err != nil {
+			return err
+		}
+		switch n.limit {
+		case "io":
+			err = hy.checkWeights(l.IO)
+		case "cpuset":
+			err = hy.checkCPUs(l.CPUSet)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -79,6 +91,13 @@ func (h *Host) place(n need) (hierarchy, error) {
 	if f, listed := v1Files[n.limit]; listed && !hy.unified {
 		if _, err := os.Stat(filepath.Join(hy.root, f.file)); err != nil {
 			bad.Reason = "the kernel was built without " + f.option
+			bad.Err = err
+			return hierarchy{}, bad
+		}
+	}
+	if n.limit == "memory_swap" && hy.unified {
+		if _, err := os.Stat("/proc/swaps"); err != nil {
+			bad.Reason = "the kernel was built without CONFIG_SWAP"
 			bad.Err = err
 			return hierarchy{}, bad
 		}

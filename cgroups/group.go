@@ -102,7 +102,14 @@ func (p part) mkdir(lab, node string) (made []string, err error) {
 			return made, err
 		}
 		if !p.unified {
-			return made, nil
+			err = nil
+			if slices.ContainsFunc(p.needs, func(n need) bool { return n.controller == "cpuset" }) {
+				err = fillCPUs(append(slices.Clone(parents), dir)...)
+			}
+			if !errors.Is(err, os.ErrNotExist) {
+				return made, err
+			}
+			continue
 		}
 		var has bool
 		if has, err = p.has(dir); err == nil && !has {
@@ -154,9 +161,11 @@ func (p part) set(dir string, r *oc.Resources) error {
 		for _, n := range p.needs {
 			n.copy(&mine, r)
 		}
-		if mine.Memory > 0 {
+		if mine.Memory > 0 && mine.MemorySwap == 0 {
 			mine.MemorySwap = mine.Memory
 		}
+		weights := mine.BlkioWeightDevice
+		mine.BlkioWeightDevice = nil
 		m, err := fs2.NewManager(&oc.Cgroup{Resources: &mine}, dir)
 		if err != nil {
 			return err
@@ -168,7 +177,10 @@ func (p part) set(dir string, r *oc.Resources) error {
 				err = m.Set(&mine)
 			}
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return p.setWeights(dir, weights)
 	}
 	for _, n := range p.needs {
 		mine := oc.Resources{}
@@ -178,14 +190,22 @@ func (p part) set(dir string, r *oc.Resources) error {
 		case "cpu":
 			err = (&fs.CpuGroup{}).Set(dir, &mine)
 		case "memory":
-			if _, miss := os.Stat(filepath.Join(dir, "memory.memsw.limit_in_bytes")); miss == nil {
+			if _, miss := os.Stat(filepath.Join(dir, "memory.memsw.limit_in_bytes")); miss == nil && mine.MemorySwap == 0 {
 				mine.MemorySwap = mine.Memory
 			}
 			err = (&fs.MemoryGroup{}).Set(dir, &mine)
 		case "pids":
 			err = (&fs.PidsGroup{}).Set(dir, &mine)
 		case "io":
-			err = (&fs.BlkioGroup{}).Set(dir, &mine)
+			weights := mine.BlkioWeightDevice
+			mine.BlkioWeightDevice = nil
+			if err = (&fs.BlkioGroup{}).Set(dir, &mine); err == nil {
+				err = p.setWeights(dir, weights)
+			}
+		case "cpuset":
+			err = oc.WriteFile(dir, "cpuset.cpus", mine.CpusetCpus)
+		case "hugetlb":
+			err = (&fs.HugetlbGroup{}).Set(dir, &mine)
 		}
 		if err != nil {
 			return err
@@ -202,8 +222,12 @@ func (n need) copy(to, from *oc.Resources) {
 		to.CpuQuota, to.CpuPeriod = from.CpuQuota, from.CpuPeriod
 	case "cpu_weight":
 		to.CpuWeight, to.CpuShares = from.CpuWeight, from.CpuShares
+	case "cpuset":
+		to.CpusetCpus = from.CpusetCpus
 	case "memory":
-		to.Memory = from.Memory
+		to.Memory, to.MemorySwap = from.Memory, from.MemorySwap
+	case "memory_reservation":
+		to.MemoryReservation = from.MemoryReservation
 	case "pids":
 		to.PidsLimit = from.PidsLimit
 	case "io":
@@ -211,6 +235,9 @@ func (n need) copy(to, from *oc.Resources) {
 		to.BlkioThrottleWriteBpsDevice = from.BlkioThrottleWriteBpsDevice
 		to.BlkioThrottleReadIOPSDevice = from.BlkioThrottleReadIOPSDevice
 		to.BlkioThrottleWriteIOPSDevice = from.BlkioThrottleWriteIOPSDevice
+		to.BlkioWeightDevice = from.BlkioWeightDevice
+	case "hugetlb":
+		to.HugetlbLimit = from.HugetlbLimit
 	}
 }
 

@@ -223,11 +223,8 @@ func TestCreateTwiceSetsAnew(t *testing.T) {
 func TestFailedCreateLeavesNothing(t *testing.T) {
 	l := topology.Limits{Pids: 10, Memory: 1 << 20}
 	h, lab := contract(t, l)
-	// No device has this number, which only the kernel can tell, after the rest is done.
-	l.IO = []topology.IOLimit{{Device: "4095:4095", ReadBPS: 1}}
-	if err := h.Check(l); err != nil {
-		t.Skip(err)
-	}
+	// More than there can be, which the kernel refuses after the rest is done.
+	l.Pids = 1 << 30
 	if _, err := h.Create(lab, "n", l); err == nil {
 		t.Fatal("the limit was accepted")
 	}

@@ -1,12 +1,12 @@
 package cgroups
 
 import (
+	"maps"
 	"math"
-	"strconv"
+	"slices"
 	"strings"
 
 	oc "github.com/opencontainers/cgroups"
-	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/topology"
 )
@@ -48,27 +48,30 @@ func (n need) v1() string {
 
 func needs(l topology.Limits) []need {
 	var ns []need
-	if l.CPU > 0 {
-		ns = append(ns, need{"cpu", "cpu"})
-	}
-	if l.CPUWeight > 0 {
-		ns = append(ns, need{"cpu", "cpu_weight"})
-	}
-	if l.Memory > 0 {
-		ns = append(ns, need{"memory", "memory"})
-	}
-	if l.Pids > 0 {
-		ns = append(ns, need{"pids", "pids"})
-	}
-	if len(l.IO) > 0 {
-		ns = append(ns, need{"io", "io"})
+	for _, n := range []struct {
+		wanted bool
+		need   need
+	}{
+		{l.CPU > 0, need{"cpu", "cpu"}},
+		{l.CPUWeight > 0, need{"cpu", "cpu_weight"}},
+		{l.CPUSet != "", need{"cpuset", "cpuset"}},
+		{l.Memory > 0, need{"memory", "memory"}},
+		{l.MemorySwap > 0, need{"memory", "memory_swap"}},
+		{l.MemoryReservation > 0, need{"memory", "memory_reservation"}},
+		{l.Pids > 0, need{"pids", "pids"}},
+		{len(l.IO) > 0, need{"io", "io"}},
+		{len(l.HugeTLB) > 0, need{"hugetlb", "hugetlb"}},
+	} {
+		if n.wanted {
+			ns = append(ns, n.need)
+		}
 	}
 	return ns
 }
 
 // resources puts limits into the terms of the library that writes them.
 func resources(l topology.Limits) (*oc.Resources, error) {
-	r := &oc.Resources{Memory: l.Memory}
+	r := &oc.Resources{Memory: l.Memory, MemorySwap: l.MemorySwap, MemoryReservation: l.MemoryReservation, CpusetCpus: l.CPUSet}
 	if l.CPU > 0 {
 		r.CpuQuota, r.CpuPeriod = quota(l.CPU)
 	}
@@ -78,8 +81,13 @@ func resources(l topology.Limits) (*oc.Resources, error) {
 	if l.Pids > 0 {
 		r.PidsLimit = &l.Pids
 	}
+	pages, err := hugePages(l.HugeTLB)
+	if err != nil {
+		return nil, err
+	}
+	r.HugetlbLimit = pages
 	for _, io := range l.IO {
-		major, minor, err := device(io.Device)
+		major, minor, err := disk(io.Device)
 		if err != nil {
 			return nil, err
 		}
@@ -96,28 +104,24 @@ func resources(l topology.Limits) (*oc.Resources, error) {
 				*t.to = append(*t.to, oc.NewThrottleDevice(major, minor, uint64(t.rate)))
 			}
 		}
+		if io.Weight > 0 {
+			r.BlkioWeightDevice = append(r.BlkioWeightDevice, oc.NewWeightDevice(major, minor, uint16(io.Weight), 0))
+		}
 	}
 	return r, nil
 }
 
-// device resolves a block device given as a path or as major:minor.
-func device(name string) (major, minor int64, err error) {
-	if a, b, ok := strings.Cut(name, ":"); ok && !strings.Contains(name, "/") {
-		x, errA := strconv.ParseUint(a, 10, 12)
-		y, errB := strconv.ParseUint(b, 10, 20)
-		if errA != nil || errB != nil {
-			return 0, 0, &Unsupported{Controller: "io", Limit: "io", Reason: "device " + strconv.Quote(name) + " is not major:minor"}
+// hugePages puts limits of huge pages into the terms of the library, in the order of sizes.
+func hugePages(limits map[string]int64) ([]*oc.HugepageLimit, error) {
+	var all []*oc.HugepageLimit
+	there := oc.HugePageSizes()
+	for _, size := range slices.Sorted(maps.Keys(limits)) {
+		name := strings.Replace(size, "iB", "B", 1) // the kernel's 2MB are 2 MiB
+		if !slices.Contains(there, name) {
+			return nil, &Unsupported{Controller: "hugetlb", Limit: "hugetlb", Reason: "this machine has no huge pages of " + size,
+				Remedy: "those that it has are in /sys/kernel/mm/hugepages"}
 		}
-		return int64(x), int64(y), nil
+		all = append(all, &oc.HugepageLimit{Pagesize: name, Limit: uint64(limits[size])})
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(name, &st); err != nil {
-		return 0, 0, &Unsupported{Controller: "io", Limit: "io", Reason: "device " + name + ": " + err.Error(),
-			Remedy: "lsblk lists the block devices", Err: err}
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
-		return 0, 0, &Unsupported{Controller: "io", Limit: "io", Reason: name + " is no block device",
-			Remedy: "lsblk lists the block devices"}
-	}
-	return int64(unix.Major(st.Rdev)), int64(unix.Minor(st.Rdev)), nil
+	return all, nil
 }

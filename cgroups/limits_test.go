@@ -81,6 +81,7 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 		}
 		for _, l := range []topology.Limits{
 			{CPU: 1}, {CPUWeight: 1}, {Memory: 1}, {Pids: 1}, {IO: []topology.IOLimit{{Device: "8:0"}}},
+			{CPUSet: "0"}, {MemorySwap: 1}, {MemoryReservation: 1}, {HugeTLB: map[string]int64{"2MiB": 1}},
 		} {
 			err := h.Check(l)
 			var u *Unsupported

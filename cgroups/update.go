@@ -19,27 +19,6 @@ import (
 // updateTime bounds what a running node's new limits may take.
 const updateTime = 10 * time.Second
 
-// lifted is what a group without a limit has in its files, in the order of writing.
-type lifted struct{ v1, v2 [][2]string }
-
-// without is how a limit is taken back, by its key in the topology file.
-func without(key string) (n need, w lifted, ok bool) {
-	switch key {
-	case "cpu":
-		return need{"cpu", key}, lifted{[][2]string{{"cpu.cfs_quota_us", "-1"}}, [][2]string{{"cpu.max", "max 100000"}}}, true
-	case "cpu_weight":
-		return need{"cpu", key}, lifted{[][2]string{{"cpu.shares", "1024"}}, [][2]string{{"cpu.weight", "100"}}}, true
-	case "memory":
-		return need{"memory", key}, lifted{
-			[][2]string{{"memory.memsw.limit_in_bytes", "-1"}, {"memory.limit_in_bytes", "-1"}},
-			[][2]string{{"memory.swap.max", "max"}, {"memory.max", "max"}},
-		}, true
-	case "pids":
-		return need{"pids", key}, lifted{[][2]string{{"pids.max", "max"}}, [][2]string{{"pids.max", "max"}}}, true
-	}
-	return need{}, lifted{}, false
-}
-
 // Update sets limits of a running node, those that are not zero, and takes back those whose keys
 // are in lift. A node that has no group in a hierarchy gets one, with all its processes moved into
 // it; memory that they have by then is not counted in it. For a limit of memory that is below what
@@ -66,24 +45,8 @@ func (h *Host) Update(ctx context.Context, lab string, n Node, set topology.Limi
 		}
 	}
 	for _, key := range lift {
-		need, files, ok := without(key)
-		if !ok {
-			return fmt.Errorf("%q is no limit that can be taken back", key)
-		}
-		hy, err := h.place(need)
-		if err != nil {
+		if err := h.lift(lab, n.Name, key); err != nil {
 			return err
-		}
-		values := files.v1
-		if hy.unified {
-			values = files.v2
-		}
-		dir := filepath.Join(hy.labDir(lab), n.Name)
-		for _, v := range values {
-			// Without the file there is no group, no controller in it, or no count of swap.
-			if err := oc.WriteFile(dir, v[0], v[1]); err != nil && !gone(err) {
-				return fmt.Errorf("set %s of cgroup %s: %w", v[0], dir, err)
-			}
 		}
 	}
 	return nil

@@ -63,6 +63,27 @@ nodes:
 			t.Errorf("limits: %+v", got)
 		}
 
+		// Limits that depend on each other keep doing so.
+		if got := testenv.Must(t, "update", "free", "--memory", "32MiB", "--memory-swap", "64MiB", "--cpuset", "0"); !strings.Contains(got, "cpuset 0, memory 32 MiB, memory and swap 64 MiB") {
+			t.Errorf("update printed %q", got)
+		}
+		if got := r.sh("free", "grep Cpus_allowed_list /proc/self/status"); !strings.HasSuffix(got, "\t0") {
+			t.Errorf("on one processor: %q", got)
+		}
+		testenv.Must(t, "update", "free", "--memory", "48MiB")
+		if got := r.node("free").Limits; got.Memory != 48<<20 || got.MemorySwap != 64<<20 {
+			t.Errorf("limits: %+v", got)
+		}
+		for _, bad := range [][]string{{"--memory", "128MiB"}, {"--memory-reservation", "64MiB"}, {"--cpuset", "8000"}} {
+			if got := testenv.Run(t, append([]string{"update", "free"}, bad...)...); got.Code == 0 {
+				t.Errorf("update %v: %s", bad, got.Stdout)
+			}
+		}
+		testenv.Must(t, "update", "free", "--memory-swap", "none", "--cpuset", "none")
+		if got := r.node("free").Limits; got.Memory != 48<<20 || got.MemorySwap != 0 || got.CPUSet != "" {
+			t.Errorf("limits: %+v", got)
+		}
+
 		if got := testenv.Must(t, "up", file, "--name", r.name); !strings.Contains(got, "nothing to do") {
 			t.Errorf("up of the unchanged file: %s", got)
 		}

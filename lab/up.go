@@ -214,7 +214,7 @@ func (b *builder) check() error {
 	}
 	for i := range b.lab.Nodes {
 		n := &b.lab.Nodes[i]
-		if n.Limits.CPU != 0 || n.Limits.CPUWeight != 0 || n.Limits.Memory != 0 || n.Limits.Pids != 0 || len(n.Limits.IO) > 0 {
+		if !n.Limits.None() {
 			if b.cgroups == nil {
 				h, err := cgroups.Probe()
 				if err != nil {

@@ -1,11 +1,14 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/google/renameio/v2"
 
@@ -18,6 +21,8 @@ type UpdateOptions struct {
 	Set       topology.Limits // those that are not zero
 	Lift      []string        // keys of limits to take back
 	NoWait    bool            // fail with ErrBusy instead of waiting for the lab's lock
+
+	noSwap bool // the limit of memory and swap together is taken back
 }
 
 // UpdateResult is what the node is limited to now.
@@ -39,6 +44,9 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		host, err := r.host()
 		if err != nil {
 			return err
+		}
+		if err := o.merge(r.lab.Nodes[n.index].Limits); err != nil {
+			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: err}
 		}
 		if err := host.Check(o.Set); err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "limits", Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
@@ -65,6 +73,28 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 	return res, err
 }
 
+// merge fills in what an update does not say but a limit depends on, and refuses what cannot hold together
+// with the limits there are.
+func (o *UpdateOptions) merge(now topology.Limits) error {
+	if i := slices.Index(o.Lift, "memory_swap"); i >= 0 {
+		// Without, there is as much of both together as of memory.
+		o.Lift = slices.Delete(slices.Clone(o.Lift), i, i+1)
+		now.MemorySwap = 0
+		if o.Set.Memory == 0 && !slices.Contains(o.Lift, "memory") {
+			o.Set.Memory = now.Memory
+		}
+		o.noSwap = true
+	}
+	switch {
+	case o.Set.Memory > 0 && o.Set.MemorySwap == 0:
+		o.Set.MemorySwap = now.MemorySwap
+	case o.Set.MemorySwap > 0 && o.Set.Memory == 0 && !slices.Contains(o.Lift, "memory"):
+		o.Set.Memory = now.Memory
+	}
+	change(&now, o)
+	return now.Conflict()
+}
+
 // change makes l what it is after an update.
 func change(l *topology.Limits, o *UpdateOptions) {
 	for _, key := range o.Lift {
@@ -73,22 +103,45 @@ func change(l *topology.Limits, o *UpdateOptions) {
 			l.CPU = 0
 		case "cpu_weight":
 			l.CPUWeight = 0
+		case "cpuset":
+			l.CPUSet = ""
 		case "memory":
-			l.Memory = 0
+			l.Memory, l.MemorySwap = 0, 0
+		case "memory_reservation":
+			l.MemoryReservation = 0
 		case "pids":
 			l.Pids = 0
+		case "io":
+			l.IO = nil
+		case "hugetlb":
+			l.HugeTLB = nil
 		}
 	}
-	if o.Set.CPU > 0 {
-		l.CPU = o.Set.CPU
+	if o.noSwap {
+		l.MemorySwap = 0
 	}
-	if o.Set.CPUWeight > 0 {
-		l.CPUWeight = o.Set.CPUWeight
+	s := &o.Set
+	l.CPU, l.CPUWeight, l.CPUSet = cmp.Or(s.CPU, l.CPU), cmp.Or(s.CPUWeight, l.CPUWeight), cmp.Or(s.CPUSet, l.CPUSet)
+	l.Memory, l.MemorySwap = cmp.Or(s.Memory, l.Memory), cmp.Or(s.MemorySwap, l.MemorySwap)
+	l.MemoryReservation, l.Pids = cmp.Or(s.MemoryReservation, l.MemoryReservation), cmp.Or(s.Pids, l.Pids)
+	for _, io := range s.IO {
+		i := slices.IndexFunc(l.IO, func(have topology.IOLimit) bool { return have.Device == io.Device })
+		if i < 0 {
+			l.IO = append(slices.Clone(l.IO), io)
+			continue
+		}
+		l.IO = slices.Clone(l.IO)
+		have := &l.IO[i]
+		have.ReadBPS, have.WriteBPS = cmp.Or(io.ReadBPS, have.ReadBPS), cmp.Or(io.WriteBPS, have.WriteBPS)
+		have.ReadIOPS, have.WriteIOPS, have.Weight = cmp.Or(io.ReadIOPS, have.ReadIOPS), cmp.Or(io.WriteIOPS, have.WriteIOPS), cmp.Or(io.Weight, have.Weight)
 	}
-	if o.Set.Memory > 0 {
-		l.Memory = o.Set.Memory
-	}
-	if o.Set.Pids > 0 {
-		l.Pids = o.Set.Pids
+	if len(s.HugeTLB) > 0 {
+		pages := maps.Clone(s.HugeTLB)
+		for size, n := range l.HugeTLB {
+			if _, set := pages[size]; !set {
+				pages[size] = n
+			}
+		}
+		l.HugeTLB = pages
 	}
 }

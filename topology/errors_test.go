@@ -85,7 +85,7 @@ func TestErrors(t *testing.T) {
 		"small memory":          {"nodes: {a: {limits: {memory: §64}}}", []string{`memory must be at least 1048576 bytes, not 64`}},
 		"huge memory":           {"nodes: {a: {limits: {memory: §9999999999T}}}", []string{`memory must be a size such as 64MiB, not "9999999999T": it is too large`}},
 		"io without device":     {"nodes: {a: {limits: {io: [§{read_bps: 1M}]}}}", []string{`device is missing`}},
-		"io without limit":      {"nodes: {a: {limits: {io: [§{device: /dev/sda}]}}}", []string{`a limit is missing: read_bps, write_bps, read_iops or write_iops`}},
+		"io without limit":      {"nodes: {a: {limits: {io: [§{device: /dev/sda}]}}}", []string{`a limit is missing: read_bps, write_bps, read_iops, write_iops or weight`}},
 		"io device":             {"nodes: {a: {limits: {io: [{device: §sda, read_iops: 5}]}}}", []string{`device "sda" is neither an absolute path nor MAJOR:MINOR`}},
 
 		"node name":              {"nodes: {§my_node: {}}", []string{`node name "my_node" contains '_'`}},

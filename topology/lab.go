@@ -87,24 +87,6 @@ type Route struct {
 	Metric int          `json:"metric,omitempty"`
 }
 
-// Limits are a node's cgroup limits; zero means no limit.
-type Limits struct {
-	CPU       float64   `json:"cpu,omitempty"`        // cores
-	CPUWeight uint64    `json:"cpu_weight,omitempty"` // 1..10000, 100 is usual
-	Memory    int64     `json:"memory,omitempty"`     // bytes
-	Pids      int64     `json:"pids,omitempty"`
-	IO        []IOLimit `json:"io,omitempty"`
-}
-
-// IOLimit bounds a node's traffic to one block device, in bytes or operations a second.
-type IOLimit struct {
-	Device    string `json:"device"` // path, or major:minor
-	ReadBPS   int64  `json:"read_bps,omitempty"`
-	WriteBPS  int64  `json:"write_bps,omitempty"`
-	ReadIOPS  int64  `json:"read_iops,omitempty"`
-	WriteIOPS int64  `json:"write_iops,omitempty"`
-}
-
 // Port publishes a node's port on the host: "[HOSTADDR:]HOSTPORT:PORT[/tcp|udp]".
 type Port struct {
 	HostAddr netip.Addr `json:"host_addr"` // default 127.0.0.1

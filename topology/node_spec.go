@@ -10,12 +10,6 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// minMemory is the least memory limit: below it no process gets to its first instruction.
-const minMemory = 1 << 20
-
-// MinPids is the least limit of processes and threads: the node's init is five of them once a command runs.
-const MinPids = 8
-
 // nodeSpec is a node as the file says it, or the defaults of all nodes.
 type nodeSpec struct {
 	name string
@@ -170,37 +164,6 @@ func dnsKeys() []keyDef[DNS] {
 	}
 }
 
-func limitKeys() []keyDef[Limits] {
-	return []keyDef[Limits]{
-		{"cpu", func(d *decoder, l *Limits, n *yaml.Node) { l.CPU, _ = d.number(n, "cpu") }},
-		{"cpu_weight", func(d *decoder, l *Limits, n *yaml.Node) {
-			v, _ := d.integer(n, "cpu_weight", 1, 10000)
-			l.CPUWeight = uint64(v)
-		}},
-		{"memory", func(d *decoder, l *Limits, n *yaml.Node) { l.Memory, _ = d.size(n, "memory", minMemory) }},
-		{"pids", func(d *decoder, l *Limits, n *yaml.Node) { l.Pids, _ = d.integer(n, "pids", MinPids, math.MaxInt32) }},
-		{"io", func(d *decoder, l *Limits, n *yaml.Node) {
-			if items, ok := d.list(n, "io"); ok {
-				l.IO = each(d, items, d.ioLimit)
-			}
-		}},
-	}
-}
-
-func ioKeys() []keyDef[IOLimit] {
-	return []keyDef[IOLimit]{
-		{"device", func(d *decoder, l *IOLimit, n *yaml.Node) { l.Device = d.checked(n, "device", validateDevice).v }},
-		{"read_bps", func(d *decoder, l *IOLimit, n *yaml.Node) { l.ReadBPS, _ = d.size(n, "read_bps", 1) }},
-		{"write_bps", func(d *decoder, l *IOLimit, n *yaml.Node) { l.WriteBPS, _ = d.size(n, "write_bps", 1) }},
-		{"read_iops", func(d *decoder, l *IOLimit, n *yaml.Node) {
-			l.ReadIOPS, _ = d.integer(n, "read_iops", 1, math.MaxInt64)
-		}},
-		{"write_iops", func(d *decoder, l *IOLimit, n *yaml.Node) {
-			l.WriteIOPS, _ = d.integer(n, "write_iops", 1, math.MaxInt64)
-		}},
-	}
-}
-
 // routeText is a route before its texts are understood.
 type routeText struct {
 	to, via, dev opt[string]
@@ -262,18 +225,6 @@ func validateUser(s string) error {
 	return nil
 }
 
-// validateDevice tells whether s is a block device as a path or as MAJOR:MINOR.
-func validateDevice(s string) error {
-	if filepath.IsAbs(s) {
-		return nil
-	}
-	major, minor, ok := strings.Cut(s, ":")
-	if !ok || !isDigits(major) || !isDigits(minor) {
-		return fmt.Errorf("is neither an absolute path nor MAJOR:MINOR")
-	}
-	return nil
-}
-
 func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
@@ -327,24 +278,6 @@ func (d *decoder) hostsLine(n *yaml.Node) (string, bool) {
 		}
 	}
 	return strings.Join(words, " "), true
-}
-
-func (d *decoder) ioLimit(n *yaml.Node) (IOLimit, bool) {
-	var l IOLimit
-	before := len(d.errs) + d.more
-	ok := decodeKeys(d, n, "an item of io", &l, ioKeys())
-	if len(d.errs)+d.more != before {
-		return l, false
-	}
-	if ok && l.Device == "" {
-		d.errorf(n, "device is missing")
-		return l, false
-	}
-	if ok && l == (IOLimit{Device: l.Device}) {
-		d.errorf(n, "a limit is missing: read_bps, write_bps, read_iops or write_iops")
-		return l, false
-	}
-	return l, ok
 }
 
 func (d *decoder) route(n *yaml.Node) (routeSpec, bool) {

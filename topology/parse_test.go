@@ -76,7 +76,7 @@ links: [{endpoints: [l, "a:eth0"]}]
 		DNS:    &DNS{[]string{"8.8.8.8", "2001:4860:4860::8888"}, []string{"lab.test"}, []string{"ndots:1"}},
 		Hosts:  []string{"10.0.0.9 db db.test"},
 		Routes: []Route{{To: netip.MustParsePrefix("fd00:9::/64"), Dev: "eth0", Metric: 5}},
-		Limits: Limits{0.2, 50, 64 << 20, 256, []IOLimit{{Device: "8:0", ReadBPS: 1 << 20, WriteIOPS: 100}}},
+		Limits: Limits{CPU: 0.2, CPUWeight: 50, Memory: 64 << 20, Pids: 256, IO: []IOLimit{{Device: "8:0", ReadBPS: 1 << 20, WriteIOPS: 100}}},
 		Ports: []Port{{netip.MustParseAddr("127.0.0.1"), 8080, 80, "tcp"}, {netip.MustParseAddr("0.0.0.0"), 53, 5353, "udp"},
 			{netip.MustParseAddr("::1"), 81, 81, "tcp"}},
 	}

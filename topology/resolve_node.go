@@ -38,6 +38,9 @@ func (r *resolver) resolveNodes() {
 			Layers: orNil(s.layers.v), Storage: s.storage.v, Writable: Writable{Size: s.writable.v, Persist: s.persist.v},
 		}
 		n.Limits.IO = orNil(n.Limits.IO)
+		if err := n.Limits.Conflict(); err != nil {
+			r.d.errorf(s.limits.n, "node %s: %v", n.Name, err)
+		}
 		if len(n.Sysctls) == 0 {
 			n.Sysctls = nil
 		}
@@ -121,19 +124,7 @@ func inherit(s, def *nodeSpec) {
 	s.dns.v.Search = orList(s.dns.v.Search, def.dns.v.Search)
 	s.dns.v.Options = orList(s.dns.v.Options, def.dns.v.Options)
 
-	l, dl := &s.limits.v, &def.limits.v
-	l.CPU = orZero(l.CPU, dl.CPU)
-	l.CPUWeight = orZero(l.CPUWeight, dl.CPUWeight)
-	l.Memory = orZero(l.Memory, dl.Memory)
-	l.Pids = orZero(l.Pids, dl.Pids)
-	l.IO = orList(l.IO, dl.IO)
-}
-
-func orZero[T int64 | uint64 | float64](own, def T) T {
-	if own == 0 {
-		return def
-	}
-	return own
+	s.limits = opt[Limits]{s.limits.v.or(def.limits.v), s.limits.or(def.limits).n}
 }
 
 // orList keeps an empty list: it was given to have none of the defaults.

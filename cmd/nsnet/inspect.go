@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -269,8 +271,17 @@ func limitsText(l topology.Limits) string {
 	if l.CPUWeight != 0 {
 		all = append(all, fmt.Sprintf("cpu weight %d", l.CPUWeight))
 	}
+	if l.CPUSet != "" {
+		all = append(all, "cpuset "+plain(l.CPUSet))
+	}
 	if l.Memory != 0 {
 		all = append(all, "memory "+bytesText(l.Memory))
+	}
+	if l.MemorySwap != 0 {
+		all = append(all, "memory and swap "+bytesText(l.MemorySwap))
+	}
+	if l.MemoryReservation != 0 {
+		all = append(all, "memory reservation "+bytesText(l.MemoryReservation))
 	}
 	if l.Pids != 0 {
 		all = append(all, fmt.Sprintf("pids %d", l.Pids))
@@ -289,7 +300,13 @@ func limitsText(l topology.Limits) string {
 		if io.WriteIOPS != 0 {
 			rates = append(rates, fmt.Sprintf("write %d/s", io.WriteIOPS))
 		}
+		if io.Weight != 0 {
+			rates = append(rates, fmt.Sprintf("weight %d", io.Weight))
+		}
 		all = append(all, plain(io.Device)+" "+strings.Join(rates, " "))
+	}
+	for _, page := range slices.Sorted(maps.Keys(l.HugeTLB)) {
+		all = append(all, fmt.Sprintf("%s in pages of %s", bytesText(l.HugeTLB[page]), plain(page)))
 	}
 	return strings.Join(all, ", ")
 }

@@ -13,31 +13,41 @@ import (
 )
 
 type updateOptions struct {
-	CPU, CPUWeight, Memory, Pids string
-	NoWait                       bool
-	JSON                         bool
+	CPU, CPUWeight, CPUSet, Memory, MemorySwap, MemoryReservation, Pids string
+
+	IO, HugeTLB []string
+	NoWait      bool
+	JSON        bool
 }
 
 // AddFlags adds the options to f.
 func (o *updateOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.CPU, "cpu", "", "processor time in `CORES`, as 0.5, or none")
 	f.StringVar(&o.CPUWeight, "cpu-weight", "", "share of busy processors, `1..10000`, or none")
+	f.StringVar(&o.CPUSet, "cpuset", "", "processors it may run on, a `LIST` as 0-2,5, or none")
 	f.StringVar(&o.Memory, "memory", "", "memory, a `SIZE` as 64MiB, or none")
+	f.StringVar(&o.MemorySwap, "memory-swap", "", "memory and swap together, a `SIZE`, or none for no swap")
+	f.StringVar(&o.MemoryReservation, "memory-reservation", "", "memory left to it when there is little, a `SIZE`, or none")
 	f.StringVar(&o.Pids, "pids", "", "processes and threads, a `NUMBER`, or none")
+	f.StringArrayVar(&o.IO, "io", nil, "traffic to a disk, as `device=PATH,read_bps=1MiB`; can be repeated; none takes all back")
+	f.StringArrayVar(&o.HugeTLB, "hugetlb", nil, "huge pages, as `2MiB=64MiB`; can be repeated; none takes all back")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
 }
 
 // limits are the flags in the terms of a topology file: what to set, and what to take back.
 func (o *updateOptions) limits() (set topology.Limits, lift []string, err error) {
-	texts := map[string]string{}
-	for key, text := range map[string]string{"cpu": o.CPU, "cpu_weight": o.CPUWeight, "memory": o.Memory, "pids": o.Pids} {
-		switch text {
-		case "":
-		case "none":
+	texts := map[string][]string{"io": o.IO, "hugetlb": o.HugeTLB}
+	for key, text := range map[string]string{"cpu": o.CPU, "cpu_weight": o.CPUWeight, "cpuset": o.CPUSet, "memory": o.Memory,
+		"memory_swap": o.MemorySwap, "memory_reservation": o.MemoryReservation, "pids": o.Pids} {
+		if text != "" {
+			texts[key] = []string{text}
+		}
+	}
+	for key, given := range texts {
+		if slices.Contains(given, "none") {
 			lift = append(lift, key)
-		default:
-			texts[key] = text
+			texts[key] = slices.DeleteFunc(slices.Clone(given), func(s string) bool { return s == "none" })
 		}
 	}
 	slices.Sort(lift)
@@ -69,8 +79,8 @@ no such limit is charged from then on, with memory that it takes, not with what 
 			if err != nil {
 				return usagef(cmd, "%v", err)
 			}
-			if len(lift) == 0 && limitsText(set) == "" {
-				return usagef(cmd, "no limit is given: --cpu, --cpu-weight, --memory or --pids")
+			if len(lift) == 0 && set.None() {
+				return usagef(cmd, "no limit is given: --cpu, --memory, --pids or another")
 			}
 			ctx, stop := withSignals(cmd.Context())
 			defer stop()

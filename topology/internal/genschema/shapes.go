@@ -12,6 +12,8 @@ type (
 	Scalar struct{}
 	// Size is an amount of bytes.
 	Size struct{}
+	// CPUs is a list of processors.
+	CPUs struct{}
 	// OneOrList is a text or a list of texts.
 	OneOrList struct{}
 	// Addresses is a text, or a list of texts and lists of texts.
@@ -57,6 +59,11 @@ func (Scalar) JSONSchema() *jsonschema.Schema { return scalar() }
 // JSONSchema is a number of bytes, or a number with a unit.
 func (Size) JSONSchema() *jsonschema.Schema {
 	return oneOf(&jsonschema.Schema{Type: "integer", Minimum: "1"}, pattern(`^[0-9]+(\.[0-9]+)? *([kKmMgGtT]([iI]?[bB])?|[bB])?$`))
+}
+
+// JSONSchema is a number, or numbers and ranges with commas between.
+func (CPUs) JSONSchema() *jsonschema.Schema {
+	return oneOf(&jsonschema.Schema{Type: "integer", Minimum: "0"}, pattern(`^ *[0-9]+(-[0-9]+)?( *, *[0-9]+(-[0-9]+)?)* *$`))
 }
 
 // JSONSchema is a text or a list of texts.

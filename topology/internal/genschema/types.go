@@ -116,12 +116,20 @@ type Limits struct {
 	CPU float64 `json:"cpu,omitempty" jsonschema:"exclusiveMinimum=0"`
 	// The node's share of busy processors, relative to others; 100 is usual.
 	CPUWeight uint64 `json:"cpu_weight,omitempty" jsonschema:"minimum=1,maximum=10000"`
+	// The processors that the node may run on, as 0-2,5.
+	CPUSet CPUs `json:"cpuset,omitempty"`
 	// Memory, at least 1MiB. A process that needs more is killed.
 	Memory Size `json:"memory,omitempty"`
+	// Memory and swap together; as much as memory, so no swap, if not given.
+	MemorySwap Size `json:"memory_swap,omitempty"`
+	// Memory that is left to the node when the host is short of it.
+	MemoryReservation Size `json:"memory_reservation,omitempty"`
 	// The number of processes and threads.
-	Pids int64 `json:"pids,omitempty" jsonschema:"minimum=1,maximum=2147483647"`
+	Pids int64 `json:"pids,omitempty" jsonschema:"minimum=8,maximum=4194304"`
 	// Bounds on the traffic to block devices.
 	IO []IO `json:"io,omitempty"`
+	// Huge pages: an amount for each size of page, as 2MiB.
+	HugeTLB map[string]Size `json:"hugetlb,omitempty"`
 }
 
 // IO bounds the traffic to one block device. At least one bound is needed.
@@ -136,6 +144,8 @@ type IO struct {
 	ReadIOPS int64 `json:"read_iops,omitempty" jsonschema:"minimum=1"`
 	// Write operations in a second.
 	WriteIOPS int64 `json:"write_iops,omitempty" jsonschema:"minimum=1"`
+	// The node's share of the busy device, relative to others; 100 is usual.
+	Weight uint64 `json:"weight,omitempty" jsonschema:"minimum=1,maximum=1000"`
 }
 
 // Bridge is a switch of the lab, or one of the host that the lab's links are plugged into.
