@@ -241,6 +241,16 @@ func (n need) copy(to, from *oc.Resources) {
 	}
 }
 
+// Join makes one group of two that a node has in different hierarchies.
+func (g *Group) Join(other *Group) *Group {
+	for _, d := range other.dirs {
+		if !slices.Contains(g.dirs, d) {
+			g.dirs = append(g.dirs, d)
+		}
+	}
+	return g
+}
+
 // Dirs are the group's directories, one in each hierarchy; none for a node without limits.
 func (g *Group) Dirs() []string { return slices.Clone(g.dirs) }
 

@@ -70,12 +70,14 @@ func (h *Host) lift(lab, node, key string) error {
 	return nil
 }
 
-// liftCPUs lets a group run on all processors again.
+// liftCPUs lets a group run on all processors of its parent again. Empty, as a new group has it, a list can be no more
+// once there are processes.
 func (hy hierarchy) liftCPUs(dir string) error {
+	file := "cpuset.cpus"
 	if hy.unified {
-		return oc.WriteFile(dir, "cpuset.cpus", "\n") // as its parent
+		file = "cpuset.cpus.effective"
 	}
-	all, err := os.ReadFile(filepath.Join(filepath.Dir(dir), "cpuset.cpus"))
+	all, err := os.ReadFile(filepath.Join(filepath.Dir(dir), file))
 	if err != nil {
 		return err
 	}

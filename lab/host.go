@@ -61,9 +61,11 @@ func (b *builder) plan(ctx context.Context) error {
 		if r.Sysctls, err = bridge.PlanForwarding(v4, v6); err != nil {
 			return &Error{Op: "look at the host's forwarding", Err: err}
 		}
-		if r.Rules, b.notes, err = bridge.PlanAccept(r.Name, legs); err != nil {
+		var notes []string
+		if r.Rules, notes, err = bridge.PlanAccept(r.Name, legs); err != nil {
 			return &Error{Op: "look at the host's firewall", Err: err}
 		}
+		b.notes = append(b.notes, notes...)
 	}
 	r.Netns = []string{r.Name}
 	for i := range b.lab.Nodes {

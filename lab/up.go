@@ -108,15 +108,17 @@ type builder struct {
 
 	cgroups *cgroups.Host
 	groups  map[string]*cgroups.Group // by node
-	mounts  *mounter
-	setups  []proto.NodeSetup
-	conn    *container.Conn
-	alive   *os.File
-	kept    *os.File // locks what nodes keep; nil: nothing
-	init    *os.Process
-	nat     *os.File
-	events  chan event
-	pids    map[string]int // of the nodes' inits
+
+	unrestricted error // why privileged nodes cannot be held to a node's devices
+	mounts       *mounter
+	setups       []proto.NodeSetup
+	conn         *container.Conn
+	alive        *os.File
+	kept         *os.File // locks what nodes keep; nil: nothing
+	init         *os.Process
+	nat          *os.File
+	events       chan event
+	pids         map[string]int // of the nodes' inits
 
 	want                *wiring.Want
 	legSteps, portSteps []wiring.Step // what this process does of the wires
@@ -212,20 +214,8 @@ func (b *builder) check() error {
 	if err := b.checkKernel(); err != nil {
 		return err
 	}
-	for i := range b.lab.Nodes {
-		n := &b.lab.Nodes[i]
-		if !n.Limits.None() {
-			if b.cgroups == nil {
-				h, err := cgroups.Probe()
-				if err != nil {
-					return &Error{Op: "look at the control groups", Err: err}
-				}
-				b.cgroups = h
-			}
-			if err := b.cgroups.Check(n.Limits); err != nil {
-				return &Error{Node: n.Name, Op: "limits", Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
-			}
-		}
+	if err := b.checkGroups(); err != nil {
+		return err
 	}
 	for i := range b.lab.Links {
 		if err := b.checkExternal(&b.lab.Links[i]); err != nil {
@@ -304,23 +294,6 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 		}
 	}
 	return setups, common, nil
-}
-
-// limits makes the groups of the nodes that have limits.
-func (b *builder) limits() error {
-	if b.cgroups == nil {
-		return nil
-	}
-	b.groups = map[string]*cgroups.Group{}
-	for i := range b.nodes {
-		n := &b.nodes[i]
-		g, err := b.cgroups.Create(b.lab.Name, n.Name, n.Limits)
-		if err != nil {
-			return &Error{Node: n.Name, Op: "create its control group", Err: err}
-		}
-		b.groups[n.Name] = g
-	}
-	return nil
 }
 
 // close lets go of everything; the lab stays.

@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,7 +16,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // modules are those that nsnet needs of a kernel, and those that its tests use.
 func modules() []string {
-	return []string{"overlay", "veth", "bridge", "macvlan", "dummy", "tun",
+	return []string{"loop", "bfq", "overlay", "veth", "bridge", "macvlan", "dummy", "tun",
 		"nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_reject_inet"}
 }
 
@@ -23,10 +24,16 @@ func modules() []string {
 const limit = 6 * time.Minute
 
 func TestKernels(t *testing.T) {
-	testenv.Need(t, "qemu-system-x86_64", "busybox", "ip", "bridge")
+	testenv.Need(t, "qemu-system-x86_64", "busybox", "ip", "bridge", "go")
 	scripts, err := filepath.Glob("testdata/*.sh")
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
+	}
+	contract := filepath.Join(t.TempDir(), "cgroups.test")
+	build := exec.Command("go", "test", "-c", "-o", contract, "../../cgroups")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the contract of control groups: %v\n%s", err, out)
 	}
 	for _, version := range []string{"6.1", "6.12"} {
 		t.Run(version, func(t *testing.T) {
@@ -41,7 +48,7 @@ func TestKernels(t *testing.T) {
 				Kernel:   k,
 				Modules:  modules(),
 				Programs: []string{"ip", "bridge"},
-				Files:    map[string]string{"/usr/bin/nsnet": testenv.Binary(t)},
+				Files:    map[string]string{"/usr/bin/nsnet": testenv.Binary(t), "/usr/bin/cgroups.test": contract},
 				Scripts:  scripts,
 			}
 			results, console, err := m.Run(ctx)
