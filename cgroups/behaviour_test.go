@@ -85,7 +85,7 @@ func TestCPUSet(t *testing.T) {
 		t.Errorf("it may run on %d processors", n)
 	}
 	node := Node{Name: "n", PID: cmd.Process.Pid}
-	if err := h.Update(t.Context(), lab, node, topology.Limits{}, []string{"cpuset"}); err != nil {
+	if _, err := h.Update(t.Context(), lab, node, topology.Limits{}, []string{"cpuset"}); err != nil {
 		t.Fatal(err)
 	}
 	var all unix.CPUSet
@@ -194,7 +194,7 @@ func TestReadBPS(t *testing.T) {
 		t.Errorf("3 MiB at 1 MiB a second took %v", d)
 	}
 	cmd, _ := shell(t, ":")
-	if err := h.Update(t.Context(), lab, Node{Name: "n", PID: cmd.Process.Pid}, topology.Limits{}, []string{"io"}); err != nil {
+	if _, err := h.Update(t.Context(), lab, Node{Name: "n", PID: cmd.Process.Pid}, topology.Limits{}, []string{"io"}); err != nil {
 		t.Fatal(err)
 	}
 	if d := read(); d > 2*time.Second {
@@ -249,7 +249,7 @@ func TestWeightOfDisk(t *testing.T) {
 	}
 }
 
-// A node's huge pages are refused past its limit: mmap(2) succeeds with those that are left.
+// A limit of huge pages is set, and taken back. That one is kept to cannot be tried where no pages are set aside.
 func TestHugePages(t *testing.T) {
 	t.Parallel()
 	l := topology.Limits{HugeTLB: map[string]int64{"2MiB": 2 << 20}}
@@ -260,7 +260,7 @@ func TestHugePages(t *testing.T) {
 			t.Errorf("%s: %s", f, b)
 		}
 	}
-	if err := h.Update(t.Context(), lab, Node{Name: "n", PID: os.Getpid()}, topology.Limits{}, []string{"hugetlb"}); err != nil {
+	if _, err := h.Update(t.Context(), lab, Node{Name: "n", PID: os.Getpid()}, topology.Limits{}, []string{"hugetlb"}); err != nil {
 		t.Error(err)
 	}
 }

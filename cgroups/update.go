@@ -22,44 +22,46 @@ const updateTime = 10 * time.Second
 // Update sets limits of a running node, those that are not zero, and takes back those whose keys
 // are in lift. A node that has no group in a hierarchy gets one, with all its processes moved into
 // it; memory that they have by then is not counted in it. For a limit of memory that is below what
-// the node has, the node pays with its largest processes, but not with its init.
-func (h *Host) Update(ctx context.Context, lab string, n Node, set topology.Limits, lift []string) error {
+// the node has, the node pays with its largest processes, but not with its init: killed is how many.
+func (h *Host) Update(ctx context.Context, lab string, n Node, set topology.Limits, lift []string) (killed int, err error) {
 	ctx, stop := context.WithTimeout(ctx, updateTime)
 	defer stop()
-	if err := h.makeRoom(ctx, lab, n, set.Memory); err != nil {
-		return err
+	if killed, err = h.makeRoom(ctx, lab, n, set.Memory); err != nil {
+		return killed, err
 	}
 	g, err := h.Create(lab, n.Name, set)
 	for err != nil {
-		if killed, kerr := h.shrink(lab, n, set.Memory); kerr != nil || !killed {
-			return errors.Join(err, kerr)
+		one, kerr := h.shrink(lab, n, set.Memory)
+		if kerr != nil || !one {
+			return killed, errors.Join(err, kerr)
 		}
+		killed++
 		if perr := pause(ctx, 5*time.Millisecond); perr != nil {
-			return fmt.Errorf("%w: %w", err, perr)
+			return killed, fmt.Errorf("%w: %w", err, perr)
 		}
 		g, err = h.Create(lab, n.Name, set)
 	}
 	for _, dir := range g.dirs {
 		if err := gather(ctx, []Node{n}, []string{dir}); err != nil {
-			return err
+			return killed, err
 		}
 	}
 	for _, key := range lift {
 		if err := h.lift(lab, n.Name, key); err != nil {
-			return err
+			return killed, err
 		}
 	}
-	return nil
+	return killed, nil
 }
 
 // makeRoom gets a version 2 node below a new limit of memory before it is set. The kernel would
 // kill, too, but does not wait for what it has killed to give its memory back: it goes on to the
 // next, and the node's init is among them (tried on 6.1 and 6.12). Until then memory.high has the
 // kernel reclaim without killing.
-func (h *Host) makeRoom(ctx context.Context, lab string, n Node, limit int64) (err error) {
+func (h *Host) makeRoom(ctx context.Context, lab string, n Node, limit int64) (killed int, err error) {
 	hy, ok := h.find("memory")
 	if !ok || !hy.unified || limit <= 0 {
-		return nil
+		return 0, nil
 	}
 	dir := filepath.Join(hy.labDir(lab), n.Name)
 	defer func() {
@@ -69,23 +71,26 @@ func (h *Host) makeRoom(ctx context.Context, lab string, n Node, limit int64) (e
 	}()
 	for {
 		if err := oc.WriteFile(dir, "memory.high", strconv.FormatInt(limit, 10)); gone(err) {
-			return nil // it has no group yet that counts memory
+			return killed, nil // it has no group yet that counts memory
 		} else if err != nil {
-			return fmt.Errorf("reclaim memory of cgroup %s: %w", dir, err)
+			return killed, fmt.Errorf("reclaim memory of cgroup %s: %w", dir, err)
 		}
-		killed, err := h.shrink(lab, n, limit)
+		one, err := h.shrink(lab, n, limit)
 		if err != nil {
-			return err
+			return killed, err
+		}
+		if one {
+			killed++
 		}
 		used, err := fscommon.GetCgroupParamUint(dir, "memory.current")
 		if err != nil || used <= uint64(limit) {
-			return err
+			return killed, err
 		}
-		if !killed {
-			return fmt.Errorf("set limits of cgroup %s: the node's init alone has %d bytes, more than %d", dir, used, limit)
+		if !one {
+			return killed, fmt.Errorf("set limits of cgroup %s: the node's init alone has %d bytes, more than %d", dir, used, limit)
 		}
 		if err := pause(ctx, 5*time.Millisecond); err != nil {
-			return err
+			return killed, err
 		}
 	}
 }

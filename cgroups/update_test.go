@@ -32,11 +32,11 @@ func TestUpdate(t *testing.T) {
 		}
 	}
 	await(t, "without a limit it has four processes", says("yes"))
-	if err := h.Update(t.Context(), lab, n, set, nil); err != nil {
+	if _, err := h.Update(t.Context(), lab, n, set, nil); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "limited to three it is refused a fourth", says("no"))
-	if err := h.Update(t.Context(), lab, n, topology.Limits{}, []string{"cpu", "cpu_weight", "memory", "pids"}); err != nil {
+	if _, err := h.Update(t.Context(), lab, n, topology.Limits{}, []string{"cpu", "cpu_weight", "memory", "pids"}); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "its limit taken back it has four again", says("yes"))
@@ -64,13 +64,13 @@ func TestUpdateMemoryKills(t *testing.T) {
 	}
 	await(t, "the child has its memory", exists("/full"))
 	n := Node{"n", cmd.Process.Pid}
-	if err := h.Update(t.Context(), lab, n, topology.Limits{Memory: 128 << 20}, nil); err != nil {
+	if _, err := h.Update(t.Context(), lab, n, topology.Limits{Memory: 128 << 20}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if exists("/dead")() {
 		t.Error("killed, with room for all it has")
 	}
-	if err := h.Update(t.Context(), lab, n, topology.Limits{Memory: 10 << 20}, nil); err != nil {
+	if _, err := h.Update(t.Context(), lab, n, topology.Limits{Memory: 10 << 20}, nil); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the child is dead", exists("/dead"))
@@ -82,7 +82,7 @@ func TestUpdateMemoryKills(t *testing.T) {
 func TestUpdateRefuses(t *testing.T) {
 	h, lab := contract(t, topology.Limits{Pids: 1})
 	n := Node{"n", unix.Getpid()}
-	if err := h.Update(t.Context(), lab, n, topology.Limits{}, []string{"speed"}); err == nil || !strings.Contains(err.Error(), "speed") {
+	if _, err := h.Update(t.Context(), lab, n, topology.Limits{}, []string{"speed"}); err == nil || !strings.Contains(err.Error(), "speed") {
 		t.Errorf("%v", err)
 	}
 }

@@ -147,9 +147,11 @@ type NodeStatus struct {
 	Command    []string          `json:"command,omitempty"`
 	ExitCode   *int              `json:"exit_code,omitempty"` // 128+signal when killed
 	Signal     string            `json:"signal,omitempty"`
-	OOMKilled  bool              `json:"oom_killed,omitempty"`
-	Reason     string            `json:"reason,omitempty"` // "out of memory: limit 10 MiB", "command not found"
-	UIDBase    uint32            `json:"uid_base"`         // host id of the node's root; 0 when privileged
+	OOMKilled  bool              `json:"oom_killed,omitempty"`        // some process, at the limit of memory
+	OOMKills   uint64            `json:"oom_kills,omitempty"`         // how many
+	MemoryPeak uint64            `json:"memory_peak_bytes,omitempty"` // of a node that has had one killed, where the kernel counts it
+	Reason     string            `json:"reason,omitempty"`            // "out of memory: limit 10 MiB, peak 9.9 MiB, 1 process killed", "command not found"
+	UIDBase    uint32            `json:"uid_base"`                    // host id of the node's root; 0 when privileged
 	Netns      string            `json:"netns"`
 	Limits     topology.Limits   `json:"limits"`
 	Interfaces []InterfaceStatus `json:"interfaces"`

@@ -130,11 +130,11 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	for i := range l.Nodes {
 		n := nodeStatus(r, &l.Nodes[i], states[l.Nodes[i].Name])
 		n.Interfaces, n.Storage = ifaces[n.Name], storageOf(r, &l.Nodes[i])
-		if host != nil && l.Nodes[i].Limits.Memory > 0 {
-			if o, err := host.OOM(name, n.Name); err == nil && o.Kills > 0 {
-				n.OOMKilled = true
-				if n.State == StateExited && n.Signal == "SIGKILL" {
-					n.Reason = fmt.Sprintf("out of memory: limit %s", size(l.Nodes[i].Limits.Memory))
+		if host != nil {
+			if o, err := oomOf(host, name, n.Name); err == nil && o.Kills > 0 {
+				n.OOMKilled, n.OOMKills, n.MemoryPeak = true, o.Kills, o.Peak
+				if n.Reason == "" {
+					n.Reason = oomText(o)
 				}
 			}
 		}

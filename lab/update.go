@@ -54,7 +54,11 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		if err := r.ownGroups(ctx); err != nil {
 			return err
 		}
-		if err := host.Update(ctx, o.Lab, r.group(n), o.Set, o.Lift); err != nil {
+		killed, err := host.Update(ctx, o.Lab, r.group(n), o.Set, o.Lift)
+		if cerr := countKills(o.Lab, o.Node, killed); err == nil {
+			err = cerr
+		}
+		if err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: unsupported(err), Remedy: "some may be set; run the command again"}
 		}
 		limits := &r.lab.Nodes[n.index].Limits

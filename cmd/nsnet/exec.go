@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/lab"
 )
@@ -130,7 +131,11 @@ func runExec(ctx context.Context, o execOptions, args []string, std stdio) error
 	if o.Interactive {
 		e.Stdin = std.in
 	}
-	return execResult(lab.Exec(ctx, e))
+	code, err := lab.Exec(ctx, e)
+	if err == nil && code == 128+int(unix.SIGKILL) {
+		err = tellOOM(ctx, labName, node, std)
+	}
+	return execResult(code, err)
 }
 
 // execResult turns what lab.Exec returns into nsnet's own end.

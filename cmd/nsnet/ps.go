@@ -154,9 +154,12 @@ func psNames(labs []lab.Status) string {
 	return b.String()
 }
 
-// stateText is a node's state without spaces: "running", "exited(1)", "exited(137,oom)".
+// stateText is a node's state without spaces: "running", "running(oom)", "exited(1)", "exited(137,oom)".
 func stateText(n lab.NodeStatus) string {
 	if n.State != lab.StateExited || n.ExitCode == nil {
+		if n.OOMKilled {
+			return plain(n.State) + "(oom)"
+		}
 		return plain(n.State)
 	}
 	if n.OOMKilled {
@@ -169,9 +172,9 @@ func stateText(n lab.NodeStatus) string {
 func colorState(state string) string {
 	var code string
 	switch {
-	case state == lab.StateRunning:
+	case strings.HasPrefix(state, lab.StateRunning):
 		code = "32"
-	case state == lab.StateDead:
+	case strings.HasPrefix(state, lab.StateDead):
 		code = "31"
 	case strings.HasPrefix(state, lab.StateExited):
 		code = "33"

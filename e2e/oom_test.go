@@ -1,0 +1,71 @@
+package e2e
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab"
+)
+
+// That a process was killed at its node's limit of memory is told with the limit and the peak, whether it was the
+// node's command or one that exec started, and whether the kernel did it or an update.
+func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, `
+nodes:
+  command: {command: "echo begin; exec tail /dev/zero", limits: {memory: 16MiB}}
+  child: {command: [sleep, "600"], limits: {memory: 16MiB}}
+  updated: {command: "x=$(head -c 33554432 /dev/zero | tr '\\0' x); echo full; sleep 600; echo ${#x}", limits: {memory: 256MiB}}
+  fine: {command: [sleep, "600"], limits: {memory: 64MiB}}
+`)
+		told := func(what, text, limit string) {
+			t.Helper()
+			if !regexp.MustCompile(`out of memory: limit ` + limit + `,( peak [0-9]+\.[0-9] MiB,)? [0-9]+ process(es)? killed`).MatchString(text) {
+				t.Errorf("%s: %q", what, text)
+			}
+		}
+		testenv.Eventually(t, 20*time.Second, "the command is killed", func() bool { return r.node("command").State == lab.StateExited })
+		if n := r.node("command"); *n.ExitCode != 137 || n.OOMKills != 1 || n.MemoryPeak > 16<<20 {
+			t.Errorf("%+v", n)
+		}
+		told("inspect", testenv.Must(t, "inspect", r.name+"/command"), "16 MiB")
+		if got := testenv.Run(t, "logs", r.name+"/command"); got.Code != 0 || got.Stdout != "begin\n" {
+			t.Errorf("logs: %+v", got)
+		} else {
+			told("logs", got.Stderr, "16 MiB")
+		}
+
+		got := r.exec("child", "tail", "/dev/zero")
+		if got.Code != 137 {
+			t.Errorf("exec: exit code %d", got.Code)
+		}
+		told("exec", got.Stderr, "16 MiB")
+
+		testenv.Eventually(t, 30*time.Second, "the node has its memory", func() bool { return testenv.Must(t, "logs", r.name+"/updated") == "full\n" })
+		testenv.Must(t, "update", "updated", "--memory", "10MiB")
+		testenv.Eventually(t, 10*time.Second, "the command is killed", func() bool { return r.node("updated").State == lab.StateExited })
+		told("inspect", testenv.Must(t, "inspect", r.name+"/updated"), "10 MiB")
+		// Without the limit, too, it stays true.
+		testenv.Must(t, "update", "updated", "--memory", "none")
+		if n := r.node("updated"); !n.OOMKilled || *n.ExitCode != 137 {
+			t.Errorf("%+v", n)
+		}
+
+		table := testenv.Must(t, "ps", r.name)
+		for _, want := range []string{`command +exited\(137,oom\)`, `child +running\(oom\)`, `updated +exited\(137,oom\)`, `fine +running `} {
+			if !regexp.MustCompile(want).MatchString(table) {
+				t.Errorf("ps has no %s:\n%s", want, table)
+			}
+		}
+		if got := testenv.Run(t, "logs", r.name+"/fine"); got.Stderr != "" {
+			t.Errorf("logs of a node that has lost nothing: %s", got.Stderr)
+		}
+		if got := r.exec("fine", "sh", "-c", "kill -9 $$"); got.Code != 137 || strings.Contains(got.Stderr, "memory") {
+			t.Errorf("exec of a command that kills itself: %+v", got)
+		}
+	})
+}
