@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // Sysctl is a kernel setting that is changed, as recorded before it is.
@@ -186,6 +188,9 @@ func readSysctl(path string) (string, error) {
 }
 
 func writeSysctl(path, value string) error {
+	if err := failpoint.Hit("sysctl", path); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(filepath.Join(procSys, path), os.O_WRONLY, 0)
 	if err != nil {
 		return err

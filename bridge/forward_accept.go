@@ -13,6 +13,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // lockTimeout is how long an iptables program waits for the lock that all of them share, in
@@ -287,6 +289,9 @@ func Remove(rules []Rule) error {
 func (r Rule) apply(do func(*iptables.IPTables) error) error {
 	if len(r.Spec) == 0 {
 		return errors.New("the rule has no specification, it would match every packet")
+	}
+	if err := failpoint.Hit("iptables", r.Chain); err != nil {
+		return err
 	}
 	ipt, err := open(r.Program, r.Family)
 	if err != nil {

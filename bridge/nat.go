@@ -13,6 +13,8 @@ import (
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // From linux/netfilter/nf_tables.h, not in x/sys/unix.
@@ -88,6 +90,9 @@ func newTable(cfg NATConfig) (_ *Table, err error) {
 			_ = file.Close()
 		}
 	}()
+	if err := failpoint.Hit("nftables", "create the table"); err != nil {
+		return nil, err
+	}
 	if err := addOwned(conn, TableName(cfg.Lab), mark(cfg.Lab)); err != nil {
 		return nil, err
 	}
@@ -101,6 +106,9 @@ func newTable(cfg NATConfig) (_ *Table, err error) {
 	})
 	for _, exprs := range natRules(cfg.Legs) {
 		nft.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: exprs})
+	}
+	if err := failpoint.Hit("nftables", "fill the table"); err != nil {
+		return nil, err
 	}
 	if err := nft.Flush(); err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/cgroups/fs2"
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -85,10 +86,15 @@ func (p part) mkdir(lab, node string) (made []string, err error) {
 	path := append([]string{p.root}, parents...)
 	// The shared parent may be removed by another lab's down between two steps: start over.
 	for range 16 {
-		err = os.Mkdir(dir, 0o755)
+		if err = failpoint.Hit("mkdir", dir); err == nil {
+			err = os.Mkdir(dir, 0o755)
+		}
 		if errors.Is(err, os.ErrNotExist) { // the lab's first node
 			for _, d := range parents {
-				if err = os.Mkdir(d, 0o755); err == nil {
+				if err = failpoint.Hit("mkdir", d); err == nil {
+					err = os.Mkdir(d, 0o755)
+				}
+				if err == nil {
 					made = append(made, d)
 				} else if !errors.Is(err, os.ErrExist) && !errors.Is(err, os.ErrNotExist) {
 					return made, err
@@ -156,6 +162,9 @@ func (p part) enable(path []string) error {
 // the library's own version 1 manager shares some between all groups and is no use from
 // several goroutines.
 func (p part) set(dir string, r *oc.Resources) error {
+	if err := failpoint.Hit("set limits", dir); err != nil {
+		return err
+	}
 	if p.unified {
 		mine := oc.Resources{}
 		for _, n := range p.needs {
@@ -258,7 +267,11 @@ func (g *Group) Dirs() []string { return slices.Clone(g.dirs) }
 // namespace. Do it before the process runs anything: children it already has stay outside.
 func (g *Group) Add(pid int) error {
 	for _, d := range g.dirs {
-		if err := oc.WriteCgroupProc(d, pid); err != nil {
+		err := failpoint.Hit("enter cgroup", d)
+		if err == nil {
+			err = oc.WriteCgroupProc(d, pid)
+		}
+		if err != nil {
 			return fmt.Errorf("move process %d into cgroup %s: %w", pid, d, err)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // Removal is tried again after 10 ms, then after twice as long each time up to 1 s, for 10 s
@@ -72,6 +74,7 @@ func (h *Host) RemoveLab(ctx context.Context, lab string) error {
 				last = busy
 				return false
 			}
+			_ = failpoint.Hit("rmdir", hy.root)
 			_ = unix.Rmdir(filepath.Join(hy.root, base)) // stays while another lab is in it
 			return true
 		})
@@ -95,7 +98,10 @@ func (h *Host) RemoveLab(ctx context.Context, lab string) error {
 
 // removeTree removes a group with all below it. It goes on after a failure and returns the last.
 func removeTree(dir string) *Busy {
-	err := unix.Rmdir(dir)
+	err := failpoint.Hit("rmdir", dir)
+	if err == nil {
+		err = unix.Rmdir(dir)
+	}
 	switch {
 	case err == nil || errors.Is(err, unix.ENOENT):
 		return nil

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // Conn carries wire messages over a stream socket. One goroutine may receive while
@@ -46,6 +47,11 @@ func SocketPair() (a, b *os.File, err error) {
 
 // Send writes a message with copies of fds.
 func (c *Conn) Send(k wire.Kind, body []byte, fds ...int) error {
+	if failpoint.Enabled {
+		if err := failpoint.Hit("send", fmt.Sprintf("message %d", k)); err != nil {
+			return err
+		}
+	}
 	var h [wire.HeaderSize]byte
 	wire.PutHeader(&h, k, len(body))
 	msg := append(h[:], body...)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nsnet/nsnet/container/nodeinit"
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // IDs is how many user and group ids a node has.
@@ -18,6 +20,7 @@ const IDs = nodeinit.IDs
 
 // Process is a node init, as its parent holds it.
 type Process struct {
+	name   string
 	Conn   *Conn
 	PID    int      // in the parent's pid namespace
 	Pidfd  *os.File // pidfd_open(2)
@@ -66,6 +69,10 @@ func NewSpawner(exe *os.File) (*Spawner, error) {
 		Env:   []string{nodeinit.EnvKey + "=spawn", "GOMAXPROCS=1", "GOGC=off"},
 		Files: []uintptr{null.Fd(), null.Fd(), null.Fd(), theirs.Fd(), exe.Fd()},
 	}
+	if err := failpoint.Hit("fork", "spawner"); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("start the spawner: %w", explain(err))
+	}
 	if _, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: spawner", nodeinit.Title}, attr); err != nil {
 		_ = conn.Close()
 		if errors.Is(err, unix.ENOENT) {
@@ -97,7 +104,7 @@ func (s *Spawner) Spawn(name string, base uint32, privileged bool) (*Process, er
 		_ = conn.Close()
 		return nil, err
 	}
-	p.Conn = conn
+	p.name, p.Conn = name, conn
 	return p, nil
 }
 
@@ -106,6 +113,11 @@ func (s *Spawner) spawn(name string, base uint32, privileged bool, socket *os.Fi
 	w.String(name)
 	w.Uint(uint64(base))
 	w.Uint(flag(privileged))
+	if failpoint.Enabled {
+		errno, kill := failpoint.Errno("clone", name)
+		w.Uint(uint64(errno))
+		w.Uint(flag(kill))
+	}
 	if err := s.conn.Send(wire.Spawn, w.Bytes(), int(socket.Fd())); err != nil {
 		return nil, fmt.Errorf("ask the spawner: %w", err)
 	}
@@ -168,11 +180,25 @@ func (e *StepError) Error() string {
 
 func (e *StepError) Unwrap() error { return e.Err }
 
+// injected has a step fail, or end the node's init, where a test wants that.
+func (p *Process) injected(steps []wire.Step) []wire.Step {
+	if !failpoint.Enabled {
+		return steps
+	}
+	steps = slices.Clone(steps)
+	for i := range steps {
+		if errno, kill := failpoint.Errno("node "+p.name, steps[i].Label); errno != 0 || kill {
+			steps[i] = wire.Step{Op: wire.OpFail, Label: steps[i].Label, Number: []uint64{uint64(errno), flag(kill)}}
+		}
+	}
+	return steps
+}
+
 // Run has a node init carry out a program, as wire.Boot or wire.Post, and waits for it.
 // Nothing else may receive from the process meanwhile.
 func (p *Process) Run(k wire.Kind, steps []wire.Step, fds ...int) error {
 	var w wire.Writer
-	wire.Encode(&w, steps)
+	wire.Encode(&w, p.injected(steps))
 	if err := p.Conn.Send(k, w.Bytes(), fds...); err != nil {
 		return fmt.Errorf("send the program: %w", err)
 	}

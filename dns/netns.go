@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -37,7 +38,9 @@ func WriteNetns(root, lab, node string, d topology.DNS) (paths []string, err err
 		if err := os.MkdirAll(root, 0o755); err != nil {
 			return nil, fmt.Errorf("make %s: %w", root, err)
 		}
-		err = os.Mkdir(dir, 0o755)
+		if err = failpoint.Hit("mkdir", dir); err == nil {
+			err = os.Mkdir(dir, 0o755)
+		}
 		// RemoveNetns of another lab may take the empty root away in between.
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
@@ -53,6 +56,9 @@ func WriteNetns(root, lab, node string, d topology.DNS) (paths []string, err err
 		return nil, fmt.Errorf("open %s: %w", dir, err)
 	}
 	defer at.Close()
+	if err := failpoint.Hit("create", file); err != nil {
+		return paths, fmt.Errorf("open %s: %w", file, err)
+	}
 	f, err := at.OpenFile(resolvConf, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
 	if err != nil {
 		return paths, fmt.Errorf("open %s: %w", file, err)
@@ -62,6 +68,9 @@ func WriteNetns(root, lab, node string, d topology.DNS) (paths []string, err err
 		return paths, fmt.Errorf("write %s: %w", file, err)
 	}
 	content := ResolvConf(d)
+	if err := failpoint.Hit("write", file); err != nil {
+		return paths, fmt.Errorf("write %s: %w", file, err)
+	}
 	// Written in place: "ip netns exec" has the file mounted in processes that run.
 	if _, err := f.WriteAt(content, 0); err != nil {
 		return paths, fmt.Errorf("write %s: %w", file, err)
@@ -97,6 +106,9 @@ func RemoveNetns(root, lab, node string) error {
 			return nil
 		}
 		if err == nil {
+			err = failpoint.Hit("remove", dir)
+		}
+		if err == nil {
 			err = at.Remove(resolvConf)
 		}
 	}
@@ -104,6 +116,9 @@ func RemoveNetns(root, lab, node string) error {
 		return fmt.Errorf("remove %s: %w", filepath.Join(dir, resolvConf), err)
 	}
 	for _, d := range []string{dir, root} {
+		if err := failpoint.Hit("rmdir", d); err != nil {
+			return fmt.Errorf("remove %s: %w", d, err)
+		}
 		err := syscall.Rmdir(d)
 		switch err {
 		case nil, syscall.ENOENT:

@@ -15,6 +15,7 @@ import (
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab/wiring"
 )
@@ -50,11 +51,21 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 	}
 	for _, e := range entries {
 		if e.Name() != lockFile {
+			if err := failpoint.Hit("remove", e.Name()); err != nil {
+				errs = append(errs, err)
+				continue
+			}
 			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
 		}
 	}
 	if !keep {
+		if err := failpoint.Hit("remove", lockFile); err != nil {
+			return &Error{Lab: name, Op: "remove its record", Err: err}
+		}
 		errs = append(errs, os.Remove(filepath.Join(dir, lockFile)))
+		if err := failpoint.Hit("remove", dir); err != nil {
+			return &Error{Lab: name, Op: "remove its record", Err: err}
+		}
 		// Who has made the lock anew by now is next to lock it, and takes the directory over.
 		if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
@@ -74,7 +85,13 @@ func removeRunDir() error {
 	if err != nil || len(entries) != 1 || entries[0].Name() != globalLock {
 		return err
 	}
+	if err := failpoint.Hit("remove", globalLock); err != nil {
+		return err
+	}
 	if err := os.Remove(filepath.Join(RunDir, globalLock)); err != nil {
+		return err
+	}
+	if err := failpoint.Hit("remove", RunDir); err != nil {
 		return err
 	}
 	return os.Remove(RunDir)
@@ -189,6 +206,10 @@ func removeNetns(name string, r *record) error {
 		if err != nil || !strings.HasPrefix(target, "/proc/") {
 			continue
 		}
+		if err := failpoint.Hit("remove", path); err != nil {
+			errs = append(errs, err)
+			continue
+		}
 		if r != nil {
 			// Lab "a" with node "b" and lab "a.b" have a name in common, which only one can
 			// have: the one whose init it leads to.
@@ -258,7 +279,11 @@ func end(ctx context.Context, dir string, killed func() error) error {
 	if live, now := alive(dir); !live || now != pid {
 		return nil
 	}
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+	err = failpoint.Hit("kill", "lab init")
+	if err == nil {
+		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	}
+	if err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill: %w", err)
 	}
 	if err := killed(); err != nil {

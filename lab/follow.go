@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/lab/proto"
 )
@@ -43,11 +44,17 @@ func (b *builder) start(spec *proto.LabSpec) error {
 		return &Error{Op: "create the control socket", Err: err}
 	}
 	defer control.Close()
+	if err := failpoint.Hit("create", initLog); err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
 	out, err := os.OpenFile(filepath.Join(b.dir, initLog), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return &Error{Op: "start the lab", Err: err}
 	}
 	defer out.Close()
+	if err := failpoint.Hit("create", aliveFile); err != nil {
+		return &Error{Op: "start the lab", Err: err}
+	}
 	if b.alive, err = os.OpenFile(filepath.Join(b.dir, aliveFile), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return &Error{Op: "start the lab", Err: err}
 	}
@@ -63,6 +70,9 @@ func (b *builder) start(spec *proto.LabSpec) error {
 		return err
 	}
 	b.rec.InitPID, b.mounts.init = b.init.Pid, b.init.Pid
+	if err := failpoint.Hit("write", aliveFile); err != nil {
+		return &Error{Op: "write the lab's pid", Err: err}
+	}
 	if _, err := fmt.Fprintf(b.alive, "%d\n", b.init.Pid); err != nil {
 		return &Error{Op: "write the lab's pid", Err: err}
 	}
@@ -230,6 +240,9 @@ func (b *builder) node(e event) error {
 	fds := slices.Clone(r.fds)
 	if len(n.Command) > 0 {
 		for _, name := range []string{n.Name + ".log", n.Name + ".log.1"} {
+			if err := failpoint.Hit("create", name); err != nil {
+				return &Error{Node: n.Name, Op: "create its log", Err: err}
+			}
 			fd, err := unix.Open(filepath.Join(b.dir, name), unix.O_RDWR|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 			if err != nil {
 				return &Error{Node: n.Name, Op: "create its log", Err: err}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
@@ -219,7 +220,11 @@ func quietLeg(name string) error {
 		{"ipv4/conf/" + name + "/rp_filter", "0"},
 	} {
 		path := "/proc/sys/net/" + kv[0]
-		if err := os.WriteFile(path, []byte(kv[1]), 0); err != nil && !errors.Is(err, os.ErrNotExist) {
+		err := failpoint.Hit("sysctl", path)
+		if err == nil {
+			err = os.WriteFile(path, []byte(kv[1]), 0)
+		}
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
@@ -248,7 +253,11 @@ func (b *builder) hostReady() error {
 // a descriptor of the lab init: when that is gone the name leads nowhere, or, should its pid be used again, to a
 // descriptor that setns(2) refuses, but never into another process's network namespace. One that leads there already stays.
 func writeNames(l *topology.Lab, rec *record, st *proto.LabState) error {
-	if err := os.MkdirAll(NetnsDir, 0o755); err != nil {
+	err := failpoint.Hit("mkdir", NetnsDir)
+	if err == nil {
+		err = os.MkdirAll(NetnsDir, 0o755)
+	}
+	if err != nil {
 		return &Error{Op: "create", Object: NetnsDir, Err: err}
 	}
 	init := fmt.Sprintf("/proc/%d/", rec.InitPID)
@@ -279,7 +288,10 @@ func writeNames(l *topology.Lab, rec *record, st *proto.LabState) error {
 
 // link makes a symbolic link, or changes where one of this lab init leads.
 func link(target, path string) error {
-	err := os.Symlink(target, path)
+	err := failpoint.Hit("symlink", path)
+	if err == nil {
+		err = os.Symlink(target, path)
+	}
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -123,6 +124,9 @@ func hostResolvConf() []byte {
 
 // makeLayer makes a directory with these entries.
 func makeLayer(dir string, entries []overlayfs.Entry, mark overlayfs.Mark) error {
+	if err := failpoint.Hit("make layer", dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}

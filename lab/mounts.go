@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
@@ -38,9 +39,15 @@ func newMounter(at string) (*mounter, error) {
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		err := failpoint.Hit("unshare", "mounts")
+		if err == nil {
+			err = unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		}
 		if err == nil {
 			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = failpoint.Hit("mount", at)
 		}
 		if err == nil {
 			err = unix.Mount("nsnet", at, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755")
@@ -124,6 +131,9 @@ func (m *mounter) devices() error {
 		major, minor uint32
 	}{{"null", 1, 3}, {"zero", 1, 5}, {"full", 1, 7}, {"random", 1, 8}, {"urandom", 1, 9}, {"tty", 5, 0}, {"net/tun", 10, 200}} {
 		path := filepath.Join(dir, d.name)
+		if err := failpoint.Hit("mknod", d.name); err != nil {
+			return fmt.Errorf("create device %s: %w", d.name, err)
+		}
 		if err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(d.major, d.minor))); err != nil {
 			return fmt.Errorf("create device %s: %w", d.name, err)
 		}

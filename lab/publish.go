@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -72,6 +73,11 @@ func targets(l *topology.Lab, node string, port uint16) []netip.AddrPort {
 
 func listenPort(p topology.Port) (*os.File, error) {
 	at := netip.AddrPortFrom(p.HostAddr, p.HostPort)
+	if failpoint.Enabled {
+		if err := failpoint.Hit("listen", portKey(p)); err != nil {
+			return nil, err
+		}
+	}
 	if p.Protocol == "udp" {
 		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 		if err != nil {

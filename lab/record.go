@@ -20,6 +20,7 @@ import (
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -107,13 +108,19 @@ func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, er
 	dir := dirOf(name)
 	for {
 		if create {
-			err := os.MkdirAll(dir, 0o700)
+			err := failpoint.Hit("mkdir", dir)
+			if err == nil {
+				err = os.MkdirAll(dir, 0o700)
+			}
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // the last lab's down has just removed the parent
 			}
 			if err != nil {
 				return nil, recordError(name, "create the record", err)
 			}
+		}
+		if err := failpoint.Hit("create", lockFile); err != nil {
+			return nil, recordError(name, "create the record", err)
 		}
 		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
@@ -154,6 +161,9 @@ func lockHost(ctx context.Context) (*os.File, error) {
 		return nil, fmt.Errorf("create %s: %w", RunDir, err)
 	}
 	for {
+		if err := failpoint.Hit("create", globalLock); err != nil {
+			return nil, err
+		}
 		f, err := os.OpenFile(filepath.Join(RunDir, globalLock), os.O_RDWR|os.O_CREATE, 0o600)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := os.MkdirAll(RunDir, 0o700); err != nil { // the last lab's down has just removed it
@@ -223,6 +233,9 @@ func readRecord(dir string) (*record, error) {
 func (r *record) write(dir string) error {
 	b, err := json.Marshal(r)
 	if err != nil {
+		return err
+	}
+	if err := failpoint.Hit("write", stateFile); err != nil {
 		return err
 	}
 	return renameio.WriteFile(filepath.Join(dir, stateFile), b, 0o600, renameio.WithTempDir(dir))

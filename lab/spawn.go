@@ -12,6 +12,7 @@ import (
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/nodeinit"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/lab/labinit"
 )
 
@@ -21,6 +22,9 @@ import (
 // was started is run as it is.
 func sealedExecutable() (*os.File, error) {
 	const self = "/proc/self/exe"
+	if err := failpoint.Hit("open_tree", self); err != nil {
+		return nil, err
+	}
 	fd, err := unix.OpenTree(unix.AT_FDCWD, self, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		if fd, err = unix.Open(self, unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
@@ -46,7 +50,7 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 	defer null.Close()
 	attr := &syscall.ProcAttr{
 		Dir:   "/",
-		Env:   []string{nodeinit.EnvKey + "=" + labinit.EnvValue},
+		Env:   append(failpoint.Environ("lab init"), nodeinit.EnvKey+"="+labinit.EnvValue),
 		Files: append([]uintptr{null.Fd()}, files...),
 		Sys: &syscall.SysProcAttr{
 			Setsid: true,
@@ -65,7 +69,10 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return nil, &Error{Op: "start the lab: keep descriptors back", Err: err}
 	}
-	pid, err := syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: lab " + name}, attr)
+	pid, err := -1, failpoint.Hit("clone", "lab init")
+	if err == nil {
+		pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: lab " + name}, attr)
+	}
 	if err != nil {
 		e := &Error{Op: "start the lab: create its namespaces", Err: err}
 		switch {

@@ -21,6 +21,7 @@ import (
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
@@ -343,7 +344,11 @@ func (b *builder) rollback() error {
 
 // writeFiles writes the lab's content and the record of what is about to be made.
 func (b *builder) writeFiles() error {
-	if err := os.WriteFile(filepath.Join(b.dir, labFile), b.content, 0o600); err != nil {
+	err := failpoint.Hit("write", labFile)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(b.dir, labFile), b.content, 0o600)
+	}
+	if err != nil {
 		return recordError(b.lab.Name, "write the record", err)
 	}
 	if err := b.rec.write(b.dir); err != nil {
@@ -362,6 +367,10 @@ func listen(path string) (*os.File, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), "control")
+	if err = failpoint.Hit("bind", path); err != nil {
+		f.Close()
+		return nil, err
+	}
 	err = unix.Bind(fd, &unix.SockaddrUnix{Name: path})
 	if err == nil {
 		err = os.Chmod(path, 0o600)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // Clone makes a detached copy of the mount at path, with these attributes, and idmapped
@@ -16,6 +18,9 @@ func Clone(path string, attr uint64, userns int, recursive bool) (int, error) {
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 		set |= unix.AT_RECURSIVE
+	}
+	if err := failpoint.Hit("open_tree", path); err != nil {
+		return -1, fmt.Errorf("open %s: %w", path, err)
 	}
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
 	if err != nil {
@@ -42,6 +47,9 @@ func Clone(path string, attr uint64, userns int, recursive bool) (int, error) {
 // attach attaches a detached mount to a directory, and closes it.
 func attach(fd int, at string) error {
 	defer unix.Close(fd)
+	if err := failpoint.Hit("mount", at); err != nil {
+		return fmt.Errorf("attach to %s: %w", at, err)
+	}
 	if err := unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return fmt.Errorf("attach to %s: %w", at, err)
 	}

@@ -10,6 +10,7 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 go vet ./...
+go vet -tags failpoint ./internal/failpoint ./container/nodeinit
 # Built once: go run links the program anew each time.
 tool=bin/golangci-lint
 [ "$tool" -nt tools/go.mod ] || go build -modfile=tools/go.mod -o "$tool" github.com/golangci/golangci-lint/v2/cmd/golangci-lint

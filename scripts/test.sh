@@ -24,10 +24,11 @@ sh scripts/lint.sh
 step "build, static; for arm64, too"
 GOARCH=arm64 sh scripts/build.sh bin/nsnet-arm64
 GOARCH=$(go env GOHOSTARCH) sh scripts/build.sh bin/nsnet
+GOFLAGS=-tags=failpoint sh scripts/build.sh bin/nsnet-failpoint
 
 # One run for all: privileged tests go into namespaces of their own by themselves. The
 # end-to-end tests drive the binary that users get.
 step "go test -race"
-NSNET_BIN=$PWD/bin/nsnet CGO_ENABLED=1 go test -race -count=1 -timeout 12m ./...
+NSNET_BIN=$PWD/bin/nsnet NSNET_FAILPOINT_BIN=$PWD/bin/nsnet-failpoint CGO_ENABLED=1 go test -race -count=1 -timeout 12m ./...
 
 step "all passed"

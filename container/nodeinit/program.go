@@ -98,7 +98,7 @@ func (s *state) step(st *wire.Step, fds []int) failure {
 	case wire.OpFindCommand:
 		return s.check(st.T(0), st.T(1), st.T(2), st.T(3))
 	default:
-		return fail(syscall.ENOSYS, "unknown step")
+		return unknown(st)
 	}
 	return ok
 }

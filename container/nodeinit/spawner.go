@@ -41,6 +41,11 @@ func spawn() int {
 		}
 		r := wire.NewReader(body)
 		name, base, privileged := r.String(), int(r.Uint()), r.Uint() == 1
+		if f := spawnFailure(r); f != ok {
+			refuse(c, f)
+			rawClose(socket)
+			continue
+		}
 		spawnOne(c, t, name, base, privileged, socket)
 		rawClose(socket)
 	}

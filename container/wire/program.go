@@ -26,6 +26,10 @@ const (
 	OpFindCommand               // argv[0], PATH, working directory: fails where the command could not be executed
 )
 
+// OpFail stands for a step that a test wants to fail, see internal/failpoint. Only a node init that was built for
+// that knows it.
+const OpFail Op = 1 << 16 // errno, kill (0 or 1)
+
 // Step is an Op with its fields, and the words for it in an error.
 type Step struct {
 	Op     Op

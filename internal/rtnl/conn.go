@@ -11,6 +11,8 @@ import (
 	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // batch bounds the requests of one datagram, so that their acknowledgements fit the
@@ -158,6 +160,31 @@ func Datagram(reqs ...Request) []byte {
 }
 
 func (c *Conn) do(ignore func(error) bool, reqs []Request) error {
+	if failpoint.Enabled {
+		return c.oneByOne(ignore, reqs)
+	}
+	return c.exchange(ignore, reqs)
+}
+
+// oneByOne is for tests: each request is an act of its own.
+func (c *Conn) oneByOne(ignore func(error) bool, reqs []Request) error {
+	var first error
+	for _, r := range reqs {
+		err := failpoint.Hit("netlink", r.Label)
+		if errno := syscall.Errno(0); errors.As(err, &errno) {
+			err = &Error{Label: r.Label, Errno: errno}
+		}
+		if err == nil {
+			err = c.exchange(ignore, []Request{r})
+		}
+		if err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+func (c *Conn) exchange(ignore func(error) bool, reqs []Request) error {
 	base := c.seq + 1
 	for i := range reqs {
 		c.seq++

@@ -14,6 +14,7 @@ const (
 	envDir   = "NSNET_TESTENV_DIR"   // directory for the life of the process go test starts
 	envToken = "NSNET_TESTENV_TOKEN" // what all lab names of one isolated test begin with
 	envBin   = "NSNET_BIN"           // an nsnet binary to test, instead of one built from this tree
+	envFail  = "NSNET_FAILPOINT_BIN" // the same for FailpointBinary
 )
 
 const (

@@ -35,17 +35,36 @@ func Binary(t testing.TB) string {
 	if dir == "" {
 		t.Fatal("TestMain of this package does not call testenv.Main")
 	}
-	path, err := build(dir)
+	path, err := build(dir, "nsnet")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// build makes nsnet in dir unless it is there. Other processes of the same go test may be
+// FailpointBinary returns the path of an nsnet that tests can kill, fail or delay before any of its acts, see
+// [github.com/nsnet/nsnet/internal/failpoint]: NSNET_FAILPOINT_BIN when that is set, else one of this source tree, built
+// once for all tests of a package. It needs Main as TestMain.
+func FailpointBinary(t testing.TB) string {
+	t.Helper()
+	if path := os.Getenv(envFail); path != "" {
+		return path
+	}
+	dir := os.Getenv(envDir)
+	if dir == "" {
+		t.Fatal("TestMain of this package does not call testenv.Main")
+	}
+	path, err := build(dir, "nsnet-failpoint", "-tags=failpoint")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// build makes nsnet in dir, by this name, unless it is there. Other processes of the same go test may be
 // at it as well: the first to get the lock builds.
-func build(dir string) (string, error) {
-	path := filepath.Join(dir, "nsnet")
+func build(dir, name string, flags ...string) (string, error) {
+	path := filepath.Join(dir, name)
 	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("lock test directory: %w", err)
@@ -57,7 +76,7 @@ func build(dir string) (string, error) {
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
-	args, env := []string{"build", "-buildvcs=false", "-o", path}, append(os.Environ(), "CGO_ENABLED=0")
+	args, env := append([]string{"build", "-buildvcs=false", "-o", path}, flags...), append(os.Environ(), "CGO_ENABLED=0")
 	if os.Getenv("NSNET_RACE") == "1" && os.Getenv("CGO_ENABLED") != "0" {
 		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1")
 	}

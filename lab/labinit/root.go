@@ -10,12 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // enterRoot leaves the host's mounts for a root of the lab's own: a tmpfs with fresh proc
 // and sysfs, which nodes need to see so that they may mount theirs, and device nodes.
 func enterRoot(devs int) error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+	err := failpoint.Hit("mount", "private")
+	if err == nil {
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	}
+	if err != nil {
 		return &buildError{op: "make mounts private", err: err}
 	}
 	tree, err := newRoot(devs)
@@ -26,10 +31,16 @@ func enterRoot(devs int) error {
 	if err := unix.Fchdir(tree); err != nil {
 		return &buildError{op: "enter the lab's root", err: err}
 	}
-	if err := unix.PivotRoot(".", "."); err != nil {
+	if err = failpoint.Hit("pivot_root", ""); err == nil {
+		err = unix.PivotRoot(".", ".")
+	}
+	if err != nil {
 		return &buildError{op: "enter the lab's root: pivot_root", err: err}
 	}
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+	if err = failpoint.Hit("unmount", "the host's root"); err == nil {
+		err = unix.Unmount(".", unix.MNT_DETACH)
+	}
+	if err != nil {
 		return &buildError{op: "leave the host's root", err: err}
 	}
 	if err := unix.Chdir("/"); err != nil {
@@ -44,7 +55,11 @@ func enterRoot(devs int) error {
 // newRoot mounts the lab's root over /tmp and returns its directory.
 func newRoot(devs int) (int, error) {
 	const at = "/tmp"
-	if err := unix.Mount("nsnet", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+	err := failpoint.Hit("mount", at)
+	if err == nil {
+		err = unix.Mount("nsnet", at, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755")
+	}
+	if err != nil {
 		return -1, &buildError{op: "mount the lab's root", object: at, err: err}
 	}
 	dir, err := unix.Open(at, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -58,12 +73,18 @@ func newRoot(devs int) (int, error) {
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV
 	for _, m := range [][2]string{{"proc", "/proc"}, {"sysfs", "/sys"}} {
-		if err := unix.Mount(m[0], at+m[1], m[0], flags, ""); err != nil {
+		if err = failpoint.Hit("mount", m[0]); err == nil {
+			err = unix.Mount(m[0], at+m[1], m[0], flags, "")
+		}
+		if err != nil {
 			if errors.Is(err, unix.EPERM) {
 				err = fmt.Errorf("%w: the kernel refuses a fresh %s here because the host's own is partly hidden, as it is inside a container", err, m[0])
 			}
 			return -1, &buildError{op: "mount", object: m[0], err: err}
 		}
+	}
+	if err = failpoint.Hit("mount", "devices"); err != nil {
+		return -1, &buildError{op: "attach the device nodes", err: err}
 	}
 	err = unix.MoveMount(devs, "", unix.AT_FDCWD, at+container.Devices, unix.MOVE_MOUNT_F_EMPTY_PATH)
 	if err != nil {
@@ -82,7 +103,10 @@ func quietFabric() error {
 		"net/bridge/bridge-nf-call-ip6tables": "0",
 		"net/bridge/bridge-nf-call-arptables": "0",
 	} {
-		err := os.WriteFile("/proc/sys/"+path, []byte(value), 0)
+		err := failpoint.Hit("sysctl", path)
+		if err == nil {
+			err = os.WriteFile("/proc/sys/"+path, []byte(value), 0)
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return &buildError{op: "set sysctl", object: path, err: err}
 		}
