@@ -41,8 +41,8 @@ type Setup struct {
 	Kept    bool        // the writable layer comes as a mount, behind the image's, for Persist nodes that are not Assembled
 	MaxSize string      // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
 
-	// The root filesystem comes assembled in place of the common layer, with Files in it, and the
-	// image is not looked at: for kernels on which a node init cannot assemble it.
+	// The root filesystem comes assembled in place of the common layer, with Files in it, and no
+	// other layers: for kernels on which a node init cannot assemble it, and for copies.
 	Assembled bool
 }
 
@@ -274,6 +274,9 @@ func (p *program) tmpfs(n *topology.Node) {
 // Mounts is how many mounts a node gets before its unions and binds: of a kept writable layer the
 // last of them is.
 func (s Setup) Mounts() int {
+	if s.Assembled {
+		return MountImage
+	}
 	n := MountImage + s.Above + max(s.Layers, 1)
 	if s.Kept {
 		n++

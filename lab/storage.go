@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -155,6 +156,15 @@ func (m *mounter) stack(n *topology.Node) (above, image []string) {
 		return append(layers, filepath.Join(m.at, string(topology.ImageHost))), m.layersOf(n.Image)
 	}
 	return nil, append(layers, m.layersOf(n.Image)...)
+}
+
+// branchPaths are the layers of a root that are not nsnet's own, the topmost first.
+func (m *mounter) branchPaths(n *topology.Node) []string {
+	var all []string
+	for _, b := range m.branches(append(slices.Clone(n.Layers), topology.Layer{Image: n.Image})) {
+		all = append(all, b.Path)
+	}
+	return all
 }
 
 // owned gives a node a writable layer of its own for one of its trees: a bounded tmpfs, or the directory that is kept,

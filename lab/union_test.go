@@ -102,8 +102,8 @@ func killServers(t *testing.T) {
 	}
 }
 
-// tree makes directories and files: "dir/" or "file" with content after "=".
-func tree(t *testing.T, entries ...string) string {
+// planted makes directories and files: "dir/" or "file" with content after "=".
+func planted(t *testing.T, entries ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, e := range entries {
@@ -167,7 +167,7 @@ func TestUnionContract(t *testing.T) {
 		for name, d := range contractDrivers() {
 			for title, clause := range contract() {
 				t.Run(name+"/"+title, func(t *testing.T) {
-					top, low := tree(t, "apple=fruit", "tomato=fruit", "both/a=top"), tree(t, "carrots=veg", "tomato=veg", "both/b=low", "gone/x=low", "gone/y/z=low")
+					top, low := planted(t, "apple=fruit", "tomato=fruit", "both/a=top"), planted(t, "carrots=veg", "tomato=veg", "both/b=low", "gone/x=low", "gone/y/z=low")
 					before := []map[string]string{picture(t, top), picture(t, low)}
 					at, own := mountUnion(t, d, overlayfs.Branch{Path: top}, overlayfs.Branch{Path: low})
 					clause(t, union{at, own, d.lacks})
@@ -308,7 +308,7 @@ func TestUnionMarks(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		for _, d := range []overlayfs.Driver{overlayfs.Overlay{}, overlayfs.Copy{}} {
 			t.Run(d.Name(), func(t *testing.T) {
-				top, low := tree(t, "closed/mine=1"), tree(t, "hidden=x", "closed/a=2", "seen=3")
+				top, low := planted(t, "closed/mine=1"), planted(t, "hidden=x", "closed/a=2", "seen=3")
 				must(t, unix.Mknod(top+"/hidden", unix.S_IFCHR, 0))
 				must(t, unix.Setxattr(top+"/closed", string(overlayfs.TrustedMark), []byte("y"), 0))
 				at, _ := mountUnion(t, d, overlayfs.Branch{Path: top}, overlayfs.Branch{Path: low})
@@ -357,7 +357,7 @@ func TestUnionWritableLayers(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		testenv.Need(t, "mergerfs")
 		defer killServers(t)
-		fruits, vegetables := tree(t, "apple=fruit", "tomato=fruit", "d/"), tree(t, "carrots=veg", "tomato=veg", "only/x=veg")
+		fruits, vegetables := planted(t, "apple=fruit", "tomato=fruit", "d/"), planted(t, "carrots=veg", "tomato=veg", "only/x=veg")
 		at, _ := mountUnion(t, overlayfs.Fuse{}, overlayfs.Branch{Path: fruits, Writable: true}, overlayfs.Branch{Path: vegetables, Writable: true})
 		for _, f := range []string{"carrots", "tomato", "new", "only/new"} {
 			must(t, os.WriteFile(at+"/"+f, []byte("mine"), 0o644))

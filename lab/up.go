@@ -281,12 +281,7 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 			}
 			setup.Filter = at
 		}
-		if n.DNS != nil {
-			setup.Resolv = dns.ResolvConf(*n.DNS)
-		}
-		if len(n.Hosts) > 0 {
-			setup.Hosts = dns.AppendHosts(hosts, n.Hosts)
-		}
+		setup.Resolv, setup.Hosts = namesOf(n, hosts)
 		setups = append(setups, setup)
 	}
 	for _, m := range container.MaskedPaths() {
@@ -295,6 +290,17 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 		}
 	}
 	return setups, common, nil
+}
+
+// namesOf is a node's own resolv.conf and /etc/hosts, nil where it has the common ones. Hosts are those of the lab.
+func namesOf(n *topology.Node, hosts []byte) (resolv, own []byte) {
+	if n.DNS != nil {
+		resolv = dns.ResolvConf(*n.DNS)
+	}
+	if len(n.Hosts) > 0 {
+		own = dns.AppendHosts(hosts, n.Hosts)
+	}
+	return resolv, own
 }
 
 // close lets go of everything; the lab stays.

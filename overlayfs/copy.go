@@ -40,7 +40,7 @@ func (Copy) Mount(s *Spec) (int, error) {
 		return -1, err
 	}
 	upper := filepath.Join(s.Own, "upper")
-	if _, err := os.Lstat(filepath.Join(s.Own, copied)); err != nil {
+	if !IsCopied(s.Own) {
 		if err := As(s.Base, func() error { return copyUnion(upper, paths, s.Progress) }); err != nil {
 			return -1, err
 		}
@@ -153,10 +153,19 @@ func (c *copier) entry(from *Merged, to int, path, name string) error {
 	return nil
 }
 
-// copyFile copies a regular file's content and attributes. openat(2) without following links, and a second look at what
-// was opened: a layer may change meanwhile.
+// copyFile copies a regular file's content and attributes.
 func copyFile(from, to int, name string) error {
+	return copyFileAs(from, to, name, func(*unix.Stat_t) {})
+}
+
+// copyFileAs gives the copy the owner that the function makes of the file's. openat(2) without following links, and a second look at what
+// was opened: a layer may change meanwhile. It copies the bytes that are there, at most as many as there were when it was opened,
+// and leaves holes holes.
+func copyFileAs(from, to int, name string, owner func(*unix.Stat_t)) error {
 	in, err := unix.Openat(from, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // it has vanished
+	}
 	if err != nil {
 		return err
 	}
@@ -173,26 +182,48 @@ func copyFile(from, to int, name string) error {
 		return err
 	}
 	defer unix.Close(out)
+	if err := copyData(in, out, st.Size); err != nil {
+		return err
+	}
+	return copyAttributesAs(in, out, owner)
+}
+
+// copyData copies size bytes, holes as holes where the file system tells of them. lseek(2), SEEK_DATA.
+func copyData(in, out int, size int64) error {
 	buf := make([]byte, 64<<10)
-	for {
-		n, err := unix.Read(in, buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
+	for at := int64(0); at < size; {
+		data, err := unix.Seek(in, at, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			break // a hole up to the end
 		}
+		end := size
 		if err != nil {
-			return err
+			data = at
+		} else if hole, err := unix.Seek(in, data, unix.SEEK_HOLE); err == nil && hole < size {
+			end = hole
 		}
-		if n == 0 {
-			return copyAttributes(in, out)
-		}
-		for b := buf[:n]; len(b) > 0; {
-			w, err := unix.Write(out, b)
+		for at = data; at < end; {
+			n, err := unix.Pread(in, buf[:min(int64(len(buf)), end-at)], at)
+			if errors.Is(err, unix.EINTR) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
-			b = b[w:]
+			if n == 0 {
+				return unix.Ftruncate(out, at) // it has become shorter
+			}
+			for done := 0; done < n; {
+				m, err := unix.Pwrite(out, buf[done:n], at+int64(done))
+				if err != nil {
+					return err
+				}
+				done += m
+			}
+			at += int64(n)
 		}
 	}
+	return unix.Ftruncate(out, size)
 }
 
 // copySpecial makes a symbolic link, pipe, socket or device like the one found.
@@ -220,11 +251,14 @@ func copySpecial(f Found, to int, name string) error {
 }
 
 // copyAttributes copies owner, mode, times and the user's extended attributes of an open file, but for an overlay's marks.
-func copyAttributes(from, to int) error {
+func copyAttributes(from, to int) error { return copyAttributesAs(from, to, func(*unix.Stat_t) {}) }
+
+func copyAttributesAs(from, to int, owner func(*unix.Stat_t)) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(from, &st); err != nil {
 		return err
 	}
+	owner(&st)
 	if err := copyXattrs(from, to); err != nil {
 		return err
 	}
@@ -285,4 +319,10 @@ func copyXattrs(from, to int) error {
 		}
 	}
 	return nil
+}
+
+// IsCopied tells whether Own, from an earlier mount, has a whole copy.
+func IsCopied(own string) bool {
+	_, err := os.Lstat(filepath.Join(own, copied))
+	return err == nil
 }

@@ -1,0 +1,159 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/overlayfs"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// CommitOptions say what Commit saves, and where.
+type CommitOptions struct {
+	Node string // LAB/NODE or NODE, as for Diff
+	Path string // of a union of the node; empty: its root
+	// Dir is the directory that is made: a layer, or with OCI an image layout. It must be new or empty.
+	Dir string
+	OCI bool
+}
+
+// CommitResult tells what Commit has saved.
+type CommitResult struct {
+	Dir     string `json:"dir"`
+	Changes int    `json:"changes"`
+	Layers  int    `json:"layers"`           // of the image, or 1
+	Digest  string `json:"digest,omitempty"` // of the image's manifest
+}
+
+// Commit saves what a node has changed, as Diff lists it: as a directory to be used as a layer, or as an image of the node's layers
+// with the changes on top. The node goes on meanwhile: pause it for one moment's picture. What is half done is removed.
+func Commit(ctx context.Context, o CommitOptions) (CommitResult, error) {
+	res := CommitResult{Dir: o.Dir}
+	w, err := openWritable(ctx, o.Node)
+	if err != nil {
+		return res, err
+	}
+	defer w.close()
+	fail := func(op string, err error) error {
+		return &Error{Lab: w.lab.Name, Node: w.node.Name, Op: op, Object: o.Dir, Err: err}
+	}
+	path := o.Path
+	if path == "" {
+		path = "/"
+	}
+	i := slices.IndexFunc(w.trees, func(t tree) bool { return t.path == filepath.Clean(path) })
+	if i < 0 {
+		return res, &Error{Lab: w.lab.Name, Node: w.node.Name, Object: path, Err: fmt.Errorf("%w: no union with a writable layer of its own is there", ErrNotFound)}
+	}
+	if o.OCI && path == "/" && w.node.Image.Kind == topology.ImageHost {
+		return res, &Error{Lab: w.lab.Name, Node: w.node.Name, Err: fmt.Errorf("%w: the host's root, which the node is on, is no image", ErrConflict), Remedy: "save a layer instead, nsnet commit NODE DIR, and use it with layers: [DIR]"}
+	}
+	changes, err := w.diff(&w.trees[i])
+	if err != nil {
+		return res, fail("compare with its layers", err)
+	}
+	res.Changes, res.Layers = len(changes), 1
+	err = whole(ctx, o.Dir, func(dir string) error {
+		if !o.OCI {
+			return w.writeLayer(&w.trees[i], changes, dir)
+		}
+		return w.writeImage(&w.trees[i], changes, dir, &res)
+	})
+	if err != nil {
+		return res, fail("save", err)
+	}
+	return res, nil
+}
+
+// whole has a directory made beside its place, and puts it there when it is whole and on the disk.
+func whole(ctx context.Context, dir string, write func(dir string) error) error {
+	parent := filepath.Dir(filepath.Clean(dir))
+	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
+		return fmt.Errorf("%w: it is there and not empty", ErrConflict)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	made, err := os.MkdirTemp(parent, ".nsnet-commit-")
+	if err != nil {
+		return err
+	}
+	if err = write(made); err == nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil {
+		err = toDisk(made)
+	}
+	if err == nil {
+		err = os.Rename(made, dir)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(made))
+	}
+	return nil
+}
+
+// toDisk writes a directory's file system to the disk. syncfs(2).
+func toDisk(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
+}
+
+// writeLayer fills a directory of mode 0700: set-user-id files of a node's root are the host's root's outside.
+func (w *writableLayers) writeLayer(t *tree, changes []overlayfs.Change, dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return overlayfs.WriteLayer(t.upper, int(f.Fd()), changes, t.o)
+}
+
+// writeImage writes the layers below, the lowest first, and the changes above them. Its command is what the node runs.
+func (w *writableLayers) writeImage(t *tree, changes []overlayfs.Change, dir string, res *CommitResult) error {
+	top, err := os.MkdirTemp(filepath.Dir(dir), ".nsnet-commit-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(top)
+	if err := w.writeLayer(t, changes, top); err != nil {
+		return err
+	}
+	all := t.lower
+	if t.path == "/" {
+		all = w.m.branchPaths(w.node)
+	}
+	all = append([]string{top}, all...)
+	var layers []func(io.Writer) error
+	for _, layer := range slices.Backward(all) {
+		layers = append(layers, func(to io.Writer) error { return archive(layer, to) })
+	}
+	config := image.Config{Env: w.node.Env, User: w.node.User, Workdir: w.node.Workdir, Command: w.node.Command}
+	if img := w.m.images[w.node.Image.String()]; img != nil {
+		config.Volumes, config.Ports = img.Config.Volumes, img.Config.Ports
+	}
+	res.Layers = len(layers)
+	res.Digest, err = image.Export(dir, layers, config)
+	return err
+}
+
+func archive(dir string, to io.Writer) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return overlayfs.WriteTar(int(f.Fd()), to)
+}
