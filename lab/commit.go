@@ -127,7 +127,7 @@ func (w *writableLayers) writeImage(t *tree, changes []overlayfs.Change, dir str
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(top)
+	defer func() { _ = os.RemoveAll(top) }()
 	if err := w.writeLayer(t, changes, top); err != nil {
 		return err
 	}

@@ -33,8 +33,8 @@ func newCommit(std stdio) *cobra.Command {
 topology file; oci:DIR an image layout, for image:, of the layers that the node is on and
 one with the changes. DIR is new, or empty.
 
-The node goes on meanwhile; nsnet pause keeps it still for one moment's picture. A node that
-is down is saved if it has persist: true; it is given as LAB/NODE then.
+The node goes on meanwhile; nsnet pause keeps it still for one moment's picture. A node
+that is down is saved if it has persist: true; it is given as LAB/NODE then.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitConflict, exitPermission, exitNotRunning, exitSignal),
 		Example: `  nsnet commit web ./changes
