@@ -41,13 +41,21 @@ func TestCPUShareOfACore(t *testing.T) {
 	t.Parallel()
 	l := topology.Limits{CPU: 0.2}
 	h, lab := contract(t, l)
-	start, used := spin(t, create(t, h, lab, "n", l))
-	start()
-	begin := time.Now()
-	time.Sleep(5 * time.Second)
-	got := used().Seconds() / time.Since(begin).Seconds()
-	if off := got - 0.2; off < -0.02*slack() || off > 0.02*slack() {
-		t.Errorf("a node at 0.2 cores got %.3f", got)
+	const tries = 4
+	for try := 1; ; try++ {
+		name := fmt.Sprint("n", try)
+		start, used := spin(t, create(t, h, lab, name, l))
+		start()
+		begin := time.Now()
+		time.Sleep(5 * time.Second)
+		got := used().Seconds() / time.Since(begin).Seconds()
+		if off := got - 0.2; off >= -0.02*slack() && off <= 0.02*slack() {
+			return
+		}
+		// A busy machine can give it less than it may have, never more.
+		if got > 0.2 || try == tries {
+			t.Fatalf("a node at 0.2 cores got %.3f", got)
+		}
 	}
 }
 
@@ -55,14 +63,32 @@ func TestCPUShareOfACore(t *testing.T) {
 func TestWeightsShareAProcessor(t *testing.T) {
 	t.Parallel()
 	h, lab := contract(t, topology.Limits{CPUWeight: 100, CPUSet: "0"})
-	startA, usedA := spin(t, create(t, h, lab, "a", topology.Limits{CPUWeight: 100, CPUSet: "0"}))
-	startB, usedB := spin(t, create(t, h, lab, "b", topology.Limits{CPUWeight: 300, CPUSet: "0"}))
-	startA()
-	startB()
+	ticks := func(pid int) float64 {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := parseStat(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(p.ticks)
+	}
+	run := func(name string, weight uint64) int {
+		cmd, start := shell(t, "while :; do :; done")
+		add(t, create(t, h, lab, name, topology.Limits{CPUWeight: weight, CPUSet: "0"}), cmd)
+		start()
+		return cmd.Process.Pid
+	}
+	a, b := run("a", 100), run("b", 300)
+	for ticks(a) < 5 || ticks(b) < 5 { // both run
+		time.Sleep(10 * time.Millisecond)
+	}
+	a0, b0 := ticks(a), ticks(b)
 	time.Sleep(3 * time.Second)
-	a, b := usedA(), usedB()
-	if ratio := b.Seconds() / a.Seconds(); ratio < 2.5 || ratio > 3.6 {
-		t.Errorf("weights 100 and 300 got %v and %v, 1:%.2f", a, b, ratio)
+	gotA, gotB := ticks(a)-a0, ticks(b)-b0
+	if ratio := gotB / gotA; ratio < 2.5 || ratio > 3.6 {
+		t.Errorf("weights 100 and 300 got %v and %v ticks, 1:%.2f", gotA, gotB, ratio)
 	}
 }
 
