@@ -26,6 +26,8 @@ type decoder struct {
 	more   int // errors past maxErrors
 	left   int // of the budget
 	halted bool
+
+	expressions map[string]bool // that were found right
 }
 
 // opt is a value of the file: v is what n says. Without n the key was not given.

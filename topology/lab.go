@@ -45,10 +45,13 @@ type Node struct {
 	Limits     Limits            `json:"limits"`
 	Ports      []Port            `json:"ports,omitempty"`
 
-	Layers   []Layer  `json:"layers,omitempty"` // above the image, read-only; the first wins
-	Unions   []Union  `json:"unions,omitempty"`
-	Storage  string   `json:"storage,omitempty"` // the driver of the root and of unions that say none; empty: nsnet chooses
-	Writable Writable `json:"writable,omitzero"` // the node's own layer, above all others
+	Layers    []Layer      `json:"layers,omitempty"` // above the image, read-only; the first wins
+	Unions    []Union      `json:"unions,omitempty"`
+	Storage   string       `json:"storage,omitempty"` // the driver of the root and of unions that say none; empty: nsnet chooses
+	Writable  Writable     `json:"writable,omitzero"` // the node's own layer, above all others
+	Restart   Restart      `json:"restart,omitzero"`
+	Ready     *Ready       `json:"ready,omitempty"` // nil: ready when its command runs
+	DependsOn []Dependency `json:"depends_on,omitempty"`
 }
 
 // Bind is a file or directory of the host shown inside a node.

@@ -40,6 +40,9 @@ type nodeSpec struct {
 	storage    opt[string]
 	persist    opt[bool]
 	writable   opt[int64]
+	restart    opt[Restart]
+	ready      opt[*Ready]
+	depends    opt[[]dependSpec]
 }
 
 type routeSpec struct {
@@ -149,6 +152,9 @@ func nodeKeys() []keyDef[nodeSpec] {
 				s.writable = opt[int64]{v, n}
 			}
 		}},
+		{"restart", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.restart = d.restart(n) }},
+		{"ready", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.ready = d.ready(n) }},
+		{"depends_on", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.depends = d.dependsOn(n) }},
 	}
 }
 

@@ -58,6 +58,7 @@ func resolve(d *decoder, f *fileSpec) *Lab {
 	r.connect()
 	r.address()
 	r.resolveNodes()
+	r.depends()
 	for i := range r.wires {
 		r.lab.Links = append(r.lab.Links, r.wires[i].link)
 	}

@@ -34,7 +34,7 @@ func (r *resolver) resolveNodes() {
 			Name: s.name, Image: s.image.v, Hostname: s.hostname.v,
 			Workdir: s.workdir.v, User: s.user.v, Sysctls: s.sysctls.v, Caps: s.caps.v,
 			Privileged: s.privileged.v, Seccomp: s.seccomp.v, NoNewPrivs: s.nnp.n == nil || s.nnp.v,
-			Tun: s.tun.v, Hosts: orNil(s.hosts.v), Limits: s.limits.v,
+			Tun: s.tun.v, Hosts: orNil(s.hosts.v), Limits: s.limits.v, Restart: s.restart.v,
 			Layers: orNil(s.layers.v), Storage: s.storage.v, Writable: Writable{Size: s.writable.v, Persist: s.persist.v},
 		}
 		n.Limits.IO = orNil(n.Limits.IO)
@@ -61,6 +61,10 @@ func (r *resolver) resolveNodes() {
 		}
 		if s.dns.n != nil {
 			n.DNS = &DNS{orNil(s.dns.v.Nameservers), orNil(s.dns.v.Search), orNil(s.dns.v.Options)}
+		}
+		if s.ready.v != nil {
+			own := *s.ready.v // that of the defaults is every node's
+			n.Ready = &own
 		}
 		r.mounts(s, n)
 		for _, p := range s.ports.v {
@@ -118,6 +122,9 @@ func inherit(s, def *nodeSpec) {
 	s.storage = s.storage.or(def.storage)
 	s.persist = s.persist.or(def.persist)
 	s.writable = s.writable.or(def.writable)
+	s.restart = s.restart.or(def.restart)
+	s.ready = s.ready.or(def.ready)
+	s.depends = s.depends.or(def.depends)
 
 	s.dns.n = s.dns.or(def.dns).n
 	s.dns.v.Nameservers = orList(s.dns.v.Nameservers, def.dns.v.Nameservers)

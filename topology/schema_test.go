@@ -53,6 +53,7 @@ func TestSchemaKnowsTheSameKeys(t *testing.T) {
 		"Limits": keyNames(limitKeys()), "IO": keyNames(ioKeys()), "Route": keyNames(routeKeys()),
 		"Bridge": keyNames(bridgeKeys()), "Link": keyNames(linkKeys()), "EndpointMapping": keyNames(endpointKeys()),
 		"Union": keyNames(unionKeys()), "LayerMapping": keyNames(layerKeys()),
+		"Ready": keyNames(readyKeys()), "HTTP": keyNames(httpKeys()), "Depend": keyNames(dependKeys()),
 	}
 	objects := schemaObjects(t)
 	for name, o := range objects {

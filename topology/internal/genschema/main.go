@@ -39,14 +39,18 @@ func generate(src string) ([]byte, error) {
 	}
 	s := r.Reflect(&File{})
 	s.Title = "nsnet topology"
-	// Only an alternative of Endpoint or Layer refers to the long form, which reflection does not see.
-	for name, of := range map[string]any{"EndpointMapping": &EndpointMapping{}, "LayerMapping": &LayerMapping{}} {
+	// Only an alternative of Endpoint or Layer refers to the long form, and one of DependsOn to what is waited for, which reflection does not see.
+	for name, of := range map[string]any{"EndpointMapping": &EndpointMapping{}, "LayerMapping": &LayerMapping{}, "Depend": &Depend{}} {
 		long := r.Reflect(of)
 		s.Definitions[name] = long
 		for name, def := range long.Definitions {
 			s.Definitions[name] = def
 		}
 		long.Version, long.Definitions = "", nil
+	}
+	// A check that is empty takes back that of the defaults.
+	if p, ok := s.Definitions["Node"].Properties.Get("ready"); ok {
+		s.Definitions["Node"].Properties.Set("ready", described(p.Description, oneOf(&jsonschema.Schema{Ref: p.Ref}, typed("null"))))
 	}
 	// A node or bridge without a key of its own may be left empty.
 	for _, key := range []string{"nodes", "bridges"} {

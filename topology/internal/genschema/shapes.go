@@ -34,6 +34,10 @@ type (
 	RootLayer struct{}
 	// Port is [HOSTADDR:]HOSTPORT:PORT[/PROTOCOL].
 	Port struct{}
+	// Duration is a number with a unit of time.
+	Duration struct{}
+	// DependsOn is a list of nodes, or a mapping of nodes to conditions.
+	DependsOn struct{}
 )
 
 func text() *jsonschema.Schema { return &jsonschema.Schema{Type: "string"} }
@@ -46,6 +50,11 @@ func typed(name string) *jsonschema.Schema { return &jsonschema.Schema{Type: nam
 
 func list(of *jsonschema.Schema) *jsonschema.Schema {
 	return &jsonschema.Schema{Type: "array", Items: of}
+}
+
+func described(text string, s *jsonschema.Schema) *jsonschema.Schema {
+	s.Description = text
+	return s
 }
 
 func oneOf(s ...*jsonschema.Schema) *jsonschema.Schema { return &jsonschema.Schema{OneOf: s} }
@@ -105,3 +114,14 @@ func (Layer) JSONSchema() *jsonschema.Schema {
 
 // JSONSchema is the short or the long form.
 func (RootLayer) JSONSchema() *jsonschema.Schema { return Layer{}.JSONSchema() }
+
+// JSONSchema is the form of a time.
+func (Duration) JSONSchema() *jsonschema.Schema {
+	zero := &jsonschema.Schema{Type: "integer", Minimum: "0", Maximum: "0"}
+	return oneOf(zero, pattern(`^([0-9.]+(ms|s|m|h))+$`))
+}
+
+// JSONSchema is a list of names, or a mapping of names to what is waited for.
+func (DependsOn) JSONSchema() *jsonschema.Schema {
+	return oneOf(list(text()), &jsonschema.Schema{Type: "object", AdditionalProperties: oneOf(&jsonschema.Schema{Ref: "#/$defs/Depend"}, typed("null"))})
+}

@@ -66,6 +66,12 @@ type Node struct {
 	Persist bool `json:"persist,omitempty"`
 	// How much memory the node's writable layer may take, at least 1MiB; half of the machine's if not given.
 	WritableSize Size `json:"writable_size,omitempty"`
+	// What happens when the command ends: no, on-failure, on-failure:N (N tries at most, one after the other) or always. It is started again after 100 ms, then after twice as long each time, a minute at most.
+	Restart string `json:"restart,omitempty" jsonschema:"pattern=^(no|always|on-failure(:[0-9]+)?)$,default=no"`
+	// The check that tells whether the node is ready. Without it a node is ready when its command runs.
+	Ready *Ready `json:"ready,omitempty"`
+	// Nodes that the command waits for: a list, or a mapping of names to conditions.
+	DependsOn DependsOn `json:"depends_on,omitempty"`
 }
 
 // Union is a union of directories at a path of a node.
@@ -86,6 +92,42 @@ type LayerMapping struct {
 	Image string `json:"image,omitempty"`
 	// rw: what is written through the union is written to the directory itself.
 	Mode string `json:"mode,omitempty" jsonschema:"enum=ro,enum=rw,default=ro"`
+}
+
+// Ready is the check that tells whether a node is ready: one of exec, tcp, http and log.
+type Ready struct {
+	// A command in the node that exits with 0: a list of program and arguments, or a text that /bin/sh runs.
+	Exec Command `json:"exec,omitempty"`
+	// A TCP port that accepts connections, on one of the node's addresses or loopback.
+	TCP int `json:"tcp,omitempty" jsonschema:"minimum=1,maximum=65535"`
+	// A web server that answers, without TLS.
+	HTTP *HTTP `json:"http,omitempty"`
+	// A regular expression (RE2) that a line of the command's output matches.
+	Log string `json:"log,omitempty" jsonschema:"minLength=1"`
+	// The time from one check to the next. Until the node is ready for the first time checks are more frequent.
+	Interval Duration `json:"interval,omitempty" jsonschema:"default=5s"`
+	// How long one check may take.
+	Timeout Duration `json:"timeout,omitempty" jsonschema:"default=3s"`
+	// The time from the command's start in which failed checks do not count.
+	StartPeriod Duration `json:"start_period,omitempty" jsonschema:"default=30s"`
+	// So many failed checks in a row make the node unhealthy.
+	Retries int `json:"retries,omitempty" jsonschema:"minimum=1,default=3"`
+}
+
+// HTTP asks a web server in the node.
+type HTTP struct {
+	// The port.
+	Port int `json:"port,omitempty" jsonschema:"minimum=1,maximum=65535,default=80"`
+	// The path, with its query.
+	Path string `json:"path,omitempty" jsonschema:"pattern=^/,default=/"`
+	// The status that the answer has; any of 200 to 399 if not given.
+	Status int `json:"status,omitempty" jsonschema:"minimum=100,maximum=599"`
+}
+
+// Depend is what a node waits for in another.
+type Depend struct {
+	// started: its command was started; ready: its check has passed; exited: its command has ended with exit code 0.
+	Condition string `json:"condition,omitempty" jsonschema:"enum=started,enum=ready,enum=exited,default=started"`
 }
 
 // DNS is a node's resolv.conf.
