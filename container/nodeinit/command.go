@@ -8,26 +8,39 @@ import (
 	"github.com/nsnet/nsnet/container/wire"
 )
 
-// startMain starts the node's command with its output going to the log.
+// startMain starts the node's command with its output going to the log. The log comes with the first start, and serves
+// every further one.
 func (s *state) startMain(r request) {
-	defer closeAll(r.fds)
 	cmd := wire.DecodeCommand(wire.NewReader(r.body))
-	if len(r.fds) != 2 {
-		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(syscall.EBADF), Text: "log"}), nil)
+	refuse := func(e syscall.Errno, text string) {
+		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: text}), nil)
+	}
+	if len(r.fds) == 2 && s.log == nil {
+		s.log = &logFile{fd: r.fds[0], old: r.fds[1]}
+	} else {
+		closeAll(r.fds)
+	}
+	if s.log == nil {
+		refuse(syscall.EBADF, "log")
+		return
+	}
+	if s.main != 0 {
+		refuse(syscall.EBUSY, "the command")
 		return
 	}
 	var p [2]int
 	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil {
-		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(err.(syscall.Errno)), Text: "pipe"}), nil)
+		refuse(err.(syscall.Errno), "pipe")
 		return
 	}
 	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		null = p[1]
 	}
-	s.output = newOutput(p[0], r.fds[0], r.fds[1])
-	r.fds[0], r.fds[1] = -1, -1
-	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket, output: s.output}, true)
+	out := newOutput(p[0], s.log)
+	out.share = s.share
+	s.outputs = append(s.outputs, out)
+	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket, output: out}, true)
 	_ = syscall.Close(p[1])
 	if null != p[1] {
 		_ = syscall.Close(null)
@@ -150,6 +163,8 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	s.procs[pid] = p
 	if main {
 		s.main = pid
+	} else {
+		s.sessions[pid] = true
 	}
 	var w wire.Writer
 	w.Uint(uint64(pid))

@@ -282,8 +282,10 @@ func TestPump(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
+	log := &logFile{fd: open("log"), old: open("old")}
+	defer closeAll([]int{log.fd, log.old})
 	go func() {
-		pumpAll(newOutput(p[0], open("log"), open("old")))
+		pumpAll(newOutput(p[0], log))
 		close(done)
 	}()
 	var all bytes.Buffer
@@ -327,15 +329,11 @@ func TestDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	fd, err := syscall.Dup(int(log.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var p [2]int
 	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil {
 		t.Fatal(err)
 	}
-	o := newOutput(p[0], fd, -1)
+	o := newOutput(p[0], &logFile{fd: int(log.Fd()), old: -1})
 	for total := int64(0); total < logMax/2; {
 		line := strings.Repeat("x", 1+int(total)%5000)
 		if err := writeAll(p[1], line); err != nil {

@@ -31,10 +31,16 @@ type state struct {
 	reaped  chan struct{} // all that had ended were waited for
 	forked  chan struct{} // there is a child
 	main    int           // pid of the node's command, 0 when none runs
-	output  *output       // of the node's command, nil when it has none
-	clients []*process    // those whose clients are listened to, or wait for their end
-	root    int           // O_PATH descriptor of the root, for In steps
-	keep    []int         // descriptors for the lab init, which go with the next report
+	outputs []*output     // of the node's command, of each run that has not ended
+	log     *logFile      // nil before the command's first start
+	sharing bool          // the lab init wants to know the command's output
+	ending  bool          // the lab init wants to know what is left of the command
+	killing bool          // whatever is left gets SIGKILL
+	// sessions that exec has opened, as far as processes may be in them
+	sessions map[int]bool
+	clients  []*process // those whose clients are listened to, or wait for their end
+	root     int        // O_PATH descriptor of the root, for In steps
+	keep     []int      // descriptors for the lab init, which go with the next report
 }
 
 // process is one child that was asked for; orphans have none.
@@ -77,7 +83,7 @@ func run() int {
 	if err := syscall.Pipe2(wake[:], syscall.O_CLOEXEC); err != nil {
 		return 1
 	}
-	s := &state{procs: map[int]*process{}, root: root, ended: wake[0], reaped: make(chan struct{}), forked: make(chan struct{}, 1)}
+	s := &state{procs: map[int]*process{}, sessions: map[int]bool{}, root: root, ended: wake[0], reaped: make(chan struct{}), forked: make(chan struct{}, 1)}
 	go s.await(wake[1])
 	return s.loop(signals)
 }
@@ -89,11 +95,10 @@ func (s *state) loop(signals int) int {
 	var fds []pollFD
 	for {
 		fds = append(fds[:0], pollFD{fd: Socket, events: pollIn}, pollFD{fd: int32(signals), events: pollIn}, pollFD{fd: int32(s.ended), events: pollIn})
-		if s.output != nil && s.output.ended {
-			s.output = nil
-		}
-		if s.output != nil {
-			fds = append(fds, pollFD{fd: int32(s.output.from), events: pollIn})
+		s.dropEnded()
+		const base = 3
+		for _, o := range s.outputs {
+			fds = append(fds, pollFD{fd: int32(o.from), events: pollIn})
 		}
 		first := len(fds)
 		for _, p := range s.clients {
@@ -107,8 +112,10 @@ func (s *state) loop(signals int) int {
 		if fds[1].revents != 0 {
 			s.forward(signals)
 		}
-		if s.output != nil && fds[3].revents != 0 {
-			s.output.pump()
+		for i, o := range s.outputs {
+			if fds[base+i].revents != 0 {
+				o.pump()
+			}
 		}
 		for i, p := range s.clients {
 			if fds[first+i].revents != 0 {
@@ -134,6 +141,11 @@ func (s *state) obey() bool {
 		s.startMain(r)
 	case wire.Exec:
 		s.startExec(r)
+	case wire.Kill:
+		w := wire.NewReader(r.body)
+		s.killCommand(syscall.Signal(w.Uint()), w.Uint() == 1)
+	case wire.Share:
+		s.sharing = wire.NewReader(r.body).Uint() == 1
 	}
 	return more
 }
@@ -185,7 +197,7 @@ func (s *state) reap() {
 			continue
 		}
 		if err != nil || pid <= 0 {
-			return
+			break
 		}
 		p := s.procs[pid]
 		delete(s.procs, pid)
@@ -203,7 +215,11 @@ func (s *state) reap() {
 		send(p.report, wire.Exited, w.Bytes(), nil)
 		if p.client {
 			s.forget(p)
+			s.forgetSession(pid)
 		}
+	}
+	if s.ending {
+		s.tellLeft()
 	}
 }
 

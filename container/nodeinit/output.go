@@ -1,22 +1,56 @@
 package nodeinit
 
-import "syscall"
+import (
+	"syscall"
+
+	"github.com/nsnet/nsnet/container/wire"
+)
 
 // logMax is where a node's log is moved aside: a node keeps between one and two of these.
 const logMax = 1 << 20
 
-// output is a command's, on its way to the log.
-type output struct {
-	from     int // a pipe's end, without blocking
-	log, old int
-	buf      []byte
-	size     int  // of log
-	ended    bool // nobody can write any more, all is closed
+// shareMax is how much output one message to the lab init carries.
+const shareMax = 8 << 10
+
+// logFile is where the output of all runs of the node's command goes.
+type logFile struct {
+	fd, old int
+	size    int // of fd
 }
 
-func newOutput(from, log, old int) *output {
+// output is one run's, on its way to the log.
+type output struct {
+	from  int // a pipe's end, without blocking
+	log   *logFile
+	buf   []byte
+	share func(b []byte) // tells the lab init, if that wants to know
+	ended bool           // nobody can write any more, it is closed
+}
+
+func newOutput(from int, log *logFile) *output {
 	_ = syscall.SetNonblock(from, true) // of this end alone: the command's writes wait as ever
-	return &output{from: from, log: log, old: old, buf: make([]byte, 32<<10)}
+	return &output{from: from, log: log, buf: make([]byte, 32<<10)}
+}
+
+// share tells the lab init of output while it wants to know.
+func (s *state) share(b []byte) {
+	for s.sharing && len(b) > 0 {
+		part := b[:min(len(b), shareMax)]
+		send(Socket, wire.Output, part, nil)
+		b = b[len(part):]
+	}
+}
+
+// dropEnded forgets outputs that nobody can write to any more.
+func (s *state) dropEnded() {
+	left := s.outputs[:0]
+	for _, o := range s.outputs {
+		if !o.ended {
+			left = append(left, o)
+		}
+	}
+	clear(s.outputs[len(left):])
+	s.outputs = left
 }
 
 // pump copies what has come to the log. Its end may be long after the command's: what that started in
@@ -24,7 +58,7 @@ func newOutput(from, log, old int) *output {
 func (o *output) pump() {
 	if o.copy(len(o.buf)) == 0 {
 		o.ended = true
-		closeAll([]int{o.from, o.log, o.old})
+		_ = syscall.Close(o.from)
 	}
 }
 
@@ -50,11 +84,14 @@ func (o *output) copy(limit int) int {
 			return 0
 		}
 		limit -= n
-		if o.size += n; o.size > logMax {
-			moveAside(o.log, o.old)
-			o.size = n
+		if o.log.size += n; o.log.size > logMax {
+			moveAside(o.log.fd, o.log.old)
+			o.log.size = n
 		}
-		_ = writeAll(o.log, string(o.buf[:n])) // a full disk must not stop the command
+		_ = writeAll(o.log.fd, string(o.buf[:n])) // a full disk must not stop the command
+		if o.share != nil {
+			o.share(o.buf[:n])
+		}
 	}
 	return -1
 }

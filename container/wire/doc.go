@@ -9,6 +9,8 @@
 //	   |<------------- Ready or Failed --|
 //	   |-- Start command, log fds ------>|
 //	   |<---------- Started, Exited -----|
+//	   |-- Kill  signal, whom ---------->|
+//	   |<--------------- Exited, Left ---|  Left until it is empty; then Start may come again, without log
 //	   |-- Exec  command, fds ---------->|  answers on the client's own socket
 //
 // A message is a header of eight bytes (length and kind, little endian) with its file
