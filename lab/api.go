@@ -21,6 +21,9 @@ var (
 	ErrBusy        = errors.New("locked by another nsnet")      // NoWait was given and the lab's lock is held
 	ErrNotRunning  = errors.New("not running")                  // the lab's record is there, its processes are gone
 	ErrPaused      = errors.New("the node is paused")           // its processes are frozen
+	ErrStuck       = errors.New("it cannot be killed")          // processes that have survived SIGKILL
+
+	ErrNoCommandToRun = errors.New("there is no command") // of an idle node, which Stop, Start and Restart are about
 
 	ErrNoCommand     = errors.New("command not found")     // of a node, or of Exec
 	ErrNotExecutable = errors.New("it cannot be executed") // the same
@@ -119,8 +122,14 @@ const (
 	StateRunning = "running" // a lab; or a node whose command runs
 	StateIdle    = "idle"    // a node without a command
 	StateExited  = "exited"  // a node whose command has ended; its namespaces and links stay
-	StatePaused  = "paused"  // a node whose processes are frozen, whatever it was before
-	StateDead    = "dead"    // processes gone; Sweep cleans up after a lab
+	StateStopped = "stopped" // a node whose command was stopped by Stop
+	// A node whose command waits for nodes it depends on, is about to run, has ended and is started again, or is being stopped.
+	StateWaiting    = "waiting"
+	StateStarting   = "starting"
+	StateRestarting = "restarting"
+	StateStopping   = "stopping"
+	StatePaused     = "paused" // a node whose processes are frozen, whatever it was before
+	StateDead       = "dead"   // processes gone; Sweep cleans up after a lab
 )
 
 // Status is what ps and inspect show of a lab.
@@ -151,6 +160,10 @@ type NodeStatus struct {
 	OOMKills   uint64            `json:"oom_kills,omitempty"`         // how many
 	MemoryPeak uint64            `json:"memory_peak_bytes,omitempty"` // of a node that has had one killed, where the kernel counts it
 	Reason     string            `json:"reason,omitempty"`            // "out of memory: limit 10 MiB, peak 9.9 MiB, 1 process killed", "command not found"
+	Ready      string            `json:"ready,omitempty"`             // of a node with a check: "waiting", "ready" or "unhealthy"
+	CheckSaid  string            `json:"check_output,omitempty"`      // by the last check that failed
+	Restarts   int               `json:"restarts,omitempty"`          // by its restart policy, since it was last started by request
+	NextTry    *time.Time        `json:"next_try,omitempty"`          // when the command is started again
 	UIDBase    uint32            `json:"uid_base"`                    // host id of the node's root; 0 when privileged
 	Netns      string            `json:"netns"`
 	Limits     topology.Limits   `json:"limits"`

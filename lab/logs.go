@@ -98,7 +98,11 @@ func ended(o *LogsOptions) bool {
 	}
 	for _, s := range states {
 		if s.Name == o.Node {
-			return s.State != StateRunning
+			switch s.State {
+			case StateRunning, StateStarting, StateWaiting, StateRestarting, StateStopping:
+				return false
+			}
+			return true
 		}
 	}
 	return true

@@ -28,6 +28,7 @@ type runningNode struct {
 	name   string
 	pid    int // of its init, as the caller sees it
 	paused bool
+	idle   bool // it has no command
 }
 
 // whileLocked calls f with a running lab, or one node of it, while no other nsnet changes it.
@@ -66,7 +67,7 @@ func whileRunning(name, node string, f func(*running) error) error {
 				}
 				continue
 			}
-			r.nodes = append(r.nodes, runningNode{index: i, name: n, pid: s.PID, paused: s.Paused})
+			r.nodes = append(r.nodes, runningNode{index: i, name: n, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle})
 		}
 		if node != "" && !found {
 			return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -157,18 +158,33 @@ func nodeStatus(r *record, n *topology.Node, w *proto.NodeState) NodeStatus {
 	if s.State != StateDead {
 		s.PID = w.PID
 	}
-	if s.State == StateExited {
-		ws := syscall.WaitStatus(w.WaitStatus)
-		code := exitCode(ws)
-		s.ExitCode = &code
-		if ws.Signaled() {
-			s.Signal = unix.SignalName(ws.Signal())
+	s.Ready, s.CheckSaid, s.Restarts = w.Ready, w.Output, w.Restarts
+	if w.Retry != 0 {
+		at := time.Unix(0, w.Retry)
+		s.NextTry = &at
+	}
+	switch s.State {
+	case StateExited, StateStopped, StateRestarting, StateDead:
+		if w.Ended || s.State == StateExited {
+			s.ended(syscall.WaitStatus(w.WaitStatus))
 		}
 	}
 	if w.Paused && s.State != StateDead {
 		s.State = StatePaused
 	}
 	return s
+}
+
+// ended says how a command, or a dead node's init, has ended.
+func (s *NodeStatus) ended(ws syscall.WaitStatus) {
+	code := exitCode(ws)
+	s.ExitCode = &code
+	if ws.Signaled() {
+		s.Signal = unix.SignalName(ws.Signal())
+	}
+	if s.State == StateDead && ws.Signaled() {
+		s.Reason = fmt.Sprintf("the node's init was killed by signal %d", int(ws.Signal()))
+	}
 }
 
 // exitCode is a shell's: the command's own, or 128 and the signal.

@@ -26,6 +26,8 @@ const (
 	exitBusy          = 8
 	exitNotRunning    = 9
 	exitChanges       = 10
+	exitNotReady      = 11
+	exitStuck         = 12
 	exitExec          = 125
 	exitNotExecutable = 126
 	exitNoCommand     = 127
@@ -36,7 +38,7 @@ const (
 func exitCodes() []int {
 	return []int{
 		exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported,
-		exitBusy, exitNotRunning, exitChanges, exitExec, exitNotExecutable, exitNoCommand, exitSignal,
+		exitBusy, exitNotRunning, exitChanges, exitNotReady, exitStuck, exitExec, exitNotExecutable, exitNoCommand, exitSignal,
 	}
 }
 
@@ -60,15 +62,19 @@ func exitMeaning(code int) string {
 	case exitBusy:
 		return "the lab is locked by another nsnet (with --no-wait)"
 	case exitNotRunning:
-		return "the lab, node or target is not running"
+		return "the lab, node or target is not running, or the node has no command"
 	case exitChanges:
 		return "plan: there is something to do"
+	case exitNotReady:
+		return "up --wait: a node is not ready"
+	case exitStuck:
+		return "stop, start, restart: a process cannot be killed"
 	case exitExec:
 		return "exec: nsnet itself failed; the command was not run"
 	case exitNotExecutable:
-		return "exec, up: the command cannot be executed"
+		return "exec, up, start: the command cannot be executed"
 	case exitNoCommand:
-		return "exec, up: the command was not found"
+		return "exec, up, start: the command was not found"
 	case exitSignal:
 		return "ended by signal n (130: Ctrl-C)"
 	default:
@@ -158,6 +164,7 @@ func exitCode(err error) int {
 		usage *usageError
 		file  *fileError
 		errs  topology.Errors
+		ready *lab.NotReadyError
 	)
 	switch {
 	case err == nil:
@@ -180,8 +187,12 @@ func exitCode(err error) int {
 		return exitUnsupported
 	case errors.Is(err, lab.ErrBusy):
 		return exitBusy
-	case errors.Is(err, lab.ErrNotRunning), errors.Is(err, lab.ErrPaused):
+	case errors.Is(err, lab.ErrNotRunning), errors.Is(err, lab.ErrPaused), errors.Is(err, lab.ErrNoCommandToRun):
 		return exitNotRunning
+	case asError(err, &ready):
+		return exitNotReady
+	case errors.Is(err, lab.ErrStuck):
+		return exitStuck
 	case errors.Is(err, lab.ErrNotExecutable):
 		return exitNotExecutable
 	case errors.Is(err, lab.ErrNoCommand):

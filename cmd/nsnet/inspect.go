@@ -152,6 +152,9 @@ func inspectNode(labName string, n lab.NodeStatus, color bool) string {
 		{"state", paintState(stateText(n), color)},
 		{"signal", plain(n.Signal)},
 		{"reason", plain(n.Reason)},
+		{"check", plain(n.CheckSaid)},
+		{"restarts", number(n.Restarts)},
+		{"next try", untilText(n.NextTry, time.Now())},
 		{"hostname", plain(n.Hostname)},
 		{"image", plain(n.Image)},
 		{"storage", storageText(n.Storage)},
@@ -220,6 +223,14 @@ func createdText(t time.Time) string {
 		return ""
 	}
 	return t.Format("2006-01-02 15:04:05 -0700")
+}
+
+// untilText is how long it is until a time: "in 1.6 s".
+func untilText(at *time.Time, now time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return "in " + elapsedText(max(at.Sub(now), 0))
 }
 
 // number is n, or nothing when n is not known.

@@ -38,12 +38,17 @@ func newPS(std stdio) *cobra.Command {
 		Long: `List the nodes of all labs, or of one, and interfaces that nsnet attach has made.
 A node is
 
-  running    its command runs
-  idle       it has no command
-  paused     nsnet pause has stopped its processes
-  exited(N)  its command has ended with code N; the node's links and addresses stay
-  dead       its processes are gone; of a lab that is dead as a whole, nsnet removes
-             what it left as soon as it has shown it
+  running        its command runs
+  idle           it has no command
+  waiting        its command waits for nodes that it depends on
+  exited(N)      its command has ended with code N; the node's links and addresses stay
+  restarting(N)  the same, and it is started again; inspect tells when
+  stopped        nsnet stop has ended its command
+  paused         nsnet pause has stopped its processes
+  dead           its processes are gone; of a lab that is dead as a whole, nsnet removes
+                 what it left as soon as it has shown it
+
+A node with a check is ready, unhealthy, or waiting until it is ready: running(ready).
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission),
 		Example: `  nsnet ps
@@ -154,29 +159,45 @@ func psNames(labs []lab.Status) string {
 	return b.String()
 }
 
-// stateText is a node's state without spaces: "running", "running(oom)", "exited(1)", "exited(137,oom)".
+// stateText is a node's state: "running", "running(ready)", "running(ready,oom)", "exited(1)", "exited(137,oom)", "dead (signal 9)".
 func stateText(n lab.NodeStatus) string {
-	if n.State != lab.StateExited || n.ExitCode == nil {
-		if n.OOMKilled {
-			return plain(n.State) + "(oom)"
+	var more []string
+	switch n.State {
+	case lab.StateRunning, lab.StateIdle:
+		if n.Ready != "" {
+			more = append(more, n.Ready)
 		}
-		return plain(n.State)
+	case lab.StateExited, lab.StateRestarting:
+		if n.ExitCode != nil {
+			more = append(more, strconv.Itoa(*n.ExitCode))
+		}
+	case lab.StateDead:
+		if n.Signal != "" && n.ExitCode != nil {
+			return fmt.Sprintf("dead (signal %d)", *n.ExitCode-128)
+		}
 	}
 	if n.OOMKilled {
-		return fmt.Sprintf("%s(%d,oom)", n.State, *n.ExitCode)
+		more = append(more, "oom")
 	}
-	return fmt.Sprintf("%s(%d)", n.State, *n.ExitCode)
+	if len(more) > 0 {
+		return plain(n.State + "(" + strings.Join(more, ",") + ")")
+	}
+	return plain(n.State)
 }
 
 // colorState gives a state the colour of how much it deserves attention.
 func colorState(state string) string {
 	var code string
 	switch {
-	case strings.HasPrefix(state, lab.StateRunning):
+	case strings.Contains(state, "(waiting"):
+		return state
+	case strings.Contains(state, "(unhealthy"):
+		code = "33"
+	case strings.HasPrefix(state, lab.StateRunning), state == "idle(ready)":
 		code = "32"
 	case strings.HasPrefix(state, lab.StateDead):
 		code = "31"
-	case strings.HasPrefix(state, lab.StateExited):
+	case strings.HasPrefix(state, lab.StateExited), strings.HasPrefix(state, lab.StateRestarting):
 		code = "33"
 	default:
 		return state

@@ -79,7 +79,8 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 	)
 	root.AddCommand(
 		newUp(std), newDown(std), newPlan(std), newPS(std), newInspect(std),
-		newExec(std), newLogs(std), newDiff(std), newCommit(std), newPause(std), newResume(std), newStats(std), newUpdate(std), newAttach(std), newDetach(std),
+		newExec(std), newLogs(std), newDiff(std), newCommit(std),
+		newStop(std), newStart(std), newRestart(std), newPause(std), newResume(std), newStats(std), newUpdate(std), newAttach(std), newDetach(std),
 		newValidate(std), newSchema(std),
 		newImage(std),
 		newDoctor(std), newVersion(std), newCompletion(std),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -19,6 +20,8 @@ type upOptions struct {
 	JSON   bool
 
 	StorageDriver string
+	Wait          bool
+	WaitTimeout   time.Duration
 }
 
 // AddFlags adds the options to f.
@@ -26,6 +29,8 @@ func (o *upOptions) AddFlags(f *pflag.FlagSet) {
 	o.fileOptions.AddFlags(f)
 	f.BoolVar(&o.DryRun, "dry-run", false, "print what would be done, change nothing")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
+	f.BoolVar(&o.Wait, "wait", false, "return when all nodes are ready, as their checks say")
+	f.DurationVar(&o.WaitTimeout, "wait-timeout", 0, "with --wait, fail when that takes longer, 1m30s for example; the lab stays up")
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
 	f.StringVar(&o.StorageDriver, "storage-driver", "", "make every union with this `DRIVER`, whatever the file says: overlay, fuse or copy")
 }
@@ -42,13 +47,20 @@ Images that are not in the store are fetched first, see "nsnet image --help". A 
 is up already with the same content is left as it is. When up fails or is
 interrupted, a new lab is removed again.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported, exitBusy, exitNotExecutable, exitNoCommand, exitSignal),
+With --wait it returns when all nodes are ready, or fails with the node that cannot
+become so, its check and what that said last; the lab then stays up.
+
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported, exitBusy, exitNotReady, exitNotExecutable, exitNoCommand, exitSignal),
 		Example: `  nsnet up demo.yaml
   nsnet up demo.yaml --name demo-2
+  nsnet up demo.yaml --wait --wait-timeout 1m
   nsnet up demo.yaml --dry-run`,
 		Args:              exactArgs("FILE"),
 		ValidArgsFunction: completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.WaitTimeout < 0 || o.WaitTimeout > 0 && !o.Wait {
+				return usagef(cmd, "--wait-timeout is a time above 0, and needs --wait")
+			}
 			ctx, stop := withSignals(cmd.Context())
 			defer stop()
 			if o.StorageDriver != "" {
@@ -81,6 +93,12 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 	}
 	p := newProgress(std.err, "up "+l.Name, labSize(l))
 	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, NoWait: o.NoWait, Progress: p.Step})
+	if err == nil && o.Wait {
+		start := time.Now()
+		p.Step(lab.Step{Name: "wait until all nodes are ready"})
+		err = lab.Wait(ctx, lab.WaitOptions{Lab: l.Name, Timeout: o.WaitTimeout})
+		res.Elapsed += time.Since(start)
+	}
 	p.Done()
 	if err != nil {
 		return interrupted(ctx, err)

@@ -30,6 +30,7 @@ type labInit struct {
 	ipv6    bool        // new network namespaces have IPv6
 	sysctls [][2]string // what every node has to set
 
+	super    supervisor
 	changing sync.Mutex // held by who adds or removes nodes, ports or the table
 
 	mu    sync.Mutex // guards what follows
@@ -51,11 +52,13 @@ type node struct {
 	uppers     []int // writable layers, for diff and commit
 	upperPaths []string
 
-	mu    sync.Mutex // guards what follows and sending to proc
-	spec  topology.Node
-	fresh bool // its command has not been started yet
-	dead  bool
-	state proto.NodeState
+	supervised // guarded by the supervisor's mutex
+
+	mu     sync.Mutex // guards what follows and sending to proc
+	spec   topology.Node
+	fresh  bool // its command has not been started yet
+	dead   bool
+	paused bool
 }
 
 func (l *labInit) node(name string) *node {
@@ -198,7 +201,7 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 		}
 		running <- struct{}{}
 		n := &node{name: specs[i].Name, slot: slots[i], setup: setups[i], spec: specs[i], fresh: true,
-			state: proto.NodeState{Name: specs[i].Name, State: "idle"}}
+			supervised: newSupervised(&specs[i])}
 		if err := l.spawn(s, spawner, i, n); err != nil {
 			errs <- err
 			break

@@ -21,6 +21,7 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 			n.mu.Lock()
 			n.spec = spec.Keep[i]
 			n.mu.Unlock()
+			l.adapt(n, &spec.Keep[i])
 		}
 	}
 	if err := l.boot(s, spec.Add, spec.Setups, &spec.Common); err != nil {
@@ -81,6 +82,7 @@ func (l *labInit) remove(names []string) {
 	})
 	l.mu.Unlock()
 	for _, n := range gone {
+		l.drop(n)
 		n.end()
 	}
 }

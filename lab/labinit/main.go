@@ -49,7 +49,7 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	l, s := &labInit{ports: map[string]port{}}, newSession(up)
+	l, s := &labInit{ports: map[string]port{}, super: newSupervisor()}, newSession(up)
 	err = l.run(s) // returns only when something is wrong: a lab ends by SIGKILL
 	fmt.Fprintln(os.Stderr, err)
 	_ = s.send(proto.Failed, failure(err))
@@ -107,7 +107,7 @@ func (l *labInit) run(s *session) error {
 	l.hold(fds[2:])
 	go s.listen()
 	go endWithUp(s)
-	go reapOrphans()
+	go l.reap()
 	if err := l.build(s, &spec); err != nil {
 		return err
 	}
@@ -221,6 +221,18 @@ func (l *labInit) answer(u *net.UnixConn) {
 		}
 		l.pause(&r)
 		_ = proto.Send(c, proto.Reply, struct{}{})
+	case proto.Control:
+		var r proto.ControlRequest
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		_ = proto.Send(c, proto.Reply, l.control(&r, hangUp(c)))
+	case proto.Await:
+		var r proto.AwaitRequest
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		_ = proto.Send(c, proto.Reply, l.await(&r, hangUp(c)))
 	}
 }
 
@@ -239,40 +251,46 @@ func (l *labInit) exec(c *container.Conn, r *proto.ExecRequest, fds []int) error
 	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
 		return err
 	}
+	return n.exec(r.Command, append([]int{int(f.Fd())}, fds...)...)
+}
+
+// exec has a node's init run a command. Descriptors: the client's socket, stdin, stdout, stderr.
+func (n *node) exec(cmd wire.Command, fds ...int) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r.Command.Env = container.Environ(&n.spec, r.Command.Env)
-	if r.Command.Workdir == "" {
-		r.Command.Workdir = n.spec.Workdir
+	cmd.Env = container.Environ(&n.spec, cmd.Env)
+	if cmd.Workdir == "" {
+		cmd.Workdir = n.spec.Workdir
 	}
-	if r.Command.User == "" {
-		r.Command.User = n.spec.User
+	if cmd.User == "" {
+		cmd.User = n.spec.User
 	}
 	var w wire.Writer
-	r.Command.Encode(&w)
+	cmd.Encode(&w)
 	if n.dead {
 		return fmt.Errorf("the node is dead")
 	}
-	if n.state.Paused {
+	if n.paused {
 		return errPaused
 	}
-	return n.proc.Conn.Send(wire.Exec, w.Bytes(), append([]int{int(f.Fd())}, fds...)...)
+	return n.proc.Conn.Send(wire.Exec, w.Bytes(), fds...)
 }
 
-// reapOrphans waits for children. Node inits are known by their pidfd; an exited one has
-// nothing left to tell.
-func reapOrphans() {
+// reap waits for children. Of a node's init it is told how it has ended.
+func (l *labInit) reap() {
 	sig := make(chan os.Signal, 1)
 	signal.Notify(sig, unix.SIGCHLD)
 	for range sig {
 		for {
-			pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+			var ws syscall.WaitStatus
+			pid, err := syscall.Wait4(-1, &ws, unix.WNOHANG, nil)
 			if errors.Is(err, unix.EINTR) {
 				continue
 			}
 			if err != nil || pid <= 0 {
 				break
 			}
+			l.reaped(pid, ws)
 		}
 	}
 }

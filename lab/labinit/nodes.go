@@ -4,80 +4,96 @@ import (
 	"errors"
 	"slices"
 	"syscall"
+	"time"
 
-	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/supervise"
 )
 
 // startCommands starts the commands of fresh nodes, and listens to each of them from then on.
 func (l *labInit) startCommands() {
+	var fresh []*node
 	for _, n := range l.all() {
 		n.mu.Lock()
-		fresh := n.fresh
+		if n.fresh {
+			fresh = append(fresh, n)
+		}
 		n.fresh = false
 		n.mu.Unlock()
-		if !fresh {
-			continue
-		}
-		started := make(chan struct{}, 1)
-		go n.watch(started)
-		if len(n.spec.Command) == 0 {
-			continue
-		}
-		cmd := wire.Command{Argv: n.spec.Command, Env: container.Environ(&n.spec, nil), Workdir: n.spec.Workdir, User: n.spec.User}
-		var w wire.Writer
-		cmd.Encode(&w)
-		n.mu.Lock()
-		err := n.proc.Conn.Send(wire.Start, w.Bytes(), n.logs...)
-		closeAll(n.logs)
-		n.logs = nil
-		n.mu.Unlock()
-		if err == nil {
-			<-started
-		}
 	}
+	l.launch(fresh)
 }
 
-// watch follows what a node's init reports until it ends. started gets one value when the
-// command has started, or could not.
-func (n *node) watch(started chan<- struct{}) {
-	tell := func() {
-		select {
-		case started <- struct{}{}:
-		default:
-		}
-	}
-	defer tell()
+// watch follows what a node's init reports until it ends.
+func (l *labInit) watch(n *node) {
 	for {
 		k, body, fds, err := n.proc.Conn.Receive()
 		closeAll(fds)
-		n.mu.Lock()
 		if err != nil {
-			n.dead = true
-			n.state.State, n.state.CommandPID = "dead", 0
-			n.state.Reason = "the node's init has ended"
-			n.mu.Unlock()
+			l.died(n)
 			return
 		}
-		switch r := wire.NewReader(body); k {
-		case wire.Started:
-			n.state.State, n.state.CommandPID = "running", int(r.Uint())
-		case wire.Exited:
-			n.state.State, n.state.CommandPID = "exited", 0
-			n.state.WaitStatus = uint32(r.Uint())
-		case wire.Failed:
-			f := wire.DecodeFailure(r)
-			n.state.State = "exited"
-			n.state.WaitStatus = 127 << 8
-			if syscall.Errno(f.Errno) != syscall.ENOENT {
-				n.state.WaitStatus = 126 << 8
+		r := wire.NewReader(body)
+		l.event(n, func(now time.Time) []supervise.Action {
+			switch k {
+			case wire.Started:
+				n.unit.Started(now, int(r.Uint()))
+				n.health.Begin(now)
+			case wire.Exited:
+				return n.ended(now, syscall.WaitStatus(r.Uint()), "")
+			case wire.Failed:
+				f := wire.DecodeFailure(r)
+				n.errno = syscall.Errno(f.Errno)
+				ws := syscall.WaitStatus(127 << 8)
+				if n.errno != syscall.ENOENT {
+					ws = 126 << 8
+				}
+				return n.ended(now, ws, f.Text+": "+n.errno.Error())
+			case wire.Left:
+				var left []int
+				for r.More() {
+					left = append(left, int(r.Uint()))
+				}
+				return n.unit.Remain(left)
+			case wire.Output:
+				n.heard(now, body)
 			}
-			n.state.Reason = f.Text + ": " + syscall.Errno(f.Errno).Error()
-		}
-		n.mu.Unlock()
-		if k == wire.Started || k == wire.Failed {
-			tell()
+			return nil
+		})
+	}
+}
+
+// ended tells of the end of a node's command, or of a start that failed for a reason.
+func (n *node) ended(now time.Time, ws syscall.WaitStatus, reason string) []supervise.Action {
+	actions := n.unit.End(now, ws, reason)
+	why := reason
+	if why == "" {
+		why = "the command has ended " + supervise.EndText(n.unit)
+	}
+	n.health.End(why, n.unit.Restarting())
+	return actions
+}
+
+// died notes that a node's init has ended.
+func (l *labInit) died(n *node) {
+	n.mu.Lock()
+	n.dead = true
+	n.mu.Unlock()
+	l.super.mu.Lock()
+	defer l.super.mu.Unlock()
+	n.unit.Die()
+	n.health.End("the node's init has ended", false)
+	l.act(n, nil)
+}
+
+// reaped notes how a node's init has ended.
+func (l *labInit) reaped(pid int, ws syscall.WaitStatus) {
+	for _, n := range l.all() {
+		if n.proc.PID == pid {
+			l.super.mu.Lock()
+			n.init = &ws
+			l.super.mu.Unlock()
 		}
 	}
 }
@@ -86,8 +102,11 @@ func (n *node) watch(started chan<- struct{}) {
 func (l *labInit) status() proto.LabState {
 	st := proto.LabState{Nodes: []proto.NodeState{}, IPv6: l.ipv6}
 	for _, n := range l.all() {
+		l.super.mu.Lock()
+		s := n.seen()
+		l.super.mu.Unlock()
 		n.mu.Lock()
-		s := n.state
+		s.Paused = n.paused
 		s.Slot, s.PID, s.Netns, s.Digest, s.Command, s.Fresh = n.slot, n.host, int(n.proc.Netns.Fd()), n.setup.Digest, n.setup.Command, n.fresh
 		n.mu.Unlock()
 		st.Nodes = append(st.Nodes, s)
@@ -105,6 +124,22 @@ func (l *labInit) status() proto.LabState {
 	return st
 }
 
+// seen is how a node's command and its check stand.
+func (n *node) seen() proto.NodeState {
+	u, h := n.unit, n.health
+	s := proto.NodeState{Name: n.name, State: u.State(), CommandPID: u.PID, WaitStatus: uint32(u.Status), Ended: u.Ended, Reason: u.Reason,
+		Restarts: u.Restarts, Ready: h.State.String(), Output: h.Output}
+	if at := u.Retry(); !at.IsZero() {
+		s.Retry = at.UnixNano()
+	}
+	if u.Phase == supervise.Dead {
+		if s.Reason = "the node's init has ended"; n.init != nil {
+			s.WaitStatus, s.Ended = uint32(*n.init), true
+		}
+	}
+	return s
+}
+
 var errPaused = errors.New("the node is paused")
 
 // pause notes which nodes are frozen. Their inits are neither told nor asked.
@@ -112,7 +147,7 @@ func (l *labInit) pause(r *proto.PauseRequest) {
 	for _, name := range r.Nodes {
 		if n := l.node(name); n != nil {
 			n.mu.Lock()
-			n.state.Paused = r.Paused
+			n.paused = r.Paused
 			n.mu.Unlock()
 		}
 	}

@@ -77,16 +77,16 @@ func (l *labInit) dialer(p *proto.PublishedPort, network string, targets int) fu
 		if n == nil {
 			return nil, fmt.Errorf("no node %s", node)
 		}
-		return dialIn(n, network, to)
+		return dialIn(n, network, to, dialTimeout)
 	}
 }
 
 // dialIn connects from inside a node to the first target that answers.
-func dialIn(n *node, network string, targets []netip.AddrPort) (c net.Conn, err error) {
+func dialIn(n *node, network string, targets []netip.AddrPort, timeout time.Duration) (c net.Conn, err error) {
 	for _, t := range targets {
 		err = rtnl.In(n.proc.Netns, func() (err error) {
 			// An address, not a name: the socket is made by this goroutine, on this thread.
-			c, err = (&net.Dialer{Timeout: dialTimeout}).Dial(network, t.String())
+			c, err = (&net.Dialer{Timeout: timeout}).Dial(network, t.String())
 			return err
 		})
 		if err == nil || !errors.Is(err, unix.ECONNREFUSED) {

@@ -14,7 +14,7 @@
 //	 |<-------------------------- Started ---|
 //
 // A running lab's control socket takes one question per connection: Status, Exec, Pause,
-// Uppers, or Change. That one is like a build, by the one who asks:
+// Uppers, Control, Await, or Change. That one is like a build, by the one who asks:
 //
 //	up                                   lab init
 //	 |-- Change  nodes ----------------->|  those that go have ended

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
@@ -36,6 +37,10 @@ const (
 	Pause
 	// Uppers asks the control socket for a node's writable layers, answered by Reply with a descriptor for each.
 	Uppers
+	// Control asks the control socket to stop, start or restart the commands of nodes, answered by Reply when that is done.
+	Control
+	// Await asks the control socket to tell by Reply when all nodes are ready, or that one of them does not become so.
+	Await
 )
 
 // LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes, the /etc/hosts of
@@ -127,10 +132,15 @@ type Failure struct {
 // NodeState is one node in the answer to Status.
 type NodeState struct {
 	Name       string
-	State      string // "idle", "running", "exited" or "dead"
+	State      string // see lab's
 	CommandPID int
-	WaitStatus uint32 // of an exited command
+	WaitStatus uint32 // of the last end of the command or, of a dead node, of its init
+	Ended      bool   // there was one
 	Reason     string
+	Restarts   int    // since the last start by request
+	Retry      int64  // when the command is started again, Unix time in nanoseconds, 0: it is not
+	Ready      string // "", "waiting", "ready" or "unhealthy"
+	Output     string // of the last check that failed
 	Paused     bool
 
 	Slot    int    // which of the lab's ranges of ids it has
@@ -161,6 +171,51 @@ type UppersRequest struct{ Node string }
 
 // UppersReply answers Uppers. Descriptors: the directories, O_PATH, in this order; "/" is the root's.
 type UppersReply struct{ Paths []string }
+
+// Operations of ControlRequest.
+const (
+	OpStop    = "stop"
+	OpStart   = "start"
+	OpRestart = "restart"
+)
+
+// ControlRequest is the body of Control.
+type ControlRequest struct {
+	Op      string
+	Nodes   []string
+	Ordered bool          // nodes wait for each other as the file says
+	Grace   time.Duration // between SIGTERM and SIGKILL
+}
+
+// ControlReply answers Control.
+type ControlReply struct{ Nodes []Controlled }
+
+// Controlled is what became of one node.
+type Controlled struct {
+	Node    string
+	Changed bool
+	Stuck   []int  // processes, as the node sees them, that have survived SIGKILL
+	Failed  string // why it is not as it was asked to be
+	Errno   uint32
+}
+
+// AwaitRequest is the body of Await.
+type AwaitRequest struct{ Timeout time.Duration } // 0: none
+
+// AwaitReply answers Await: the nodes that are not ready. There are none when all are; else the first is one that does not become
+// ready, unless the time was over.
+type AwaitReply struct {
+	TimedOut bool
+	Unready  []Unready
+}
+
+// Unready is a node that is not ready.
+type Unready struct {
+	Node, Why string
+	Failed    bool   // it does not become ready by itself
+	Check     string // "tcp 80"
+	Output    string // of the last check that failed
+}
 
 // ExecRequest is the body of Exec.
 type ExecRequest struct {

@@ -1,0 +1,201 @@
+package labinit
+
+import (
+	"time"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/supervise"
+)
+
+// hangUp is closed when the client goes away.
+func hangUp(c *container.Conn) <-chan struct{} {
+	gone := make(chan struct{})
+	go func() {
+		_, _, fds, _ := c.Receive()
+		closeAll(fds)
+		close(gone)
+	}()
+	return gone
+}
+
+// control stops, starts or restarts commands, and returns when that is done. What has been asked for goes on when the
+// client goes away.
+func (l *labInit) control(r *proto.ControlRequest, gone <-chan struct{}) proto.ControlReply {
+	results := map[string]*proto.Controlled{}
+	var nodes []*node
+	for _, name := range r.Nodes {
+		results[name] = &proto.Controlled{Node: name, Failed: "it is not in the lab any more"}
+		if n := l.node(name); n != nil {
+			results[name].Failed = ""
+			nodes = append(nodes, n)
+		}
+	}
+	if r.Op == proto.OpStop || r.Op == proto.OpRestart && r.Ordered {
+		l.stop(nodes, r, results)
+	}
+	if r.Op != proto.OpStop {
+		l.begin(nodes, r, results, gone)
+	}
+	var reply proto.ControlReply
+	for _, name := range r.Nodes {
+		reply.Nodes = append(reply.Nodes, *results[name])
+	}
+	return reply
+}
+
+// stop stops commands, those that others depend on after these.
+func (l *labInit) stop(nodes []*node, r *proto.ControlRequest, results map[string]*proto.Controlled) {
+	byName := make(map[string]*node, len(nodes))
+	names, deps := make([]string, 0, len(nodes)), map[string][]string{}
+	l.super.mu.Lock()
+	for _, n := range nodes {
+		byName[n.name] = n
+		names = append(names, n.name)
+		for _, d := range n.deps {
+			deps[n.name] = append(deps[n.name], d.Node)
+		}
+	}
+	l.super.mu.Unlock()
+	for _, group := range supervise.StopOrder(names, deps) {
+		l.super.mu.Lock()
+		for _, name := range group {
+			n := byName[name]
+			results[name].Changed = n.unit.Phase != supervise.Stopped && n.unit.Phase != supervise.Idle && n.unit.Phase != supervise.Dead
+			l.act(n, n.unit.Stop(time.Now(), r.Grace))
+		}
+		l.super.mu.Unlock()
+		l.super.until(nil, func() bool {
+			for _, name := range group {
+				if u := byName[name].unit; u.Phase == supervise.Stopping && !u.Stuck {
+					return false
+				}
+			}
+			for _, name := range group {
+				results[name].Stuck = nil
+				if u := byName[name].unit; u.Phase == supervise.Stopping {
+					results[name].Stuck = u.Left
+				}
+			}
+			return true
+		})
+	}
+}
+
+// begin starts commands, or restarts them, and waits until they run, cannot run, or wait for what does not come by itself.
+func (l *labInit) begin(nodes []*node, r *proto.ControlRequest, results map[string]*proto.Controlled, gone <-chan struct{}) {
+	l.super.mu.Lock()
+	l.super.await = l.super.await || r.Ordered
+	var asked []*node
+	for _, n := range nodes {
+		res := results[n.name]
+		if len(res.Stuck) > 0 || n.unit.Phase == supervise.Idle {
+			continue
+		}
+		if n.unit.Phase == supervise.Dead {
+			res.Failed = "it is dead"
+			continue
+		}
+		running := n.unit.Phase == supervise.Running || n.unit.Phase == supervise.Starting
+		if r.Op == proto.OpRestart && !r.Ordered {
+			res.Changed = true
+			l.act(n, n.unit.Restart(time.Now(), r.Grace))
+		} else {
+			res.Changed = res.Changed || !running
+			l.act(n, n.unit.Start(time.Now(), r.Ordered))
+		}
+		asked = append(asked, n)
+	}
+	l.super.mu.Unlock()
+	l.super.until(gone, func() bool {
+		for _, n := range asked {
+			if !l.settled(n, results[n.name]) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// settled tells whether a start has come to something. The supervisor's mutex is held.
+func (l *labInit) settled(n *node, res *proto.Controlled) bool {
+	res.Failed, res.Stuck, res.Errno = "", nil, 0
+	switch u := n.unit; u.Phase {
+	case supervise.Starting:
+		return false
+	case supervise.Stopping:
+		if u.Stuck {
+			res.Stuck = u.Left
+		}
+		return u.Stuck
+	case supervise.Waiting:
+		v, why := supervise.Blocked(n.deps, l.super.decided)
+		res.Failed = why
+		return v == supervise.Failed
+	case supervise.Dead:
+		res.Failed = "it is dead"
+	case supervise.Exited:
+		if u.Reason != "" {
+			res.Failed, res.Errno = u.Reason, uint32(n.errno)
+		}
+	}
+	return true
+}
+
+// await waits until all nodes are ready or one of them cannot become so.
+func (l *labInit) await(r *proto.AwaitRequest, gone <-chan struct{}) proto.AwaitReply {
+	var late <-chan time.Time
+	if r.Timeout > 0 {
+		t := time.NewTimer(r.Timeout)
+		defer t.Stop()
+		late = t.C
+	}
+	stop := make(chan struct{})
+	over := make(chan bool, 1)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-late:
+			over <- true
+		case <-gone:
+		case <-done:
+		}
+		close(stop)
+	}()
+	nodes := l.all()
+	var reply proto.AwaitReply
+	l.super.until(stop, func() bool {
+		reply.Unready = nil
+		failed := false
+		for _, n := range nodes {
+			u, ok := n.unready()
+			if ok {
+				continue
+			}
+			if n.unit.Phase == supervise.Waiting {
+				if v, why := supervise.Blocked(n.deps, l.super.decided); v != supervise.Good {
+					u.Why, u.Failed = "it waits for "+why, v == supervise.Failed
+				}
+			}
+			if u.Failed && !failed {
+				failed = true
+				reply.Unready = append([]proto.Unready{u}, reply.Unready...)
+				continue
+			}
+			reply.Unready = append(reply.Unready, u)
+		}
+		return failed || len(reply.Unready) == 0
+	})
+	select {
+	case reply.TimedOut = <-over:
+	default:
+	}
+	return reply
+}
+
+// unready tells whether a node is ready, and if not, all that is known about it.
+func (n *node) unready() (proto.Unready, bool) {
+	v, why := n.decided().Readiness()
+	return proto.Unready{Node: n.name, Why: why, Failed: v == supervise.Failed, Check: checkText(n.ready), Output: n.health.Output}, v == supervise.Good
+}

@@ -1,0 +1,80 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nsnet/nsnet/lab/proto"
+)
+
+// WaitOptions say which lab is waited for.
+type WaitOptions struct {
+	Lab     string
+	Timeout time.Duration // 0: none
+}
+
+// NotReadyError is what Wait returns when a lab does not become ready. The lab goes on as it is.
+type NotReadyError struct {
+	Lab      string
+	TimedOut time.Duration // 0: a node cannot become ready by itself
+	Nodes    []NotReady    // the first is the one that cannot, unless the time was over
+}
+
+// NotReady is a node that is not ready.
+type NotReady struct {
+	Node   string `json:"node"`
+	Reason string `json:"reason"`
+	Check  string `json:"check,omitempty"`  // "tcp 80"
+	Output string `json:"output,omitempty"` // what the check said last
+}
+
+func (e *NotReadyError) Error() string {
+	var b strings.Builder
+	show := e.Nodes
+	if e.TimedOut > 0 {
+		fmt.Fprintf(&b, "lab %s: not ready after %s", e.Lab, e.TimedOut)
+	} else {
+		show = show[:1]
+	}
+	const most = 10
+	for i, n := range show {
+		if i == most {
+			fmt.Fprintf(&b, "\n%d nodes more are not ready", len(show)-most)
+			break
+		}
+		if b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "lab %s: node %s is not ready: %s", e.Lab, n.Node, n.Reason)
+		if n.Check != "" {
+			fmt.Fprintf(&b, "; check %s", n.Check)
+		}
+		if n.Output != "" {
+			fmt.Fprintf(&b, ": %s", n.Output)
+		}
+	}
+	fmt.Fprintf(&b, "\nthe lab stays up; nsnet ps %s shows it, nsnet logs %s/%s what the node's command has written", e.Lab, e.Lab, e.Nodes[0].Node)
+	return b.String()
+}
+
+// Wait returns when every node of a running lab is ready: its check has passed or, where it has none, its command runs or has ended with
+// exit code 0. It returns a *NotReadyError when one cannot become ready by itself, or when the time is over.
+func Wait(ctx context.Context, o WaitOptions) error {
+	var reply proto.AwaitReply
+	if err := question(ctx, o.Lab, "wait until it is ready", proto.Await, proto.AwaitRequest{Timeout: o.Timeout}, &reply); err != nil {
+		return err
+	}
+	if len(reply.Unready) == 0 {
+		return nil
+	}
+	e := &NotReadyError{Lab: o.Lab}
+	if reply.TimedOut {
+		e.TimedOut = o.Timeout
+	}
+	for _, u := range reply.Unready {
+		e.Nodes = append(e.Nodes, NotReady{u.Node, u.Why, u.Check, u.Output})
+	}
+	return e
+}
