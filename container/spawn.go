@@ -145,9 +145,9 @@ func (s *Spawner) spawn(name string, base uint32, privileged bool, socket *os.Fi
 func explain(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
-		return fmt.Errorf("%w: a limit of namespaces is reached; look at the values below /proc/sys/user/, max_net_namespaces and max_user_namespaces above all", err)
+		return fmt.Errorf("%w: a limit of namespaces is reached", err)
 	case errors.Is(err, unix.EAGAIN):
-		return fmt.Errorf("%w: the limit of processes is reached (pids cgroup, ulimit -u or kernel.pid_max)", err)
+		return fmt.Errorf("%w: the limit of processes is reached", err)
 	}
 	return err
 }

@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -177,6 +179,29 @@ func (b *builder) build(ctx context.Context) error {
 			return initFailure(e.body)
 		}
 		if err != nil {
+			return b.cause(ctx, err)
+		}
+	}
+}
+
+// cause is why the lab init ended, if that is why something of the lab was not there any more.
+func (b *builder) cause(ctx context.Context, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ESRCH) && !errors.Is(err, unix.EPIPE) {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	for {
+		select {
+		case e := <-b.events:
+			closeFDs(e.fds)
+			switch {
+			case e.err != nil:
+				return b.initDied(e.err)
+			case e.kind == proto.Failed:
+				return initFailure(e.body)
+			}
+		case <-wait.Done():
 			return err
 		}
 	}

@@ -75,13 +75,8 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 	}
 	if err != nil {
 		e := &Error{Op: "start the lab: create its namespaces", Err: err}
-		switch {
-		case errors.Is(err, unix.ENOSPC):
-			e.Remedy = "a limit of namespaces is reached: look at the values below /proc/sys/user/, max_user_namespaces and max_net_namespaces above all"
-		case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
 			e.Err = fmt.Errorf("%w: user, pid, mount, network, ipc and uts namespaces: %w", ErrUnsupported, err)
-		case errors.Is(err, unix.EAGAIN):
-			e.Remedy = "the limit of processes is reached: pids cgroup, ulimit -u or kernel.pid_max"
 		}
 		return nil, e
 	}

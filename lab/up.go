@@ -29,7 +29,8 @@ import (
 
 // Up makes the lab run, wholly or not at all. A lab that runs already with the same
 // content is left as it is; with other content it is ErrConflict.
-func Up(ctx context.Context, o UpOptions) (UpResult, error) {
+func Up(ctx context.Context, o UpOptions) (_ UpResult, err error) {
+	defer func() { advise(err) }()
 	start := time.Now()
 	res := UpResult{Name: o.Lab.Name, Nodes: len(o.Lab.Nodes), Bridges: len(o.Lab.Bridges), Links: len(o.Lab.Links)}
 	dir, err := lockLab(ctx, o.Lab.Name, true, o.NoWait)
@@ -157,9 +158,6 @@ func (b *builder) wrap(ctx context.Context, err error) error {
 	var e *Error
 	if errors.As(err, &e) {
 		e.Lab = b.lab.Name
-		if e.Remedy == "" && errors.Is(err, unix.EMFILE) {
-			e.Remedy = "raise the limit of open files, ulimit -n: a node needs about five"
-		}
 		return err
 	}
 	return &Error{Lab: b.lab.Name, Err: err}
@@ -191,15 +189,16 @@ func (b *builder) up(ctx context.Context) error {
 	prepared := make(chan error, 1)
 	go func() { prepared <- b.mounts.prepare(b.lab, b.nodes) }()
 	spec, err := b.spec()
+	if err == nil {
+		b.setups = spec.Nodes
+		err = b.limits()
+	}
+	// Waited for in any case: the mounter may not be closed while it works.
+	if perr := <-prepared; perr != nil && err == nil {
+		err = &Error{Op: "prepare the nodes' files", Err: perr}
+	}
 	if err != nil {
 		return err
-	}
-	b.setups = spec.Nodes
-	if err := b.limits(); err != nil {
-		return err
-	}
-	if err := <-prepared; err != nil {
-		return &Error{Op: "prepare the nodes' files", Err: err}
 	}
 	if err := b.start(spec); err != nil {
 		return err
@@ -213,6 +212,9 @@ func (b *builder) check() error {
 		return err
 	}
 	if err := b.checkKernel(); err != nil {
+		return err
+	}
+	if err := b.preflight(); err != nil {
 		return err
 	}
 	if err := b.checkGroups(); err != nil {

@@ -137,24 +137,8 @@ func TestUpFailsHalfWay(t *testing.T) {
 		}, {
 			name: "soft limit of 64 descriptors", text: mixed(50), argv: prefix("prlimit", "--nofile=64:"),
 		}, {
-			name: "a few processes", text: mixed(20), code: 1,
-			argv: func(up []string) []string {
-				return append([]string{"sh", "-c", `echo $$ >"$0"/cgroup.procs && exec "$@"`, "/sys/fs/cgroup/pids/nsnet-faults-" + strconv.Itoa(os.Getppid())}, up...)
-			},
-			prepare: func(t *testing.T, _ run) {
-				if _, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs"); err != nil {
-					t.Skip("needs a version 1 pids hierarchy")
-				}
-				dir := "/sys/fs/cgroup/pids/nsnet-faults-" + strconv.Itoa(os.Getppid())
-				if err := os.Mkdir(dir, 0o755); err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() {
-					testenv.Eventually(t, 3*time.Second, "its processes are gone", func() bool { return os.Remove(dir) == nil })
-				})
-				writeFile(t, dir+"/pids.max", "30")
-			},
-			want: []string{"node n", "limit of processes", "pids cgroup"},
+			name: "too few processes for so many nodes", text: mixed(20), code: 1, argv: inPidsGroup, prepare: pidsGroup(30),
+			want: []string{"limit of processes", "20 nodes", "pids.max of /sys/fs/cgroup/pids/nsnet-faults-", "is 30", "; the limit"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -183,6 +167,29 @@ func TestUpFailsHalfWay(t *testing.T) {
 				nothingLeft(t, before, tt.name)
 			})
 		})
+	}
+}
+
+// pidsDir is a control group for few processes, of this isolated test.
+func pidsDir() string { return "/sys/fs/cgroup/pids/nsnet-faults-" + os.Getenv("NSNET_TESTENV_TOKEN") }
+
+func inPidsGroup(up []string) []string {
+	return append([]string{"sh", "-c", `echo $$ >"$0"/cgroup.procs && exec "$@"`, pidsDir()}, up...)
+}
+
+// pidsGroup makes the group with this limit.
+func pidsGroup(limit int) func(*testing.T, run) {
+	return func(t *testing.T, _ run) {
+		if _, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs"); err != nil {
+			t.Skip("needs a version 1 pids hierarchy")
+		}
+		if err := os.Mkdir(pidsDir(), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			testenv.Eventually(t, 3*time.Second, "its processes are gone", func() bool { return os.Remove(pidsDir()) == nil })
+		})
+		writeFile(t, pidsDir()+"/pids.max", strconv.Itoa(limit))
 	}
 }
 

@@ -1,0 +1,110 @@
+package lab
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// What a lab takes at least; so much must be there before anything is changed.
+const (
+	recordBytes = 16 << 10 // of the record's file system, besides the topology twice: once replaces the other
+	recordFiles = 12
+	nodeFiles   = 2 // logs
+	labTasks    = 16
+	nodeTasks   = 1 // its init; a command needs more
+)
+
+// preflight finds what would be refused in the middle of an up.
+func (b *builder) preflight() error {
+	var st unix.Statfs_t
+	if err := unix.Statfs(b.dir, &st); err == nil {
+		if err := enoughRoom(&st, len(b.content), len(b.lab.Nodes)); err != nil {
+			return recordError(b.lab.Name, "write the record", err)
+		}
+	}
+	if err := enoughProcesses(len(b.lab.Nodes), processLimits("/")); err != nil {
+		return &Error{Op: "start nodes", Err: err}
+	}
+	return nil
+}
+
+// enoughRoom tells whether a file system has room for a lab's record. One that does not count says 0 of 0.
+func enoughRoom(st *unix.Statfs_t, content, nodes int) error {
+	need := uint64(recordBytes + 2*content)
+	if free := st.Bavail * uint64(st.Bsize); st.Blocks > 0 && free < need {
+		return fmt.Errorf("%w: %d KiB needed, %d KiB free", unix.ENOSPC, need>>10, free>>10)
+	}
+	files := uint64(recordFiles + nodeFiles*nodes)
+	if st.Files > 0 && st.Ffree < files {
+		return fmt.Errorf("%w: room for %d files needed, for %d free", unix.ENOSPC, files, st.Ffree)
+	}
+	return nil
+}
+
+// processLimit is a limit of processes and how many there are.
+type processLimit struct {
+	name      string
+	max, used int
+}
+
+// processLimits are those that this process is under: the kernel's, and its control groups'. root is / but in tests.
+func processLimits(root string) []processLimit {
+	number := func(path string) int {
+		b, err := os.ReadFile(filepath.Join(root, path))
+		if err != nil {
+			return -1
+		}
+		n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+		if err != nil {
+			return -1 // "max"
+		}
+		return n
+	}
+	var limits []processLimit
+	if n := number("proc/sys/kernel/pid_max"); n > 0 {
+		l := processLimit{"the sysctl kernel.pid_max", n, 0}
+		if b, err := os.ReadFile(filepath.Join(root, "proc/loadavg")); err == nil { // "0.1 0.2 0.3 1/234 567"
+			if f := strings.Fields(string(b)); len(f) == 5 {
+				_, total, _ := strings.Cut(f[3], "/")
+				l.used, _ = strconv.Atoi(total)
+			}
+		}
+		limits = append(limits, l)
+	}
+	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
+	if err != nil {
+		return limits
+	}
+	for line := range strings.Lines(string(groups)) {
+		// 8:pids:/a or 0::/a, which may be mounted at either place.
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) != 3 || f[1] != "pids" && f[1] != "" {
+			continue
+		}
+		for _, at := range []string{"sys/fs/cgroup/pids", "sys/fs/cgroup", "sys/fs/cgroup/unified"} {
+			for dir := filepath.Clean("/" + f[2]); dir != "/"; dir = filepath.Dir(dir) {
+				group := filepath.Join(at, dir)
+				if m := number(filepath.Join(group, "pids.max")); m >= 0 {
+					limits = append(limits, processLimit{"pids.max of /" + group, m, max(0, number(filepath.Join(group, "pids.current")))})
+				}
+			}
+		}
+	}
+	return limits
+}
+
+// enoughProcesses tells whether the limits leave room for so many nodes.
+func enoughProcesses(nodes int, limits []processLimit) error {
+	need := labTasks + nodeTasks*nodes
+	for _, l := range limits {
+		if l.max-l.used < need {
+			return fmt.Errorf("%w: the limit of processes is reached: a lab of %d nodes takes %d at least, and %s is %d, of which %d are in use", unix.EAGAIN, nodes, need, l.name, l.max, l.used)
+		}
+	}
+	return nil
+}

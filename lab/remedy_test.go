@@ -1,0 +1,62 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestRemedy(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		op   string
+		err  error
+		want string
+	}{
+		{"create link", unix.EMFILE, "ulimit -n"},
+		{"create link", unix.ENFILE, "fs.file-max"},
+		{"create link", unix.ENOBUFS, "no memory"},
+		{"create link", unix.EPERM, "nsnet doctor"},
+		{"create link", unix.EEXIST, "again"},
+		{"create link", unix.EINVAL, "nsnet doctor"},
+		{"write the record", unix.ENOSPC, "make room"},
+		{"start", unix.ENOSPC, "limit of namespaces"},
+		{"start the lab: create its namespaces", unix.EAGAIN, "kernel.pid_max"},
+		{"write", unix.EROFS, "read-write"},
+		{"parse", errors.New("odd"), ""},
+	} {
+		e := &Error{Op: tt.op, Err: fmt.Errorf("wrapped: %w", tt.err)}
+		advise(fmt.Errorf("again: %w", e))
+		if !strings.Contains(e.Remedy, tt.want) || tt.want == "" && e.Remedy != "" {
+			t.Errorf("%s: %v: %q does not say %q", tt.op, tt.err, e.Remedy, tt.want)
+		}
+	}
+	e := &Error{Err: unix.EPERM, Remedy: "known"}
+	if advise(e); e.Remedy != "known" {
+		t.Errorf("a remedy was replaced by %q", e.Remedy)
+	}
+	advise(nil)
+}
+
+func TestNamespaceLimits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, value := range map[string]string{"max_net_namespaces": "3\n", "max_mnt_namespaces": "95713\n", "max_inotify_instances": "1\n", "max_uts_namespaces": "3\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := namespaceLimits(dir), "raise the sysctl user.max_net_namespaces or user.max_uts_namespaces, which is 3"; !strings.Contains(got, want) {
+		t.Errorf("%q does not say %q", got, want)
+	}
+	for _, none := range []string{t.TempDir(), "/no/such/dir"} {
+		if got := namespaceLimits(none); !strings.Contains(got, "/proc/sys/user") {
+			t.Errorf("%s: %q", none, got)
+		}
+	}
+}
