@@ -51,12 +51,12 @@ func (b *Budget) spend(n, limit int64) error {
 // counter counts what is read through it.
 type counter struct {
 	r io.Reader
-	n int64
+	n atomic.Int64 // what is read ahead is counted elsewhere than it is asked for
 }
 
 func (c *counter) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	c.n += int64(n)
+	c.n.Add(int64(n))
 	return n, err
 }
 
@@ -72,7 +72,7 @@ type meter struct {
 func (m *meter) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.out += int64(n)
-	if lerr := m.limits.check(m.in.n, m.out); lerr != nil {
+	if lerr := m.limits.check(m.in.n.Load(), m.out); lerr != nil {
 		return 0, lerr
 	}
 	if lerr := m.budget.spend(int64(n), m.limits.Image); lerr != nil {

@@ -50,8 +50,9 @@ func Unpack(ctx context.Context, dir string, r io.Reader, o Options) (Result, er
 	}
 	defer plain.Close()
 	sum := sha256.New()
-	m := &meter{r: plain, in: in, limits: &o.Limits}
-	stream := io.TeeReader(m, sum)
+	early := readAhead(&meter{r: plain, in: in, limits: &o.Limits})
+	defer early.Close()
+	stream := io.TeeReader(early, sum)
 	u := &unpacker{root: root, o: o, in: in}
 	if err := u.all(ctx, tar.NewReader(stream)); err != nil {
 		return u.res, err
