@@ -37,10 +37,10 @@ func (Fuse) Check([]Branch) error {
 	return nil
 }
 
-// policies are mergerfs's options. cache.files=partial is what makes shared writable mappings work; devino-hash gives the
+// policies are mergerfs's options. minfreespace is 4 GiB if not given, below which nothing is created (ENOSPC). cache.files=partial is what makes shared writable mappings work; devino-hash gives the
 // names of one file one inode number.
 const policies = "allow_other,default_permissions,use_ino,inodecalc=devino-hash,cache.files=partial,dropcacheonclose=true," +
-	"category.create=epff,category.action=epff,category.search=ff,func.unlink=epall,func.rmdir=epall,func.rename=epall,fsname=nsnet"
+	"category.create=epff,category.action=epff,category.search=ff,func.unlink=epall,func.rmdir=epall,func.rename=epall,minfreespace=0,fsname=nsnet"
 
 // Mount starts mergerfs. Without a writable branch the union's own layer is the first.
 func (f Fuse) Mount(s *Spec) (int, error) {

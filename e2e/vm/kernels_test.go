@@ -16,25 +16,32 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // modules are those that nsnet needs of a kernel, and those that its tests use.
 func modules() []string {
-	return []string{"loop", "bfq", "overlay", "veth", "bridge", "macvlan", "dummy", "tun",
+	return []string{"loop", "bfq", "overlay", "fuse", "veth", "bridge", "macvlan", "dummy", "tun",
 		"nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_reject_inet"}
 }
 
 // limit is for one machine, on a host that is busy with other tests.
 const limit = 6 * time.Minute
 
+// contract builds a package's tests as a program.
+func contract(t *testing.T, dir string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), filepath.Base(dir)+".test")
+	build := exec.Command("go", "test", "-c", "-o", program, dir)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the tests of %s: %v\n%s", dir, err, out)
+	}
+	return program
+}
+
 func TestKernels(t *testing.T) {
-	testenv.Need(t, "qemu-system-x86_64", "busybox", "ip", "bridge", "go")
+	testenv.Need(t, "qemu-system-x86_64", "busybox", "ip", "bridge", "go", "mergerfs")
 	scripts, err := filepath.Glob("testdata/*.sh")
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	contract := filepath.Join(t.TempDir(), "cgroups.test")
-	build := exec.Command("go", "test", "-c", "-o", contract, "../../cgroups")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the contract of control groups: %v\n%s", err, out)
-	}
+	contracts, unions := contract(t, "../../cgroups"), contract(t, "../../lab")
 	for _, version := range []string{"6.1", "6.12"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
@@ -47,8 +54,8 @@ func TestKernels(t *testing.T) {
 			m := vm.Machine{
 				Kernel:   k,
 				Modules:  modules(),
-				Programs: []string{"ip", "bridge"},
-				Files:    map[string]string{"/usr/bin/nsnet": testenv.Binary(t), "/usr/bin/cgroups.test": contract},
+				Programs: []string{"ip", "bridge", "mergerfs"},
+				Files:    map[string]string{"/usr/bin/nsnet": testenv.Binary(t), "/usr/bin/cgroups.test": contracts, "/usr/bin/lab.test": unions},
 				Scripts:  scripts,
 			}
 			results, console, err := m.Run(ctx)

@@ -1,0 +1,51 @@
+# Unions: layers of the root, both experiments at a path, what is kept over down and up, diff and commit; the contract of drivers.
+mkdir -p /srv/l/fruits /srv/l/vegetables
+echo apple >/srv/l/fruits/apple
+echo fruit >/srv/l/fruits/tomato
+echo carrot >/srv/l/vegetables/carrots
+echo vegetable >/srv/l/vegetables/tomato
+mkdir -p /usr/share/d && echo x >/usr/share/d/x
+cat >/srv/l/lab.yaml <<'EOL'
+name: layers
+nodes:
+  root: {layers: [./fruits, ./vegetables]}
+  n:
+    persist: true
+    unions: [{path: /mnt/u, layers: [./fruits, ./vegetables]}]
+  rw: {unions: [{path: /mnt/u, layers: ["./fruits:rw", "./vegetables:rw"]}]}
+EOL
+nsnet up /srv/l/lab.yaml
+in_n() { nsnet exec "layers/$1" -- sh -euc "$2"; }
+said=$(in_n root 'cat /tomato; echo mine >/carrots; rm -r /usr/share/d; mkdir /usr/share/d; ls -A /usr/share/d; ls -d /etc/passwd')
+[ "$said" = "fruit
+/etc/passwd" ] || fail "$said"
+said=$(in_n n 'cd /mnt/u; cat tomato; echo mine >carrots; rm apple; mkdir d; chown 7:8 d; rm -r /usr/share/d; echo k >/root/k; chown 1000:33 /root/k; ls')
+[ "$said" = "fruit
+carrots
+d
+tomato" ] || fail "$said"
+[ "$(cat /srv/l/vegetables/carrots)" = carrot ] && [ ! -e /srv/l/fruits/carrots ] && [ -e /usr/share/d/x ]
+
+has "$(nsnet diff layers/root)" '^C /carrots$'
+has "$(nsnet diff layers/n)" '^D /usr/share/d$'
+has "$(nsnet diff layers/n)" '^D /mnt/u/apple$'
+nsnet commit layers/root /srv/l/saved
+
+in_n rw 'cd /mnt/u; echo mine >carrots; echo mine >tomato; echo new >new; chown 7:8 new; [ "$(stat -c %u:%g new)" = 7:8 ]; rm new'
+[ "$(cat /srv/l/vegetables/carrots /srv/l/fruits/tomato /srv/l/vegetables/tomato)" = "mine
+mine
+vegetable" ]
+nsnet down layers
+
+# Other ids, the same files; and what was saved, in another node.
+sed -i 's|^nodes:|nodes:\n  first: {layers: [./saved]}|' /srv/l/lab.yaml
+nsnet up /srv/l/lab.yaml
+[ "$(in_n n 'stat -c %u:%g /root/k; cat /mnt/u/carrots; ls -d /usr/share/d 2>/dev/null || echo gone')" = "1000:33
+mine
+gone" ]
+[ "$(in_n first 'cat /carrots; ls -A /usr/share/d')" = mine ]
+nsnet down layers --purge
+[ ! -e /var/lib/nsnet/nodes ]
+rm -r /srv/l /usr/share/d
+
+/usr/bin/lab.test -test.run '^TestUnion' -test.count 1
