@@ -184,6 +184,36 @@ func archiveHas(t *testing.T, dir string) {
 	}
 }
 
+// What one lower layer hides of another is not below.
+func TestDiffOverWhiteouts(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	up, low, _ := layered(t, fileTree{{"hidden", 0o644}, {"seen", 0o644}, {"closed/", 0o755}, {"closed/x", 0o644}}, fileTree{{"hidden", 0o644}, {"seen", 0o644}, {"closed/", 0o755}, {"closed/x", 0o644}})
+	dir := t.TempDir()
+	if err := errors.Join(unix.Mknod(dir+"/hidden", unix.S_IFCHR, 0), os.Mkdir(dir+"/closed", 0o755), unix.Setxattr(dir+"/closed", string(TrustedMark), []byte("y"), 0)); err != nil {
+		t.Fatal(err)
+	}
+	top, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	low.dirs = append([]int{top}, low.dirs...)
+	changes, err := Diff(up, low, DiffOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"C closed", "A closed/x", "A hidden", "C seen"}, lines(changes)); diff != "" {
+		t.Error(diff)
+	}
+	if err := os.Symlink("/", dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	if fd, ok, err := openChild(top, "link"); ok || err != nil {
+		t.Errorf("a link was opened as the directory it leads to: %d, %v", fd, err)
+	}
+}
+
 // A node may make directories of any depth, by steps.
 func TestDiffOfADeepTree(t *testing.T) {
 	up, low, _ := layered(t, nil, nil)
