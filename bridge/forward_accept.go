@@ -312,3 +312,22 @@ func open(program string, f Family) (*iptables.IPTables, error) {
 	}
 	return iptables.New(iptables.Path(path), iptables.IPFamily(proto), iptables.Timeout(lockTimeout))
 }
+
+// Missing are those of rules that are not in force, because somebody has flushed them.
+func Missing(rules []Rule) ([]Rule, error) {
+	var missing []Rule
+	for _, r := range rules {
+		there := false
+		err := r.apply(func(ipt *iptables.IPTables) (err error) {
+			there, err = ipt.Exists(r.Table, r.Chain, r.Spec...)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look for %s rule in %s: %w", r.Program, r.Chain, err)
+		}
+		if !there {
+			missing = append(missing, r)
+		}
+	}
+	return missing, nil
+}

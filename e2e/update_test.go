@@ -84,8 +84,12 @@ nodes:
 			t.Errorf("limits: %+v", got)
 		}
 
-		if got := testenv.Must(t, "up", file, "--name", r.name); !strings.Contains(got, "nothing to do") {
+		// The file is what holds: up takes an update back.
+		if got := testenv.Must(t, "up", file, "--name", r.name); !strings.Contains(got, "~ limits  free") {
 			t.Errorf("up of the unchanged file: %s", got)
+		}
+		if got := r.node("eater").Limits; got.Memory != 256<<20 || got.CPU != 1 {
+			t.Errorf("the file's limits are not back: %+v", got)
 		}
 		testenv.Must(t, "pause", "free")
 		if got := testenv.Run(t, "update", "free", "--pids", "10"); got.Code != 9 || !strings.Contains(got.Stderr, "nsnet resume") {

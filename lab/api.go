@@ -85,7 +85,9 @@ type UpOptions struct {
 // UpResult tells what Up did.
 type UpResult struct {
 	Name    string        `json:"name"`
-	Changed bool          `json:"changed"` // false: the lab was up already with the same content
+	Changed bool          `json:"changed"`           // false: the lab was as the file says
+	New     bool          `json:"new"`               // it did not run before
+	Actions []Action      `json:"actions,omitempty"` // what was changed of a lab that ran; after a failure, what was to be
 	Nodes   int           `json:"nodes"`
 	Bridges int           `json:"bridges"`
 	Links   int           `json:"links"`
@@ -95,10 +97,12 @@ type UpResult struct {
 
 // Action is one line of a plan.
 type Action struct {
-	Op     string `json:"op"`     // "+", "~" or "-"
-	Kind   string `json:"kind"`   // "node", "bridge", "link", "leg", "nat"
-	Name   string `json:"name"`   // "web", "web:eth0 -- lan0"
-	Detail string `json:"detail"` // "image host, 192.168.10.11/24"
+	Op     string `json:"op"`               // "+", "~" or "-"
+	Kind   string `json:"kind"`             // "node", "bridge", "link", "leg", "nat", "route", "limits" ...
+	Name   string `json:"name"`             // "web", "web:eth0 -- lan0"
+	Detail string `json:"detail"`           // "image host, 192.168.10.11/24"
+	Reason string `json:"reason,omitempty"` // why, where that is not in the file: "its init has ended"
+	Cost   string `json:"cost,omitempty"`   // of a change: "in place", "link re-made" or "node restarted"
 }
 
 // DownOptions are what Down needs to know.
@@ -143,6 +147,7 @@ type Status struct {
 	Bridges []BridgeStatus  `json:"bridges"`
 	Links   []topology.Link `json:"links"`
 	Reason  string          `json:"reason,omitempty"` // why it is dead
+	Drift   []Action        `json:"drift,omitempty"`  // what up would do for it to be what its file said
 }
 
 // NodeStatus is what ps and inspect show of a node.

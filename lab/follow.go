@@ -264,7 +264,7 @@ func (b *builder) node(e event) error {
 	defer r.close()
 	fds := slices.Clone(r.fds)
 	if len(n.Command) > 0 {
-		for _, name := range []string{n.Name + ".log", n.Name + ".log.1"} {
+		for _, name := range logFiles(n.Name) {
 			if err := failpoint.Hit("create", name); err != nil {
 				return &Error{Node: n.Name, Op: "create its log", Err: err}
 			}
@@ -278,6 +278,9 @@ func (b *builder) node(e event) error {
 	}
 	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths}, append(fds, r.uppers...)...)
 }
+
+// logFiles are a node's log and its older log, in the lab's directory.
+func logFiles(node string) []string { return []string{node + ".log", node + ".log.1"} }
 
 // uidBase is the first id of the node that has a lab's slot, as the host sees it. The lab's own root has
 // the first range, its nodes the ones behind it.

@@ -132,14 +132,22 @@ func (b *builder) planWires() error {
 }
 
 // Open opens the network namespaces that the lab has something in. wiring.Namespaces.
-func (b *builder) Open(p wiring.Place) (*os.File, error) {
+func (b *builder) Open(p wiring.Place) (int, error) {
 	switch p {
 	case wiring.Host:
-		return nil, nil //nolint:nilnil // the interface says so
+		return -1, nil
 	case wiring.Fabric:
-		return os.Open(fmt.Sprintf("/proc/%d/ns/net", b.rec.InitPID))
+		return openNetns(fmt.Sprintf("/proc/%d/ns/net", b.rec.InitPID))
 	}
-	return os.Open(fmt.Sprintf("/proc/%d/ns/net", b.pids[string(p)]))
+	return openNetns(fmt.Sprintf("/proc/%d/ns/net", b.pids[string(p)]))
+}
+
+func openNetns(path string) (int, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		err = &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, err
 }
 
 // wireError is an error of the wiring in the words of this package.

@@ -41,8 +41,10 @@ func unionTree(path string) string {
 
 const markFile = "mark"
 
-func (b *builder) persists() bool {
-	return slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Writable.Persist })
+func (b *builder) persists() bool { return persists(b.lab) }
+
+func persists(l *topology.Lab) bool {
+	return slices.ContainsFunc(l.Nodes, func(n topology.Node) bool { return n.Writable.Persist })
 }
 
 // lockKept locks what the lab's nodes keep, without waiting: whoever has it is a lab that runs.
@@ -87,6 +89,12 @@ func (b *builder) openKept() error {
 		return err
 	}
 	b.keptFresh = fresh
+	return b.prepareKept(b.lab.Nodes)
+}
+
+// prepareKept makes what these nodes keep their writable layers in. The lab holds the lock.
+func (b *builder) prepareKept(nodes []topology.Node) error {
+	dir := filepath.Join(KeepDir, b.lab.Name)
 	if err := renameio.WriteFile(filepath.Join(dir, labFile), b.content, 0o600, renameio.WithTempDir(dir)); err != nil {
 		return &Error{Op: "write", Object: filepath.Join(dir, labFile), Err: err}
 	}
@@ -94,8 +102,8 @@ func (b *builder) openKept() error {
 	if b.mounts.assembles {
 		mark = overlayfs.TrustedMark
 	}
-	for i := range b.lab.Nodes {
-		n := &b.lab.Nodes[i]
+	for i := range nodes {
+		n := &nodes[i]
 		if !n.Writable.Persist {
 			continue
 		}

@@ -2,9 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -12,25 +9,20 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
-// Plan says what Up would do, changing nothing: everything for a lab that is not up,
-// nothing for one that is up with the same content. One that is up with other content is
-// ErrConflict, as it is for Up.
-func Plan(_ context.Context, l *topology.Lab) ([]Action, error) {
+// Plan says what Up would do, changing nothing: everything for a lab that is not up, and for one that is what makes
+// it what the file says.
+func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
 	if needRoot() == nil {
-		dir := dirOf(l.Name)
-		if live, _ := alive(dir); live {
-			r, err := readRecord(dir)
-			if err != nil {
-				return nil, &Error{Lab: l.Name, Op: "read its record", Err: err}
-			}
-			content, err := json.Marshal(l)
+		seen, err := runningLab(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		if seen != nil {
+			todo, err := compare(l, seen)
 			if err != nil {
 				return nil, err
 			}
-			if sum := sha256.Sum256(content); r.Digest == hex.EncodeToString(sum[:]) {
-				return nil, nil
-			}
-			return nil, &Error{Lab: l.Name, Err: fmt.Errorf("%w: it is up with other content", ErrConflict), Remedy: fmt.Sprintf("it was made from %s; take it down first", r.File)}
+			return todo.actions, nil
 		}
 	}
 	return actions(l), nil
@@ -61,14 +53,7 @@ func actions(l *topology.Lab) []Action {
 	}
 	for i := range l.Nodes {
 		n := &l.Nodes[i]
-		command := "idle"
-		if len(n.Command) > 0 {
-			command = "runs " + strings.Join(n.Command, " ")
-		}
-		if n.Image.Stored() && !n.EntrypointGiven {
-			command = strings.TrimSpace("runs its image's command " + strings.Join(n.Command, " "))
-		}
-		add("node", n.Name, "image %s, %s", n.Image, command)
+		add("node", n.Name, "%s", nodeText(n))
 	}
 	for i := range l.Links {
 		k := &l.Links[i]

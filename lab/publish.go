@@ -23,21 +23,29 @@ func (b *builder) listenPorts() error {
 	for i := range b.lab.Nodes {
 		n := &b.lab.Nodes[i]
 		for _, p := range n.Ports {
-			if len(b.ports) == maxPorts {
-				return &Error{Node: n.Name, Op: "publish port", Err: fmt.Errorf("a lab can publish %d ports", maxPorts)}
+			if err := b.listenOn(n.Name, p); err != nil {
+				return err
 			}
-			f, err := listenPort(p)
-			if err != nil {
-				e := &Error{Node: n.Name, Op: "publish port", Object: fmt.Sprintf("%s:%d/%s", p.HostAddr, p.HostPort, p.Protocol), Err: err}
-				if errors.Is(err, unix.EADDRINUSE) {
-					e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "choose another port of the host, or end what listens there"
-				}
-				return e
-			}
-			b.ports = append(b.ports, f)
-			b.published = append(b.published, publishedPort(b.lab, n.Name, p))
 		}
 	}
+	return nil
+}
+
+// listenOn opens the host's socket of one published port.
+func (b *builder) listenOn(node string, p topology.Port) error {
+	if len(b.ports) == maxPorts {
+		return &Error{Node: node, Op: "publish port", Err: fmt.Errorf("a lab can publish %d ports", maxPorts)}
+	}
+	f, err := listenPort(p)
+	if err != nil {
+		e := &Error{Node: node, Op: "publish port", Object: fmt.Sprintf("%s:%d/%s", p.HostAddr, p.HostPort, p.Protocol), Err: err}
+		if errors.Is(err, unix.EADDRINUSE) {
+			e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "choose another port of the host, or end what listens there"
+		}
+		return e
+	}
+	b.ports = append(b.ports, f)
+	b.published = append(b.published, publishedPort(b.lab, node, p))
 	return nil
 }
 

@@ -141,7 +141,30 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		}
 		st.Nodes = append(st.Nodes, n)
 	}
-	return st, nil
+	if live && r.Built {
+		st.Drift, err = drift(r, l)
+	}
+	return st, err
+}
+
+// drift is how a running lab differs from what it was told to be. A lab that is being changed meanwhile, or ends, has none.
+func drift(r *record, l *topology.Lab) ([]Action, error) {
+	if busy(dirOf(r.Name)) {
+		return nil, nil
+	}
+	given := *l
+	seen, err := observe(r, &given)
+	if err != nil {
+		if live, _ := alive(dirOf(r.Name)); !live || busy(dirOf(r.Name)) {
+			return nil, nil //nolint:nilerr // it changed while it was looked at
+		}
+		return nil, err
+	}
+	todo, err := compare(&given, seen)
+	if err != nil {
+		return nil, err
+	}
+	return todo.actions, nil
 }
 
 // nodeStatus puts together what is written and what the lab init says of a node: nothing, if w is nil.

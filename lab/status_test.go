@@ -81,15 +81,15 @@ func TestInterfaces(t *testing.T) {
 func TestActions(t *testing.T) {
 	t.Parallel()
 	want := []Action{
-		{"+", "bridge", "lan0", "mtu 1500, stp off"},
-		{"+", "leg", bridge.LegName("demo", "lan0"), "the host's, 192.168.10.1/24, fd00::1/64 on lan0"},
-		{"+", "nat", "lan0", "nodes reach the outside through the host"},
-		{"+", "bridge", "lan1", "mtu 9000, stp on"},
-		{"+", "node", "web", "image host, runs nginx -g daemon off;"},
-		{"+", "node", "db", "image dir:/images/db, idle"},
-		{"+", "link", "web:eth0 -- lan0", "192.168.10.2/24, fd00::2/64"},
-		{"+", "link", "db:ptp0 -- web:ptp0", "10.1.1.1/32 -- 10.1.1.2/32"},
-		{"+", "link", "web:eth1 -- lan1", ""},
+		{Op: "+", Kind: "bridge", Name: "lan0", Detail: "mtu 1500, stp off"},
+		{Op: "+", Kind: "leg", Name: bridge.LegName("demo", "lan0"), Detail: "the host's, 192.168.10.1/24, fd00::1/64 on lan0"},
+		{Op: "+", Kind: "nat", Name: "lan0", Detail: "nodes reach the outside through the host"},
+		{Op: "+", Kind: "bridge", Name: "lan1", Detail: "mtu 9000, stp on"},
+		{Op: "+", Kind: "node", Name: "web", Detail: "image host, runs nginx -g daemon off;"},
+		{Op: "+", Kind: "node", Name: "db", Detail: "image dir:/images/db, idle"},
+		{Op: "+", Kind: "link", Name: "web:eth0 -- lan0", Detail: "192.168.10.2/24, fd00::2/64"},
+		{Op: "+", Kind: "link", Name: "db:ptp0 -- web:ptp0", Detail: "10.1.1.1/32 -- 10.1.1.2/32"},
+		{Op: "+", Kind: "link", Name: "web:eth1 -- lan1", Detail: ""},
 	}
 	if diff := cmp.Diff(want, actions(smallLab())); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -27,12 +27,12 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
-// Up makes the lab run, wholly or not at all. A lab that runs already with the same
-// content is left as it is; with other content it is ErrConflict.
-func Up(ctx context.Context, o UpOptions) (_ UpResult, err error) {
+// Up makes the lab what its file says: a new one wholly or not at all, one that runs by as little as it takes, whatever
+// was changed in the file or in the lab. A lab that is so already is left as it is.
+func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	defer func() { advise(err) }()
 	start := time.Now()
-	res := UpResult{Name: o.Lab.Name, Nodes: len(o.Lab.Nodes), Bridges: len(o.Lab.Bridges), Links: len(o.Lab.Links)}
+	res = UpResult{Name: o.Lab.Name, Nodes: len(o.Lab.Nodes), Bridges: len(o.Lab.Bridges), Links: len(o.Lab.Links)}
 	dir, err := lockLab(ctx, o.Lab.Name, true, o.NoWait)
 	if err != nil {
 		return res, err
@@ -48,26 +48,52 @@ func Up(ctx context.Context, o UpOptions) (_ UpResult, err error) {
 	if err != nil {
 		return res, err
 	}
-	if running != nil {
-		if running.Digest != digest {
-			return res, &Error{Lab: o.Lab.Name, Err: fmt.Errorf("%w: it is up with other content", ErrConflict), Remedy: fmt.Sprintf("it was made from %s; take it down first, or give this one another name with --name", running.File)}
-		}
-		res.Elapsed = time.Since(start)
-		return res, nil
-	}
-	b := &builder{dir: dir.dir, lab: o.Lab, progress: o.Progress, content: content,
+	b := &builder{dir: dir.dir, lab: o.Lab, progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
 		rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
-	b.given = byName(o.Lab.Nodes)
+	if running != nil {
+		res.Actions, err = b.update(ctx, running)
+		b.close()
+	} else if err = b.create(ctx); err == nil {
+		b.close()
+	}
+	res.Changed, res.New, res.Notes, res.Elapsed = running == nil || len(res.Actions) > 0, running == nil, b.notes, time.Since(start)
+	return res, err
+}
+
+// create makes a lab, wholly or not at all.
+func (b *builder) create(ctx context.Context) error {
 	if err := b.up(ctx); err != nil {
 		err = b.wrap(ctx, err)
 		if rerr := b.rollback(); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
-		return res, err
+		return err
 	}
-	b.close()
-	res.Changed, res.Notes, res.Elapsed = true, b.notes, time.Since(start)
-	return res, nil
+	return nil
+}
+
+// update makes a running lab what it is to be, with as little as that takes, and tells with what.
+func (b *builder) update(ctx context.Context, running *record) ([]Action, error) {
+	seen, err := observe(running, b.lab)
+	if err != nil {
+		return nil, err
+	}
+	todo, err := compare(b.lab, seen)
+	if err != nil {
+		return nil, b.wrap(ctx, err)
+	}
+	b.notes = seen.notes
+	if len(todo.actions) == 0 && running.Digest == b.rec.Digest && len(seen.had) == 1 {
+		return nil, nil
+	}
+	if err := b.check(); err != nil {
+		return nil, b.wrap(ctx, err)
+	}
+	if err := b.pull(ctx); err != nil {
+		return nil, b.wrap(ctx, err)
+	}
+	c := &change{builder: b, seen: seen, todo: todo}
+	return todo.actions, c.carryOut(ctx)
 }
 
 // current is the record of the lab if it runs. What a dead one left is removed.

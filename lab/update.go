@@ -32,8 +32,8 @@ type UpdateResult struct {
 	Limits topology.Limits `json:"limits"`
 }
 
-// Update changes the limits of a running node. They are the node's until the lab's next down: the
-// file, and what Up compares with it, stay as they are.
+// Update changes the limits of a running node. They are the node's until the lab's next up, which
+// gives it those of the file again, or down.
 func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 	res := UpdateResult{Name: o.Lab, Node: o.Node}
 	err := whileLocked(ctx, PauseOptions{Lab: o.Lab, Node: o.Node, NoWait: o.NoWait}, func(r *running) error {
@@ -62,7 +62,7 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: unsupported(err), Remedy: "some may be set; run the command again"}
 		}
 		limits := &r.lab.Nodes[n.index].Limits
-		change(limits, &o)
+		apply(limits, &o)
 		res.Limits = *limits
 		content, err := json.Marshal(r.lab)
 		if err == nil {
@@ -95,12 +95,12 @@ func (o *UpdateOptions) merge(now topology.Limits) error {
 	case o.Set.MemorySwap > 0 && o.Set.Memory == 0 && !slices.Contains(o.Lift, "memory"):
 		o.Set.Memory = now.Memory
 	}
-	change(&now, o)
+	apply(&now, o)
 	return now.Conflict()
 }
 
-// change makes l what it is after an update.
-func change(l *topology.Limits, o *UpdateOptions) {
+// apply makes l what it is after an update.
+func apply(l *topology.Limits, o *UpdateOptions) {
 	for _, key := range o.Lift {
 		switch key {
 		case "cpu":

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -28,6 +29,10 @@ func newPlan(std stdio) *cobra.Command {
 		GroupID: groupLab,
 		Short:   "Print what up would do",
 		Long: `Print what "nsnet up FILE" would do, one line each: + makes, ~ changes, - removes.
+Of a lab that runs it compares the file with what there is: what was changed in the
+file, and what was changed in the lab by hand or by accident. In parentheses is why,
+and what a change costs: "in place" disturbs nothing else, "link re-made" loses that
+link's packets for a moment, "node restarted" ends the node's processes.
 Nothing is changed. The exit code tells whether there is something to do.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitChanges),
@@ -81,9 +86,23 @@ func planText(name string, actions []lab.Action) string {
 	rows := make([][]string, len(actions))
 	for i, a := range actions {
 		rows[i] = []string{plain(a.Op) + " " + plain(a.Kind), plain(a.Name)}
-		if a.Detail != "" {
-			rows[i] = append(rows[i], plain(a.Detail))
+		if detail := actionDetail(a); detail != "" {
+			rows[i] = append(rows[i], plain(detail))
 		}
 	}
 	return table(rows, nil)
+}
+
+// actionDetail is what an action does, why, and what it costs.
+func actionDetail(a lab.Action) string {
+	var notes []string
+	for _, n := range []string{a.Reason, a.Cost} {
+		if n != "" {
+			notes = append(notes, n)
+		}
+	}
+	if len(notes) == 0 {
+		return a.Detail
+	}
+	return strings.TrimSpace(a.Detail + " (" + strings.Join(notes, "; ") + ")")
 }

@@ -103,7 +103,7 @@ func runPS(ctx context.Context, o psOptions, args []string, std stdio) error {
 		return errors.Join(err, printJSON(std.out, res))
 	}
 	color := canColor(std.out, os.Getenv("TERM"), os.Getenv("NO_COLOR"))
-	text := psTable(res.Labs, color)
+	text := psTable(res.Labs, color) + driftText(res.Labs)
 	if len(res.Attached) > 0 {
 		text += "\n" + attachedTable(res.Attached, color)
 	}
@@ -146,6 +146,18 @@ func psTable(labs []lab.Status, color bool) string {
 		}
 		return text
 	})
+}
+
+// driftText says which labs are not what their files say.
+func driftText(labs []lab.Status) string {
+	var b strings.Builder
+	for _, l := range labs {
+		if len(l.Drift) > 0 {
+			a := l.Drift[0]
+			fmt.Fprintf(&b, "\n%s differs from its file: %s, the first is %s %s; nsnet plan tells more, nsnet up mends it\n", plain(l.Name), count(len(l.Drift), "change"), plain(a.Kind), plain(a.Name))
+		}
+	}
+	return b.String()
 }
 
 // psNames is the nodes' names, one a line.

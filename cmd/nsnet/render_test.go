@@ -130,8 +130,10 @@ func TestFindNode(t *testing.T) {
 }
 
 func TestUpText(t *testing.T) {
-	r := lab.UpResult{Name: "demo", Changed: true, Nodes: 3, Bridges: 1, Links: 2, Elapsed: 45 * time.Millisecond}
+	r := lab.UpResult{Name: "demo", Changed: true, New: true, Nodes: 3, Bridges: 1, Links: 2, Elapsed: 45 * time.Millisecond}
 	equal(t, "up", upText(r), "demo is up: 3 nodes, 1 bridge, 2 links in 45 ms\n")
+	r.New, r.Actions = false, []lab.Action{{Op: "~", Kind: "link", Name: "a:eth0 -- lan0", Detail: "10.0.0.1/24", Reason: "a:eth0 is missing", Cost: lab.CostLink}}
+	equal(t, "up of a lab that runs", upText(r), "~ link  a:eth0 -- lan0  10.0.0.1/24 (a:eth0 is missing; link re-made)\ndemo is up to date: 1 change in 45 ms\n")
 	r.Changed = false
 	equal(t, "up again", upText(r), "demo is up already, nothing to do\n")
 	equal(t, "down", downText(lab.DownResult{Name: "demo", Found: true, Elapsed: 12 * time.Millisecond}), "demo is down: removed in 12 ms\n")

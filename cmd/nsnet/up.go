@@ -43,9 +43,13 @@ func newUp(std stdio) *cobra.Command {
 		Short:   "Make a lab run",
 		Long: `Make the lab that FILE describes run, and return when all of it is ready.
 
-Images that are not in the store are fetched first, see "nsnet image --help". A lab that
-is up already with the same content is left as it is. When up fails or is
-interrupted, a new lab is removed again.
+A lab that runs already becomes what FILE says, by as little as that takes: what was
+changed in the file, and what was changed in the lab by hand or by accident. Nodes and
+links that are as they should be notice nothing. "nsnet plan FILE" tells beforehand.
+Images that are not in the store are fetched first, see "nsnet image --help".
+
+When up fails or is interrupted, a new lab is removed again; of a lab that ran, what was
+changed stays, and the same command finishes the work.
 
 With --wait it returns when all nodes are ready, or fails with the node that cannot
 become so, its check and what that said last; the lab then stays up.
@@ -112,10 +116,14 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 	return printText(std.out, upText(res))
 }
 
-// upText is up's result in one line.
+// upText is up's result: in one line, of a lab that ran after what was changed.
 func upText(r lab.UpResult) string {
 	if !r.Changed {
 		return plain(r.Name) + " is up already, nothing to do\n"
+	}
+	if !r.New {
+		changes := count(len(r.Actions), "change")
+		return planText(r.Name, r.Actions) + fmt.Sprintf("%s is up to date: %s in %s\n", plain(r.Name), changes, elapsedText(r.Elapsed))
 	}
 	return fmt.Sprintf("%s is up: %s in %s\n", plain(r.Name), sizeText(r.Nodes, r.Bridges, r.Links), elapsedText(r.Elapsed))
 }

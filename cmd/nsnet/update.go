@@ -62,9 +62,8 @@ func newUpdate(std stdio) *cobra.Command {
 		GroupID: groupNode,
 		Short:   "Change the limits of a running node",
 		Long: `Change limits of a node while it runs; those that are not given stay. Values are as in
-the topology file; none takes a limit back. They hold until the lab is taken down: the
-file is not changed, a further nsnet up of it has nothing to do, and after the next down
-and up its own values are back.
+the topology file; none takes a limit back. They hold until the next nsnet up or down of
+the lab: the file is not changed, and up gives the lab what the file says.
 
 A limit of memory below what the node has costs it its largest processes. A node that had
 no such limit is charged from then on, with memory that it takes, not with what it has.

@@ -34,7 +34,7 @@ type command struct {
 func commands(text string) []command {
 	var all []command
 	exit := regexp.MustCompile(`\s# exit (\d+)$`)
-	fence := ""
+	fence, here := "", false // within a here document
 	for i, line := range strings.Split(text, "\n") {
 		if info, ok := strings.CutPrefix(strings.TrimSpace(line), "```"); ok {
 			if fence == "" {
@@ -47,7 +47,13 @@ func commands(text string) []command {
 		if fence != "```sh" {
 			continue
 		}
+		if here {
+			all[len(all)-1].Text += "\n" + line
+			here = line != "EOF"
+			continue
+		}
 		if shell, ok := strings.CutPrefix(line, "$ "); ok {
+			here = strings.Contains(shell, "<<'EOF'")
 			c := command{Line: i + 1, Text: shell}
 			if m := exit.FindStringSubmatch(shell); m != nil {
 				c.Code, _ = strconv.Atoi(m[1])

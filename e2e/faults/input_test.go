@@ -75,10 +75,6 @@ func TestBadReferences(t *testing.T) {
 		fails(t, testenv.Run(t, "exec", "--user", "nobody-here", r.name+"/web", "true"), 125, "nobody-here")
 		fails(t, testenv.Run(t, "exec", "--workdir", "/no/such", r.name+"/web", "true"), 125, "/no/such")
 
-		writeFile(t, r.file, "name: "+r.name+"\nnodes: {web: {}, more: {}}\n")
-		for _, command := range []string{"up", "plan"} {
-			fails(t, testenv.Run(t, command, r.file), 5, r.name, "other content", "take it down first")
-		}
 		nothingLeft(t, before, "wrong references")
 	})
 }

@@ -37,6 +37,7 @@ type labInit struct {
 	nodes []*node
 	ports map[string]port // by key
 	hosts []*os.File      // of common layers
+	kept  *os.File        // locks what nodes keep, where that came with a change
 	table *os.File        // the NAT table's socket: the table stays for as long as it is open
 }
 
@@ -54,11 +55,12 @@ type node struct {
 
 	supervised // guarded by the supervisor's mutex
 
-	mu     sync.Mutex // guards what follows and sending to proc
-	spec   topology.Node
-	fresh  bool // its command has not been started yet
-	dead   bool
-	paused bool
+	mu       sync.Mutex // guards what follows and sending to proc
+	spec     topology.Node
+	ownHosts bool // its /etc/hosts is not its common layer's
+	fresh    bool // its command has not been started yet
+	dead     bool
+	paused   bool
 }
 
 func (l *labInit) node(name string) *node {
@@ -78,20 +80,16 @@ func (l *labInit) all() []*node {
 	return slices.Clone(l.nodes)
 }
 
-// Open opens the network namespace of a node, or nil for the fabric, which is this process's own. wiring.Namespaces.
-func (l *labInit) Open(p wiring.Place) (*os.File, error) {
+// Open opens the network namespace of a node, or the fabric, which is this process's own. wiring.Namespaces.
+func (l *labInit) Open(p wiring.Place) (int, error) {
 	if p == wiring.Fabric {
-		return nil, nil //nolint:nilnil // the interface says so
+		return -1, nil
 	}
 	n := l.node(string(p))
 	if n == nil {
-		return nil, fmt.Errorf("no node %s", string(p))
+		return -1, fmt.Errorf("no node %s", string(p))
 	}
-	fd, err := unix.FcntlInt(n.proc.Netns.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	return os.NewFile(uintptr(fd), "netns"), nil
+	return unix.FcntlInt(n.proc.Netns.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 }
 
 // build makes the lab up to the point where only its commands are missing.
@@ -123,7 +121,7 @@ func (l *labInit) build(s *session, spec *proto.LabSpec) error {
 	if err := s.send(proto.Fabric, struct{}{}, int(ns.Fd())); err != nil {
 		return err
 	}
-	if err := l.boot(s, spec.Lab.Nodes, spec.Nodes, &spec.Common); err != nil {
+	if _, err := l.boot(s, spec.Lab.Nodes, spec.Nodes, &spec.Common); err != nil {
 		return err
 	}
 	if err := apply.Create(rest); err != nil {
@@ -174,19 +172,19 @@ func (l *labInit) perInterface() error {
 }
 
 // boot starts the inits of nodes and has each prepare its node, as many at a time as
-// there is work for the processors. On failure those that were started end.
-func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSetup, common *proto.Common) error {
+// there is work for the processors. It returns those that it has started, which are the lab's when all are there.
+func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSetup, common *proto.Common) ([]*node, error) {
 	total := len(specs)
 	if total == 0 {
-		return nil
+		return nil, nil
 	}
 	slots, err := l.free(total)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	spawner, err := container.NewSpawner(l.exe)
 	if err != nil {
-		return &buildError{op: "start nodes", err: err}
+		return nil, &buildError{op: "start nodes", err: err}
 	}
 	defer spawner.Close()
 	nodes := make([]*node, total)
@@ -200,7 +198,7 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 			break
 		}
 		running <- struct{}{}
-		n := &node{name: specs[i].Name, slot: slots[i], setup: setups[i], spec: specs[i], fresh: true,
+		n := &node{name: specs[i].Name, slot: slots[i], setup: setups[i], spec: specs[i], fresh: true, ownHosts: len(specs[i].Hosts) > 0 || setups[i].Assembled,
 			supervised: newSupervised(&specs[i])}
 		if err := l.spawn(s, spawner, i, n); err != nil {
 			errs <- err
@@ -224,18 +222,13 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 	wg.Wait()
 	select {
 	case err := <-errs:
-		for _, n := range nodes {
-			if n != nil {
-				n.end()
-			}
-		}
-		return err
+		return slices.DeleteFunc(nodes, func(n *node) bool { return n == nil }), err
 	default:
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.nodes = append(l.nodes, nodes...)
-	return nil
+	return nodes, nil
 }
 
 // free finds ranges of ids that no node has.

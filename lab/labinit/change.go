@@ -4,6 +4,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
@@ -13,18 +14,34 @@ import (
 func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error {
 	l.changing.Lock()
 	defer l.changing.Unlock()
+	if spec.Kept && len(hosts) > 0 {
+		last := len(hosts) - 1
+		l.kept = os.NewFile(uintptr(hosts[last]), "kept") // held for life
+		hosts = hosts[:last]
+	}
 	l.hold(hosts)
 	go s.listen()
+	if spec.Table {
+		l.giveTable(nil) // there can be one of the name
+	}
 	l.remove(spec.Remove)
+	if err := s.send(proto.Removed, struct{}{}); err != nil {
+		return err
+	}
 	for i := range spec.Keep {
 		if n := l.node(spec.Keep[i].Name); n != nil {
 			n.mu.Lock()
 			n.spec = spec.Keep[i]
+			n.ownHosts = n.ownHosts || len(n.spec.Hosts) > 0
 			n.mu.Unlock()
 			l.adapt(n, &spec.Keep[i])
 		}
 	}
-	if err := l.boot(s, spec.Add, spec.Setups, &spec.Common); err != nil {
+	if started, err := l.boot(s, spec.Add, spec.Setups, &spec.Common); err != nil {
+		_ = s.send(proto.Failed, failure(err)) // before what follows from it is seen
+		for _, n := range started {
+			n.end()
+		}
 		return err
 	}
 	l.order(spec.Order)
@@ -44,6 +61,7 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 // finish does what a commitment says: ports, the NAT table, commands.
 func (l *labInit) finish(c *commitment) error {
 	l.unpublish(c.spec.Close)
+	l.retarget(c.spec.Retarget)
 	ports, rest := c.fds[:len(c.spec.Ports)], c.fds[len(c.spec.Ports):]
 	if err := l.publish(c.spec.Ports, ports); err != nil {
 		closeAll(rest)
@@ -53,8 +71,6 @@ func (l *labInit) finish(c *commitment) error {
 	if len(rest) > 0 {
 		l.giveTable(os.NewFile(uintptr(rest[0]), "nfnetlink"))
 		closeAll(rest[1:])
-	} else if c.spec.Table {
-		l.giveTable(nil)
 	}
 	l.startCommands()
 	return nil
@@ -82,8 +98,10 @@ func (l *labInit) remove(names []string) {
 	})
 	l.mu.Unlock()
 	for _, n := range gone {
-		l.drop(n)
-		n.end()
+		if failpoint.Hit("kill", "node "+n.name) == nil {
+			l.drop(n)
+			n.end()
+		}
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,7 +27,10 @@ const (
 )
 
 // port is a published port that is served.
-type port struct{ io.Closer }
+type port struct {
+	io.Closer
+	to *atomic.Pointer[proto.PublishedPort]
+}
 
 // publish serves the published ports on the host's sockets fds.
 func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
@@ -33,17 +38,19 @@ func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
 		f := os.NewFile(uintptr(fds[i]), "published port")
 		var served io.Closer
 		var err error
+		to := &atomic.Pointer[proto.PublishedPort]{}
+		to.Store(&p)
 		if p.Protocol == "udp" {
 			var c net.PacketConn
 			if c, err = net.FilePacketConn(f); err == nil {
 				served = c
-				go relayUDP(c, l.dialer(&p, "udp", 1))
+				go relayUDP(c, l.dialer(to, "udp", 1))
 			}
 		} else {
 			var ln net.Listener
 			if ln, err = net.FileListener(f); err == nil {
 				served = ln
-				go relayTCP(ln, l.dialer(&p, "tcp", len(p.Targets)))
+				go relayTCP(ln, l.dialer(to, "tcp", math.MaxInt))
 			}
 		}
 		_ = f.Close()
@@ -51,7 +58,7 @@ func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
 			return fmt.Errorf("publish a port of node %s: %w", p.Node, err)
 		}
 		l.mu.Lock()
-		l.ports[p.Key] = port{served}
+		l.ports[p.Key] = port{served, to}
 		l.mu.Unlock()
 	}
 	return nil
@@ -69,15 +76,26 @@ func (l *labInit) unpublish(keys []string) {
 	}
 }
 
-// dialer connects to a published port's node, to the first of so many targets that answers.
-func (l *labInit) dialer(p *proto.PublishedPort, network string, targets int) func() (net.Conn, error) {
-	node, to := p.Node, p.Targets[:min(targets, len(p.Targets))]
-	return func() (net.Conn, error) {
-		n := l.node(node)
-		if n == nil {
-			return nil, fmt.Errorf("no node %s", node)
+// retarget leads ports to another node or other addresses of it, from the next connection on.
+func (l *labInit) retarget(ports []proto.PublishedPort) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range ports {
+		if p, ok := l.ports[ports[i].Key]; ok {
+			p.to.Store(&ports[i])
 		}
-		return dialIn(n, network, to, dialTimeout)
+	}
+}
+
+// dialer connects to a published port's node, to the first of at most so many targets that answers.
+func (l *labInit) dialer(to *atomic.Pointer[proto.PublishedPort], network string, targets int) func() (net.Conn, error) {
+	return func() (net.Conn, error) {
+		p := to.Load()
+		n := l.node(p.Node)
+		if n == nil {
+			return nil, fmt.Errorf("no node %s", p.Node)
+		}
+		return dialIn(n, network, p.Targets[:min(targets, len(p.Targets))], dialTimeout)
 	}
 }
 

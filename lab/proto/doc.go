@@ -17,7 +17,8 @@
 // Uppers, Control, Await, or Change. That one is like a build, by the one who asks:
 //
 //	up                                   lab init
-//	 |-- Change  nodes ----------------->|  those that go have ended
+//	 |-- Change  nodes ----------------->|
+//	 |<------------------------ Removed -|  those that go have ended
 //	 |<-- Node  i; userns, pidfd --------|
 //	 |-- Mounts  i; layers, binds, logs ->|
 //	 |<------------------ Booted  State -|  all new nodes are prepared

@@ -32,6 +32,8 @@ const (
 	Reply
 	// Change opens, on the control socket, a change of the running lab; see the package's drawing.
 	Change
+	// Removed tells that the nodes which a change removes have ended.
+	Removed
 	// Pause tells the control socket which nodes are about to be frozen, or are thawed, answered
 	// by Reply. Commands are refused to a paused node, whose init would not answer.
 	Pause
@@ -95,6 +97,8 @@ type ChangeSpec struct {
 	Common Common
 	Keep   []topology.Node
 	Order  []string // of all nodes, afterwards
+	Kept   bool     // a last descriptor is the lock of what nodes keep
+	Table  bool     // the NAT table is given up; a new one may come with Commit
 }
 
 // ProgressReport is the body of Progress.
@@ -107,10 +111,9 @@ type ProgressReport struct {
 // ports, in this order, then, where there is translation, the NAT table's.
 type CommitSpec struct {
 	Ports []PublishedPort
-	// Of a running lab: ports by their Key that are to be closed, and whether the NAT table is given up, or
-	// replaced by the one that comes.
-	Close []string
-	Table bool
+	// Of a running lab: ports by their Key that are to be closed, and those that lead elsewhere.
+	Close    []string
+	Retarget []PublishedPort
 }
 
 // PublishedPort is a port of a node that one of the host's sockets leads to.
@@ -148,6 +151,7 @@ type NodeState struct {
 	Netns   int    // the lab init's descriptor of its network namespace
 	Digest  string // see NodeSetup
 	Command string
+	Hosts   bool // its /etc/hosts is its own, and not its common layer's
 	Fresh   bool // its command was never started: the change that made it was broken off
 }
 

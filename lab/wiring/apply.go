@@ -167,13 +167,14 @@ func (e *ends) file(p Place) (*os.File, error) {
 	if f := e.open[p]; f != nil {
 		return f, nil
 	}
-	f, err := e.ns.Open(p)
-	if err == nil && f == nil {
-		f, err = os.Open("/proc/thread-self/ns/net")
+	fd, err := e.ns.Open(p)
+	if err == nil && fd < 0 {
+		fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
 	if err != nil {
 		return nil, err
 	}
+	f := os.NewFile(uintptr(fd), "netns")
 	e.open[p] = f
 	return f, nil
 }

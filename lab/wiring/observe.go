@@ -19,20 +19,26 @@ type Seen map[Place]*Net
 type Net struct {
 	Links     []rtnl.Link
 	Addresses []rtnl.InterfaceAddress
-	Routes    []rtnl.TableRoute // not of the host
+	Routes    []rtnl.TableRoute // of nodes
 }
 
-// Namespaces opens network namespaces. The caller closes what it gets; nil is its own.
+// Namespaces opens network namespaces. The caller closes what it gets; -1 is its own.
 type Namespaces interface {
-	Open(Place) (*os.File, error)
+	Open(Place) (fd int, err error)
 }
 
 // Observe reads places, on all processors: one dump of links, one of addresses, one of routes
 // in each. Of the host, whose routes are no lab's, it reads links and addresses.
 func Observe(ns Namespaces, places []Place) (Seen, error) {
 	nets := make([]*Net, len(places))
-	err := each(len(places), func(i int) (err error) {
-		nets[i], err = observe(ns, places[i])
+	err := rtnl.Visit(len(places), func(i int) (int, error) {
+		fd, err := ns.Open(places[i])
+		if err != nil {
+			err = &Error{Place: places[i], Op: "enter its network namespace", Err: err}
+		}
+		return fd, err
+	}, func(i int, c *rtnl.Conn) (err error) {
+		nets[i], err = observe(c, places[i])
 		return err
 	})
 	if err != nil {
@@ -45,13 +51,9 @@ func Observe(ns Namespaces, places []Place) (Seen, error) {
 	return seen, nil
 }
 
-func observe(ns Namespaces, p Place) (*Net, error) {
-	c, err := dial(ns, p)
-	if err != nil {
-		return nil, &Error{Place: p, Op: "enter its network namespace", Err: err}
-	}
-	defer c.Close()
+func observe(c *rtnl.Conn, p Place) (*Net, error) {
 	n := &Net{}
+	var err error
 	if n.Links, err = c.Links(); err != nil {
 		return nil, &Error{Place: p, Op: "list its interfaces", Err: err}
 	}
@@ -71,13 +73,15 @@ func observe(ns Namespaces, p Place) (*Net, error) {
 }
 
 func dial(ns Namespaces, p Place, groups ...int) (*rtnl.Conn, error) {
-	f, err := ns.Open(p)
+	fd, err := ns.Open(p)
 	if err != nil {
 		return nil, err
 	}
-	if f != nil {
-		defer f.Close()
+	if fd < 0 {
+		return rtnl.Dial(nil, groups...)
 	}
+	f := os.NewFile(uintptr(fd), "netns")
+	defer f.Close()
 	return rtnl.Dial(f, groups...)
 }
 

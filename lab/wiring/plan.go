@@ -135,15 +135,20 @@ func (pl *place) remove(where Place, l *rtnl.Link) Step {
 
 func (p *planner) bridges() {
 	f := p.place(Fabric)
+	least := p.leastMTUs()
 	for i := range p.want.Bridges {
 		b := &p.want.Bridges[i]
 		c := Change{Kind: "bridge", Name: b.Name}
+		mtu := b.MTU
+		if m, ok := least[b.Name]; ok {
+			mtu = m
+		}
 		l := f.byName[b.Name]
 		if l != nil && l.Kind == "bridge" {
 			f.bridges[b.Name] = l.Index
 			var why []string
-			if l.MTU != b.MTU {
-				why = append(why, fmt.Sprintf("mtu %d -> %d", l.MTU, b.MTU))
+			if l.MTU != mtu {
+				why = append(why, fmt.Sprintf("mtu %d -> %d", l.MTU, mtu))
 			}
 			if l.MAC.String() != b.MAC {
 				why = append(why, fmt.Sprintf("mac %s -> %s", l.MAC, b.MAC))
@@ -152,7 +157,9 @@ func (p *planner) bridges() {
 				why = append(why, "stp "+onOff(l.Bridge.STP)+" -> "+onOff(b.STP))
 			}
 			if len(why) > 0 {
-				c.Steps = append(c.Steps, Step{Verb: SetBridge, Place: Fabric, Link: b.Name, Index: l.Index, Bridge: b})
+				set := *b
+				set.MTU = mtu
+				c.Steps = append(c.Steps, Step{Verb: SetBridge, Place: Fabric, Link: b.Name, Index: l.Index, Bridge: &set})
 			}
 			if !l.Up() {
 				why = append(why, "down -> up")
@@ -175,6 +182,23 @@ func (p *planner) bridges() {
 			Step{Verb: UpBridge, Place: Fabric, Link: b.Name, Index: index, Bridge: b})
 		p.changes = append(p.changes, c)
 	}
+}
+
+// leastMTUs are the least MTUs of the bridges' ports: a bridge's own follows them, br_mtu_auto_adjust in
+// net/bridge/br_if.c, and says nothing about what it forwards.
+func (p *planner) leastMTUs() map[string]int {
+	least := map[string]int{}
+	for i := range p.want.Cables {
+		for _, e := range []*End{&p.want.Cables[i].A, &p.want.Cables[i].B} {
+			if e.Place != Fabric {
+				continue
+			}
+			if m, ok := least[e.Master]; !ok || e.MTU < m {
+				least[e.Master] = e.MTU
+			}
+		}
+	}
+	return least
 }
 
 func onOff(b bool) string {
@@ -386,6 +410,11 @@ func (p *planner) addresses(c *Change, e *End, pl *place, l *rtnl.Link, who stri
 	}
 	for _, a := range has {
 		if slices.Contains(e.Addresses, a.Prefix) {
+			if l.Up() && e.Place != Host && !pl.connected(a) {
+				c.Steps = append(c.Steps, Step{Verb: DelAddress, Place: e.Place, Link: e.Name, Index: l.Index, Address: a.Prefix},
+					Step{Verb: AddAddress, Place: e.Place, Link: e.Name, Index: l.Index, Address: a.Prefix})
+				why = append(why, fmt.Sprintf("%s has lost the route to %s", who, a.Prefix.Masked()))
+			}
 			continue
 		}
 		ll := a.Prefix.Addr().IsLinkLocalUnicast() && a.Prefix.Addr().Is6()
@@ -398,6 +427,14 @@ func (p *planner) addresses(c *Change, e *End, pl *place, l *rtnl.Link, who stri
 		}
 	}
 	return why
+}
+
+// connected tells whether the route is there that the kernel makes with an address, to its subnet.
+func (pl *place) connected(a rtnl.InterfaceAddress) bool {
+	if a.Prefix.IsSingleIP() || a.Flags&unix.IFA_F_NOPREFIXROUTE != 0 {
+		return true // there is none
+	}
+	return slices.ContainsFunc(pl.net.Routes, func(r rtnl.TableRoute) bool { return r.To == a.Prefix.Masked() && r.Index == a.Index })
 }
 
 // stale removes what earlier files wanted and this one does not.

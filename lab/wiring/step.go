@@ -247,3 +247,41 @@ func part(steps []Step, first func(*Step) bool) (a, b []Step) {
 	}
 	return a, b
 }
+
+// String is a step in the words of an error.
+func (s *Step) String() string { return s.label() }
+
+// Wake are the places in which steps may have changed more than they say: an interface that goes takes its
+// other end along, an address its routes. Where things were only added there is none.
+func Wake(steps []Step) []Place {
+	set := map[Place]bool{}
+	for i := range steps {
+		switch s := &steps[i]; s.Verb {
+		case DelLink, SetLink, DelAddress, DelRoute:
+			set[s.Place] = true
+		}
+	}
+	if len(set) > 0 { // the ends of cables are compared with each other
+		for i := range steps {
+			if k := steps[i].Cable; k != nil {
+				set[k.A.Place], set[k.B.Place] = true, true
+			}
+		}
+	}
+	places := make([]Place, 0, len(set))
+	for p := range set {
+		places = append(places, p)
+	}
+	return places
+}
+
+// Within are the steps that are about places which were looked at.
+func Within(steps []Step, seen Seen) []Step {
+	in, _ := part(steps, func(s *Step) bool {
+		if k := s.Cable; k != nil {
+			return seen[k.A.Place] != nil && seen[k.B.Place] != nil
+		}
+		return seen[s.Place] != nil
+	})
+	return in
+}

@@ -1,0 +1,427 @@
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab"
+)
+
+// base is a lab with something of every kind that can be changed while it runs.
+const base = `name: NAME
+defaults: {image: host}
+bridges:
+  lan0: {address: [10.90.0.1/24, "fd00:90::1/64"], nat: true}
+  lan1: {subnet: 10.91.0.0/24}
+nodes:
+  a:
+    routes: [{to: default, via: 10.90.0.1}, {to: 198.51.100.0/24, via: 10.9.0.2}]
+    sysctls: {net.ipv4.ip_forward: 1, net.ipv4.conf.eth0.rp_filter: 2}
+    limits: {memory: 64MiB}
+    dns: {nameservers: [192.0.2.53]}
+  b:
+    command: [sleep, infinity]
+    ports: ["28080:80"]
+  c: {hosts: ["192.0.2.1 outside"]}
+links:
+  - {endpoints: ["a:eth0", lan0]}
+  - {endpoints: ["b:eth0", lan0], address: 10.90.0.9/24}
+  - {endpoints: ["a:p0", "b:p0"], addresses: [10.9.0.1/32, 10.9.0.2/32]}
+  - {endpoints: ["c:eth0", lan1]}
+  - {endpoints: ["a:eth1", lan1]}
+`
+
+// change is a change of the file base.
+type change struct {
+	name      string
+	old, new  string   // what is replaced in the file
+	also      string   // what is left out of it besides
+	plan      []string // what plan says, as regular expressions
+	restarted string   // the nodes that do not keep their processes
+	hidden    bool     // what is changed cannot be seen
+	check     func(*testing.T, run)
+}
+
+func changes() []change {
+	return []change{
+		{name: "add a node", old: "links:\n", new: "  d: {command: [sleep, infinity]}\nlinks:\n  - {endpoints: [\"d:eth0\", lan1], address: 10.91.0.77/24}\n",
+			plan:  []string{`\+ node +d +image host, runs sleep infinity`, `\+ link +d:eth0 -- lan1 +10.91.0.77/24`, `~ hosts`},
+			check: func(_ *testing.T, r run) { r.sh("c", "ping -n -c 1 -W 1 d"); r.sh("d", "ping -n -c 1 -W 1 c") }},
+		{name: "remove a node", old: "  c: {hosts: [\"192.0.2.1 outside\"]}\n", new: "", also: "  - {endpoints: [\"c:eth0\", lan1]}\n",
+			plan: []string{`- node +c`, `- link +c:eth0 -- lan1`},
+			check: func(t *testing.T, r run) {
+				if out := r.sh("a", "cat /etc/hosts"); strings.Contains(out, " c\n") {
+					t.Errorf("the node that is gone has a name still:\n%s", out)
+				}
+			}},
+		{name: "add a link", old: "links:\n", new: "links:\n  - {endpoints: [\"c:q0\", \"b:q0\"], addresses: [10.9.1.1/32, 10.9.1.2/32]}\n",
+			plan:  []string{`\+ link +c:q0 -- b:q0 +10.9.1.1/32 -- 10.9.1.2/32`, `\+ route +c: 10.9.1.2/32`},
+			check: func(_ *testing.T, r run) { r.sh("c", "ping -n -c 1 -W 1 10.9.1.2") }},
+		{name: "remove a link", old: "  - {endpoints: [\"a:eth1\", lan1]}\n", new: "",
+			plan: []string{`- link +a:eth1 -- lan1`}},
+		{name: "change an address", old: "address: 10.90.0.9/24", new: "addresses: [10.90.0.10/24, \"fd00:90::10/64\"]",
+			plan:  []string{`~ link +b:eth0 -- lan0 .*b:eth0 \+ 10.90.0.10/24.*b:eth0 - 10.90.0.9/24.*\(in place\)`},
+			check: func(_ *testing.T, r run) { r.sh("a", "ping -n -c 1 -W 1 b && ping -n -c 1 -W 1 fd00:90::10") }},
+		{name: "change an MTU", old: "{endpoints: [\"b:eth0\", lan0], ", new: "{endpoints: [\"b:eth0\", lan0], mtu: 1400, ",
+			plan:  []string{`~ link +b:eth0 -- lan0 +b:eth0 mtu 1500 -> 1400, b.eth0 mtu 1500 -> 1400 \(in place\)`},
+			check: func(_ *testing.T, r run) { r.sh("b", "ip link show eth0 | grep 'mtu 1400'") }},
+		{name: "change a MAC", old: "{endpoints: [\"c:eth0\", lan1]}", new: "{endpoints: [{node: c, interface: eth0, mac: \"02:00:00:00:00:99\"}, lan1]}",
+			plan:  []string{`~ link +c:eth0 -- lan1 +c:eth0 mac .* -> 02:00:00:00:00:99`},
+			check: func(_ *testing.T, r run) { r.sh("c", "ping -n -c 1 -W 1 10.91.0.2") }},
+		{name: "move a link to another bridge", old: "{endpoints: [\"c:eth0\", lan1]}", new: "{endpoints: [\"c:eth0\", lan0]}",
+			plan: []string{`link +c:eth0 -- lan0`}, check: func(_ *testing.T, r run) { r.sh("c", "ping -n -c 1 -W 1 10.90.0.1") }},
+		{name: "change a route", old: "198.51.100.0/24, via: 10.9.0.2", new: "198.51.100.0/24, via: 10.90.0.9",
+			plan:  []string{`\+ route +a: 198.51.100.0/24 via 10.90.0.9`, `- route +a: 198.51.100.0/24 via 10.9.0.2`},
+			check: func(_ *testing.T, r run) { r.sh("a", "ip route get 198.51.100.7 | grep 'via 10.90.0.9'") }},
+		{name: "remove a route", old: ", {to: 198.51.100.0/24, via: 10.9.0.2}", new: "", plan: []string{`- route +a: 198.51.100.0/24`}},
+		{name: "change sysctls", old: "net.ipv4.ip_forward: 1, net.ipv4.conf.eth0.rp_filter: 2", new: "net.ipv4.conf.eth0.rp_filter: 1",
+			plan: []string{`~ sysctls +a +net.ipv4.conf.eth0.rp_filter 2 -> 1, net.ipv4.ip_forward to its default`},
+			check: func(t *testing.T, r run) {
+				if got := r.sh("a", "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/eth0/rp_filter"); got != "0\n1" {
+					t.Errorf("ip_forward and rp_filter are %q", got)
+				}
+			}},
+		{name: "change a limit", old: "memory: 64MiB", new: "memory: 32MiB, pids: 50",
+			plan: []string{`~ limits +a +memory 64 MiB -> 32 MiB, pids none -> 50 \(in place\)`}},
+		{name: "change nameservers", old: "192.0.2.53", new: "192.0.2.54",
+			plan: []string{`~ dns +a`},
+			check: func(t *testing.T, r run) {
+				host, err := os.ReadFile("/etc/netns/" + r.name + ".a/resolv.conf")
+				if got := r.sh("a", "cat /etc/resolv.conf"); !strings.Contains(got, "192.0.2.54") || err != nil || !strings.Contains(string(host), "192.0.2.54") {
+					t.Errorf("resolv.conf is\n%s\nand for ip netns exec\n%s", got, host)
+				}
+			}},
+		{name: "change lines of hosts", old: "192.0.2.1 outside", new: "192.0.2.2 elsewhere", plan: []string{`~ hosts +c`},
+			check: func(_ *testing.T, r run) {
+				r.sh("c", "grep -q elsewhere /etc/hosts && ! grep -q outside /etc/hosts && grep -q 10.90.0.9 /etc/hosts")
+			}},
+		{name: "no translation", old: ", nat: true", new: "", plan: []string{`- nat`}},
+		{name: "another translation", old: "10.90.0.1/24, \"fd00:90::1/64\"", new: "10.90.0.1/24", plan: []string{`~ nat`, `leg`}},
+		{name: "change a bridge", old: "lan1: {subnet: 10.91.0.0/24}", new: "lan1: {subnet: 10.91.0.0/24, stp: true}", plan: []string{`~ bridge +lan1 +stp off -> on \(in place\)`}},
+		{name: "add a bridge", old: "nodes:\n", new: "  lan2: {address: 10.92.0.1/24}\nnodes:\n", plan: []string{`\+ bridge +lan2`, `\+ leg +the host -- lan2`}},
+		{name: "another port", old: "28080:80", new: "28081:80", plan: []string{`\+ port +127.0.0.1:28081/tcp`, `- port +127.0.0.1:28080/tcp`}},
+		{name: "a port to another node", old: "    ports: [\"28080:80\"]\n  c: {", new: "  c: {ports: [\"28080:80\"], ", hidden: true, plan: []string{`~ port +127.0.0.1:28080/tcp +to c:80`}},
+		{name: "change a command", old: "[sleep, infinity]", new: "[sleep, \"100000\"]", restarted: "b",
+			plan:  []string{`~ node +b .*\(command changed; node restarted\)`},
+			check: func(_ *testing.T, r run) { r.sh("a", "ping -n -c 1 -W 1 10.90.0.9 && ping -n -c 1 -W 1 10.9.0.2") }},
+		{name: "give a capability", hidden: true, old: "  c: {", new: "  c: {caps: [SYS_TIME], ", restarted: "c", plan: []string{`~ node +c .*\(caps changed; node restarted\)`, `link +c:eth0`}},
+	}
+}
+
+// in makes the change in a file.
+func (c *change) in(t *testing.T, text string) string {
+	t.Helper()
+	if !strings.Contains(text, c.old) || !strings.Contains(text, c.also) {
+		t.Fatalf("the file has no %q", c.old+c.also)
+	}
+	text = strings.Replace(text, c.old, c.new, 1)
+	if c.also != "" {
+		text = strings.Replace(text, c.also, "", 1)
+	}
+	return text
+}
+
+// pids are those of the nodes' inits.
+func (r run) pids() map[string]int {
+	r.t.Helper()
+	pids := map[string]int{}
+	for _, n := range r.status().Nodes {
+		pids[n.Name] = n.PID
+	}
+	return pids
+}
+
+// anew is what the kernel decides on each time: an interface's index, where its other end is, the address of a
+// bridge's port; and what it has come to know by itself.
+var anew = regexp.MustCompile(`@if\d+|(?m)^\d+: | link-netns(id)? \S+| state \S+|NO-CARRIER,|,LOWER_UP| master .*link/ether \S+`)
+
+// picture is all that the file decides about a lab, as its nodes, the fabric and the host show it.
+func (r run) picture() string {
+	r.t.Helper()
+	var b strings.Builder
+	look := func(argv ...string) {
+		out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+		if err != nil {
+			r.t.Fatalf("%s: %v\n%s", strings.Join(argv, " "), err, out)
+		}
+		lines := strings.Split(anew.ReplaceAllString(string(out), ""), "\n")
+		slices.Sort(lines)
+		fmt.Fprintf(&b, "== %s\n%s\n", strings.Join(argv, " "), strings.Join(lines, "\n"))
+	}
+	names := []string{r.name}
+	for _, n := range r.status().Nodes {
+		names = append(names, r.name+"."+n.Name)
+		fmt.Fprintln(&b, r.sh(n.Name, "cat /etc/hosts; sort /etc/resolv.conf; cat /proc/sys/net/ipv4/ip_forward; hostname"))
+		fmt.Fprintln(&b, n.State, n.Limits, n.Command)
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		look("ip", "-n", n, "-o", "link")
+		look("ip", "-n", n, "-o", "address")
+		look("ip", "-n", n, "route")
+		look("ip", "-n", n, "-6", "route")
+	}
+	look("ip", "-o", "address")
+	look("sh", "-c", "ls /run/netns /etc/netns 2>&1; cat /proc/sys/net/ipv4/ip_forward; nft list tables | grep -c nsnet- || true; ss -Hltnu; ip -n "+r.name+" -d link show type bridge | grep -o 'stp_state [0-9]'")
+	look("ls", "/run/nsnet/"+r.name)
+	return b.String()
+}
+
+func plans(t *testing.T, file string, code int) string {
+	t.Helper()
+	res := testenv.Run(t, "plan", file)
+	if res.Code != code {
+		t.Fatalf("plan: exit code %d, not %d\n%s%s", res.Code, code, res.Stdout, res.Stderr)
+	}
+	return res.Stdout
+}
+
+// What is edited in the file is changed in the running lab, that alone, and back: FAULTS goal 14, properties P2 and P3.
+func TestEdits(t *testing.T) {
+	t.Parallel()
+	for _, e := range changes() {
+		t.Run(strings.ReplaceAll(e.name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			testenv.Isolate(t, func(t *testing.T) {
+				r := start(t, base)
+				plans(t, r.file, 0)
+				before, pids := r.picture(), r.pids()
+				text := strings.ReplaceAll(base, "NAME", r.name)
+				writeFile(t, r.file, e.in(t, text))
+				plan := plans(t, r.file, 10)
+				for _, line := range e.plan {
+					if !regexp.MustCompile(`(?m)^`+strings.TrimPrefix(line, "^")).MatchString(plan) && !regexp.MustCompile(line).MatchString(plan) {
+						t.Errorf("plan does not say %q:\n%s", line, plan)
+					}
+				}
+				testenv.Must(t, "up", r.file)
+				plans(t, r.file, 0)
+				for name, pid := range r.pids() {
+					if was := pids[name]; was != 0 && was != pid && !strings.Contains(e.restarted, name) {
+						t.Errorf("node %s has another init", name)
+					}
+				}
+				if !e.hidden && r.picture() == before {
+					t.Error("nothing has changed")
+				}
+				if e.check != nil {
+					e.check(t, r)
+				}
+				writeFile(t, r.file, text)
+				testenv.Must(t, "up", r.file)
+				plans(t, r.file, 0)
+				if after := r.picture(); after != before {
+					t.Errorf("there and back:\n%s", diff(before, after))
+				}
+			})
+		})
+	}
+}
+
+// diff is the lines that are not in both.
+func diff(a, b string) string {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	var out []string
+	for _, l := range x {
+		if !slices.Contains(y, l) {
+			out = append(out, "- "+l)
+		}
+	}
+	for _, l := range y {
+		if !slices.Contains(x, l) {
+			out = append(out, "+ "+l)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// What was done to a running lab by hand is seen by plan and ps, and mended by up. FAULTS 2, 17, 25.
+func TestDrift(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ harm, plan string }{
+		"a link deleted":             {"ip -n NAME.a link del eth0", `~ link +a:eth0 -- lan0`},
+		"a port deleted":             {"ip -n NAME link del c.eth0", `~ link +c:eth0 -- lan1`},
+		"a bridge deleted":           {"ip -n NAME link del lan1", `\+ bridge +lan1`},
+		"a leg deleted":              {"ip link del $(ip -o link | grep -o 'ns[0-9a-f]*@' | tr -d @)", `leg +the host -- lan0`},
+		"an address changed":         {"ip -n NAME.b addr del 10.90.0.9/24 dev eth0; ip -n NAME.b addr add 10.90.0.99/24 dev eth0", `b:eth0 \+ 10.90.0.9/24, b:eth0 - 10.90.0.99/24`},
+		"the host's address deleted": {"ip addr del 10.90.0.1/24 dev $(ip -o link | grep -o 'ns[0-9a-f]*@' | tr -d @)", `leg +the host -- lan0 .*10.90.0.1/24`},
+		"a link down":                {"ip -n NAME.a link set p0 down", `a:p0 down -> up`},
+		"an interface renamed":       {"ip -n NAME.c link set eth0 down; ip -n NAME.c link set eth0 name wan; ip -n NAME.c link set wan up", `c:eth0 is missing`},
+		"a port taken off":           {"ip -n NAME link set c.eth0 nomaster", `c.eth0 is not a port of lan1`},
+		"an MTU changed":             {"ip -n NAME.c link set eth0 mtu 1300", `c:eth0 mtu 1300 -> 1500`},
+		"a route deleted":            {"ip -n NAME.a route del default", `\+ route +a: 0.0.0.0/0 via 10.90.0.1`},
+		"a route changed":            {"ip -n NAME.a route replace default via 10.9.0.2", `\+ route +a: 0.0.0.0/0 via 10.90.0.1`},
+		"routes flushed":             {"ip -n NAME.a route flush table main", `\+ route +a: 198.51.100.0/24`},
+		"a sysctl changed":           {"ip netns exec NAME.a sysctl -qw net.ipv4.ip_forward=0", `~ sysctls +a +net.ipv4.ip_forward 0 -> 1`},
+		"forwarding turned off":      {"echo 0 > /proc/sys/net/ipv4/ip_forward", `~ sysctl +net/ipv4/ip_forward`},
+		"a name removed":             {"rm /run/netns/NAME.b", `name +/run/netns/NAME.b`},
+		"a resolv.conf changed":      {"echo nameserver 192.0.2.99 >> /etc/netns/NAME.a/resolv.conf", `name +/etc/netns/NAME.a/resolv.conf`},
+		"a node's init killed":       {"kill -9 PID", `~ node +b .*\(its init has ended; node restarted\)`},
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			testenv.Isolate(t, func(t *testing.T) {
+				r := start(t, base)
+				before, pids := r.picture(), r.pids()
+				script := strings.ReplaceAll(strings.ReplaceAll(c.harm, "NAME", r.name), "PID", fmt.Sprint(pids["b"]))
+				if out, err := exec.Command("sh", "-ec", script).CombinedOutput(); err != nil {
+					t.Fatalf("%s: %v\n%s", script, err, out)
+				}
+				want := regexp.MustCompile(strings.ReplaceAll(c.plan, "NAME", regexp.QuoteMeta(r.name)))
+				testenv.Eventually(t, 5*time.Second, "the plan says "+want.String(), func() bool {
+					return want.MatchString(testenv.Run(t, "plan", r.file).Stdout)
+				})
+				if ps := testenv.Must(t, "ps", r.name); !strings.Contains(ps, "differs from its file") {
+					t.Errorf("ps does not tell:\n%s", ps)
+				}
+				testenv.Must(t, "up", r.file)
+				plans(t, r.file, 0)
+				if after := r.picture(); after != before {
+					t.Errorf("mended:\n%s", diff(before, after))
+				}
+				if strings.Contains(c.harm, "kill") {
+					delete(pids, "b")
+				}
+				now := r.pids()
+				for n, pid := range pids {
+					if now[n] != pid {
+						t.Errorf("node %s has another init", n)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Nodes and links that a change is not about lose no packet of one a millisecond. FAULTS goal 14.
+func TestChangeDisturbsNothingElse(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, base)
+		text := strings.ReplaceAll(base, "NAME", r.name)
+		const packets = 1500
+		res := make(chan testenv.Result)
+		go func() {
+			res <- r.exec("c", "ping", "-n", "-q", "-i", "0.001", "-c", fmt.Sprint(packets), "-W", "2", "10.91.0.2")
+		}()
+		count := 0
+		for _, e := range changes() {
+			if e.restarted == "c" || strings.Contains(e.old, "c:eth0") || strings.Contains(e.old, "a:eth1") || strings.Contains(e.old, "lan1:") || strings.Contains(e.old, "  c: {hosts") {
+				continue
+			}
+			select {
+			case got := <-res:
+				t.Logf("%d changes in the time of %d packets", count, packets)
+				if got.Code != 0 || !strings.Contains(got.Stdout, " 0% packet loss") {
+					t.Errorf("exit code %d\n%s%s", got.Code, got.Stdout, got.Stderr)
+				}
+				return
+			default:
+			}
+			writeFile(t, r.file, e.in(t, text))
+			testenv.Must(t, "up", r.file)
+			count++
+		}
+		if got := <-res; got.Code != 0 || !strings.Contains(got.Stdout, " 0% packet loss") {
+			t.Errorf("%d changes: exit code %d\n%s%s", count, got.Code, got.Stdout, got.Stderr)
+		}
+	})
+}
+
+// FAULTS 3: a change that is killed at any moment is finished by the same command, and down leaves nothing.
+func TestChangeKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	const kills = 40
+	testenv.Isolate(t, func(t *testing.T) {
+		rnd := random(t)
+		before := snapshot(t)
+		r := define(t, base)
+		text := strings.ReplaceAll(base, "NAME", r.name)
+		all := changes()
+		want := map[string]string{} // pictures of labs that were made so from the start
+		for range kills {
+			a, b := all[rnd.IntN(len(all))], all[rnd.IntN(len(all))]
+			writeFile(t, r.file, text)
+			testenv.Must(t, "up", r.file)
+			for _, e := range []change{a, b} { // the second on top of what the first has left
+				writeFile(t, r.file, e.in(t, text))
+				p := launch(t, "up", r.file)
+				time.Sleep(time.Duration(rnd.Int64N(int64(40 * time.Millisecond))))
+				_ = p.Process.Kill()
+				_ = p.end(t)
+			}
+			res := testenv.Run(t, "up", r.file)
+			if res.Code != 0 {
+				t.Fatalf("%s, then %s, both killed, then up: exit code %d\n%s%s", a.name, b.name, res.Code, res.Stdout, res.Stderr)
+			}
+			plans(t, r.file, 0)
+			got := r.picture()
+			testenv.Must(t, "down", r.name)
+			if want[b.name] == "" {
+				testenv.Must(t, "up", r.file)
+				want[b.name] = r.picture()
+				testenv.Must(t, "down", r.name)
+			}
+			if got != want[b.name] {
+				t.Fatalf("%s, then %s, both killed, then up; made at once it is otherwise:\n%s", a.name, b.name, diff(want[b.name], got))
+			}
+		}
+		nothingLeft(t, before, "changes were killed")
+	})
+}
+
+// What cannot be changed is refused before anything is.
+func TestChangeRefused(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, base)
+		text := strings.ReplaceAll(base, "NAME", r.name)
+		before, pids := r.picture(), r.pids()
+		for name, c := range map[string]struct {
+			old, new string
+			code     int
+			says     []string
+		}{
+			"a privileged node":  {"  c: {", "  c: {privileged: true, ", 5, []string{"node c", "privileged", "take the lab down"}},
+			"an unknown bridge":  {"\"a:eth1\", lan1", "\"a:eth1\", lan7", 3, []string{"lan7"}},
+			"a file not of yaml": {"nodes:", "nodes: [", 3, []string{r.file}},
+			"no such bridge of the host": {"nodes:\n", "  br77: {external: true}\nnodes:\n  x: {}\nlinks:\n  - {endpoints: [\"x:eth0\", br77], address: 10.1.1.1/24}\nbinds:\n", 3,
+				nil},
+		} {
+			writeFile(t, r.file, strings.Replace(text, c.old, c.new, 1))
+			fails(t, testenv.Run(t, "up", r.file), c.code, c.says...)
+			if after := r.picture(); after != before || !maps.Equal(pids, r.pids()) {
+				t.Errorf("%s: was refused and has changed the lab:\n%s", name, diff(before, after))
+			}
+		}
+	})
+}
+
+// A plan is for programs, too.
+func TestPlanJSON(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, base)
+		if out, err := exec.Command("ip", "-n", r.name+".a", "link", "del", "eth0").CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		res := testenv.Run(t, "plan", r.file, "--json")
+		var actions []lab.Action
+		if err := json.Unmarshal([]byte(res.Stdout), &actions); err != nil || res.Code != 10 {
+			t.Fatalf("exit code %d, error %v\n%s", res.Code, err, res.Stdout)
+		}
+		at := slices.IndexFunc(actions, func(a lab.Action) bool { return a.Kind == "link" })
+		if at < 0 || actions[at].Op != "~" || actions[at].Name != "a:eth0 -- lan0" || actions[at].Cost != lab.CostLink || actions[at].Reason == "" {
+			t.Errorf("%+v", actions)
+		}
+	})
+}

@@ -1,0 +1,465 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/cgroups"
+	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// readyWait bounds the wait for links that a change has made.
+const readyWait = 30 * time.Second
+
+// change is an up of a lab that runs already.
+type change struct {
+	*builder
+	seen *observed
+	todo *difference
+	done map[string]bool // kinds of actions that are carried out
+}
+
+// carryOut makes the lab what it is to be. What was done before a failure stays done, and is told: the
+// same command finishes the work, as it looks at what there is and not at what was planned.
+func (c *change) carryOut(ctx context.Context) error {
+	c.done = map[string]bool{}
+	stages := []struct {
+		name  string
+		kinds []string // of actions that are done with it
+		do    func(context.Context) error
+	}{
+		{"prepare", nil, c.announce},
+		{"remove links", nil, func(context.Context) error { return c.wires().Remove(c.steps()) }},
+		{"change nodes", []string{"node"}, c.restart},
+		{"change links", []string{"bridge", "link", "leg", "route", "interface"}, c.rewire},
+		{"set sysctls", []string{"sysctls"}, c.sysctls},
+		{"set limits", []string{"limits"}, c.newLimits},
+		{"write files", []string{"hosts", "dns"}, c.writeInside},
+		{"name namespaces", []string{"name"}, func(context.Context) error { return writeNames(c.lab, &c.rec, c.seen.state) }},
+		{"set up the host", []string{"nat", "rule", "sysctl"}, c.host},
+		{"finish", []string{"port"}, c.commit},
+	}
+	for i, s := range stages {
+		c.step(s.name, i+1, len(stages))
+		err := context.Cause(ctx)
+		if err == nil {
+			err = s.do(ctx)
+		}
+		if err != nil {
+			return c.broken(err)
+		}
+		for _, k := range s.kinds {
+			c.done[k] = true
+		}
+	}
+	return c.settle(ctx)
+}
+
+// broken tells how far a change has come.
+func (c *change) broken(err error) error {
+	err = wireError(err)
+	var e *Error
+	if !errors.As(err, &e) {
+		e = &Error{Err: err}
+	}
+	var done, open []string
+	for _, a := range c.todo.actions {
+		if text := a.Kind + " " + a.Name; c.done[a.Kind] {
+			done = append(done, text)
+		} else {
+			open = append(open, text)
+		}
+	}
+	how := fmt.Sprintf("of %d changes %d are made: %s; not made: %s; run it again to finish", len(c.todo.actions), len(done), some(done), some(open))
+	if e.Remedy != "" {
+		how = e.Remedy + "; " + how
+	}
+	return &Error{Op: e.Op, Lab: c.rec.Name, Node: e.Node, Object: e.Object, Err: e.Err, Remedy: how}
+}
+
+// some is a list that does not get long.
+func some(l []string) string {
+	const most = 5
+	switch {
+	case len(l) == 0:
+		return "none"
+	case len(l) > most:
+		return strings.Join(l[:most], ", ") + fmt.Sprintf(" and %d more", len(l)-most)
+	}
+	return strings.Join(l, ", ")
+}
+
+func (c *change) wires() *wiring.Applier {
+	return &wiring.Applier{Namespaces: c.seen, HostLeg: quietLeg, Progress: func(done, total int) { c.step("create links", done, total) }}
+}
+
+func (c *change) steps() []wiring.Step { return wiring.Steps(c.todo.wires) }
+
+// restart ends nodes and starts others, of which the lab init is asked.
+func (c *change) restart(ctx context.Context) error {
+	spec := proto.ChangeSpec{Remove: c.todo.remove, Add: nil, Table: c.todo.table}
+	var hosts []int
+	if len(c.todo.add) > 0 {
+		names := byName(c.todo.add)
+		for i := range c.lab.Nodes {
+			if n := &c.lab.Nodes[i]; names[n.Name] != nil {
+				c.nodes = append(c.nodes, *n)
+			}
+		}
+		var err error
+		if c.mounts, err = newMounter(c.dir); err != nil {
+			return &Error{Op: "prepare", Err: err}
+		}
+		c.mounts.images, c.mounts.step, c.mounts.keep, c.mounts.init = c.images, c.step, filepath.Join(KeepDir, c.lab.Name), c.rec.InitPID
+		if spec.Kept, err = c.keep(); err != nil {
+			return err
+		}
+		if err := c.mounts.prepare(c.lab, c.nodes); err != nil {
+			return &Error{Op: "prepare the nodes' files", Err: err}
+		}
+		if spec.Setups, spec.Common, err = c.setupNodes(); err != nil {
+			return err
+		}
+		c.setups, spec.Add = spec.Setups, c.nodes
+		if hosts, err = c.mounts.hosts(); err != nil {
+			return &Error{Op: "prepare the nodes' files", Err: err}
+		}
+		defer closeFDs(hosts)
+	}
+	fds := hosts
+	if spec.Kept {
+		fds = append(fds, int(c.kept.Fd()))
+	}
+	spec.Keep = c.staying()
+	for i := range c.lab.Nodes {
+		spec.Order = append(spec.Order, c.lab.Nodes[i].Name)
+	}
+	var err error
+	if c.conn, err = dial(c.rec.Name); err != nil {
+		return err
+	}
+	for _, n := range c.todo.remove {
+		delete(c.seen.wires, wiring.Place(n))
+	}
+	if err := proto.Send(c.conn, proto.Change, &spec, fds...); err != nil {
+		return &Error{Op: "ask the lab's init", Err: err}
+	}
+	c.pids = map[string]int{}
+	c.events = make(chan event)
+	go c.listenInit()
+	return c.follow(ctx)
+}
+
+// keep prepares what new nodes keep, and tells whether the lab init has to hold the lock of that from now on.
+func (c *change) keep() (locked bool, err error) {
+	if !slices.ContainsFunc(c.nodes, func(n topology.Node) bool { return n.Writable.Persist }) {
+		return false, nil
+	}
+	if slices.ContainsFunc(c.seen.had, persists) {
+		return false, c.prepareKept(c.nodes)
+	}
+	return true, c.openKept()
+}
+
+// staying are the nodes that stay and are to be something else from now on.
+func (c *change) staying() []topology.Node {
+	last := byName(c.seen.had[0].Nodes)
+	fresh := byName(c.nodes)
+	var keep []topology.Node
+	for i := range c.lab.Nodes {
+		n := &c.lab.Nodes[i]
+		if was := last[n.Name]; fresh[n.Name] == nil && (was == nil || !reflect.DeepEqual(*was, *n)) {
+			keep = append(keep, *n)
+		}
+	}
+	return keep
+}
+
+// follow does for new nodes what only the host's root can.
+func (c *change) follow(ctx context.Context) error {
+	for {
+		var e event
+		select {
+		case e = <-c.events:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if e.err != nil {
+			return c.initDied(e.err)
+		}
+		var err error
+		switch e.kind {
+		case proto.Removed:
+			err = c.newGroups(ctx)
+		case proto.Node:
+			err = c.node(e)
+		case proto.Progress:
+			var p proto.ProgressReport
+			if err = proto.Decode(e.body, &p); err == nil {
+				c.step(p.Name, p.Done, p.Total)
+			}
+		case proto.Booted:
+			return c.booted(e.body)
+		case proto.Failed:
+			return initFailure(e.body)
+		default:
+			closeFDs(e.fds)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// booted takes over how the lab is now.
+func (c *change) booted(body []byte) error {
+	st := &proto.LabState{}
+	if err := proto.Decode(body, st); err != nil {
+		return err
+	}
+	c.seen.state, c.seen.nodes = st, map[string]*proto.NodeState{}
+	for i := range st.Nodes {
+		if n := &st.Nodes[i]; n.State != StateDead {
+			c.seen.nodes[n.Name] = n
+		}
+	}
+	return nil
+}
+
+// newGroups removes the control groups of nodes that have ended, with what they have counted, and makes those
+// of nodes to start.
+func (c *change) newGroups(ctx context.Context) error {
+	if c.rec.Limits && len(c.todo.remove) > 0 {
+		h, err := cgroups.Probe()
+		if err != nil {
+			return &Error{Op: "look at the control groups", Err: err}
+		}
+		for _, n := range c.todo.remove {
+			if err := h.RemoveNode(ctx, c.rec.Name, n); err != nil {
+				return &Error{Node: n, Op: "remove its control group", Err: err}
+			}
+		}
+	}
+	return c.limits()
+}
+
+// rewire changes the wires, and looks again where one change may have had others in its wake: an address
+// that goes takes routes along.
+func (c *change) rewire(ctx context.Context) error {
+	const rounds = 4
+	want := wiring.Of(c.lab, c.seen.state.IPv6)
+	var had []*wiring.Want
+	for _, h := range c.seen.had {
+		had = append(had, wiring.Of(h, c.seen.state.IPv6))
+	}
+	steps := c.steps()
+	for range rounds {
+		if err := c.wires().Create(steps); err != nil {
+			return err
+		}
+		if err := c.wires().Configure(steps); err != nil {
+			return err
+		}
+		if err := c.wires().Ready(want, steps, readyWait); err != nil {
+			return err
+		}
+		places := wiring.Wake(steps)
+		if len(places) == 0 {
+			return nil
+		}
+		again, err := wiring.Observe(c.seen, places)
+		if err != nil {
+			return err
+		}
+		for p, n := range again {
+			c.seen.wires[p] = n
+		}
+		changes, err := wiring.Plan(want, had, c.seen.wires)
+		if err != nil {
+			return err
+		}
+		if steps = wiring.Within(wiring.Steps(changes), again); len(steps) == 0 {
+			return nil
+		}
+		if err := c.wires().Remove(steps); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	return fmt.Errorf("the links change under the change: %s is not done after %d tries", steps[0].String(), rounds)
+}
+
+// sysctls sets those that the file sets, and has others at their defaults again.
+func (c *change) sysctls(context.Context) error {
+	// An interface that was made anew has its defaults.
+	now, err := c.seen.readSysctls(c.lab)
+	if err != nil {
+		return err
+	}
+	for i := range c.lab.Nodes {
+		n := &c.lab.Nodes[i]
+		set := map[string]string{}
+		for _, k := range sortedKeys(n.Sysctls) {
+			if is, read := now[n.Name][k]; read && is != strings.Join(strings.Fields(n.Sysctls[k]), " ") {
+				set[k] = n.Sysctls[k]
+			}
+		}
+		if keys := c.todo.unset[n.Name]; len(keys) > 0 {
+			defaults, err := defaultSysctls(keys)
+			if err != nil {
+				return err
+			}
+			for k, v := range defaults {
+				set[k] = v
+			}
+		}
+		if len(set) == 0 {
+			continue
+		}
+		if err := c.seen.setSysctls(n.Name, set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newLimits gives running nodes other limits.
+func (c *change) newLimits(ctx context.Context) error {
+	if len(c.todo.limits) == 0 {
+		return nil
+	}
+	host, err := cgroups.Probe()
+	if err != nil {
+		return &Error{Op: "look at the control groups", Err: err}
+	}
+	nodes := byName(c.lab.Nodes)
+	for _, name := range c.todo.limits {
+		n := nodes[name]
+		var lift []string
+		for _, was := range c.seen.before(name) {
+			lift = both(lift, lifted(was.Limits, n.Limits))
+		}
+		o := UpdateOptions{Lab: c.rec.Name, Node: name, Set: n.Limits, Lift: lift}
+		if err := o.merge(topology.Limits{}); err != nil {
+			return &Error{Node: name, Op: "change its limits", Err: err}
+		}
+		killed, err := host.Update(ctx, c.rec.Name, cgroups.Node{Name: name, PID: c.seen.nodes[name].PID}, o.Set, o.Lift)
+		if cerr := countKills(c.rec.Name, name, killed); err == nil {
+			err = cerr
+		}
+		if err != nil {
+			return &Error{Node: name, Op: "change its limits", Err: unsupported(err)}
+		}
+	}
+	return nil
+}
+
+// lifted are the keys of limits that there are no more.
+func lifted(was, now topology.Limits) []string {
+	var keys []string
+	x, y := reflect.ValueOf(was), reflect.ValueOf(now)
+	for i := range x.NumField() {
+		if !x.Field(i).IsZero() && y.Field(i).IsZero() {
+			key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// writeInside writes what nodes that stay have in /etc/hosts and resolv.conf.
+func (c *change) writeInside(context.Context) error {
+	hosts := dns.Hosts(c.lab)
+	if c.todo.hosts {
+		for _, fd := range c.seen.state.Hosts {
+			if err := rewrite(fmt.Sprintf("/proc/%d/fd/%d", c.rec.InitPID, fd), hosts); err != nil {
+				return &Error{Op: "write the nodes' /etc/hosts", Err: err}
+			}
+		}
+	}
+	fresh := byName(c.nodes)
+	for i := range c.lab.Nodes {
+		n := &c.lab.Nodes[i]
+		s := c.seen.nodes[n.Name]
+		if s == nil || fresh[n.Name] != nil {
+			continue
+		}
+		if own := slices.Contains(c.todo.files, n.Name); own || c.todo.hosts && s.Hosts {
+			if err := c.rewriteIn(s, "etc/hosts", dns.AppendHosts(hosts, n.Hosts)); err != nil {
+				return &Error{Node: n.Name, Op: "write its /etc/hosts", Err: err}
+			}
+			if own && n.DNS != nil {
+				if err := c.rewriteIn(s, "etc/resolv.conf", dns.ResolvConf(*n.DNS)); err != nil {
+					return &Error{Node: n.Name, Op: "write its resolv.conf", Err: err}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// host has the host translate and forward for the lab, or no longer.
+func (c *change) host(context.Context) error {
+	if c.todo.table {
+		if _, v4, v6 := natLegs(c.lab); v4 || v6 {
+			var err error
+			if c.nat, err = natTable(c.lab); err != nil {
+				return err
+			}
+		}
+	}
+	if err := bridge.Insert(c.todo.rules); err != nil {
+		return &Error{Op: "add rules to the host's firewall", Err: err}
+	}
+	if err := bridge.Remove(c.todo.oldRules); err != nil {
+		return &Error{Op: "remove rules from the host's firewall", Err: err}
+	}
+	return nil
+}
+
+// commit has the lab init take over ports and table and start commands.
+func (c *change) commit(ctx context.Context) error {
+	for _, p := range c.todo.open {
+		if err := c.listenOn(p.node, p.port); err != nil {
+			return err
+		}
+	}
+	var fds []int
+	for _, f := range c.ports {
+		fds = append(fds, int(f.Fd()))
+	}
+	if c.nat != nil {
+		fds = append(fds, int(c.nat.Fd()))
+	}
+	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Close: c.todo.closed, Retarget: c.todo.retarget}, fds...); err != nil {
+		return c.initDied(err)
+	}
+	for {
+		select {
+		case e := <-c.events:
+			closeFDs(e.fds)
+			switch {
+			case e.err != nil:
+				return c.initDied(e.err)
+			case e.kind == proto.Failed:
+				return initFailure(e.body)
+			case e.kind == proto.Started:
+				return nil
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/internal/failpoint"
+)
+
+// announce writes down what the lab is about to have on the host, on top of what it has, and what it was told to be
+// before: that is how what is no longer wanted is known. From here on the lab is what the new file says, in the making.
+func (c *change) announce(ctx context.Context) error {
+	host, err := lockHost(ctx)
+	if err != nil {
+		return &Error{Op: "lock the host's record", Err: err}
+	}
+	defer host.Close()
+	now, err := readRecord(c.dir)
+	if err != nil {
+		return &Error{Op: "read its record", Err: err}
+	}
+	next := c.future(now)
+	for _, n := range next.Netns {
+		if _, err := os.Lstat(filepath.Join(NetnsDir, n)); err == nil && !slices.Contains(now.Netns, n) {
+			return &Error{Object: filepath.Join(NetnsDir, n), Err: fmt.Errorf("%w: the name is taken by a network namespace that is not nsnet's", ErrConflict), Remedy: "give the node another name"}
+		}
+	}
+	earlier, err := json.Marshal(c.seen.had)
+	if err != nil {
+		return err
+	}
+	both := merge(now, next)
+	for _, f := range []struct {
+		name    string
+		content []byte
+	}{{earlierFile, earlier}, {labFile, c.content}} {
+		err := failpoint.Hit("write", f.name)
+		if err == nil {
+			err = renameio.WriteFile(filepath.Join(c.dir, f.name), f.content, 0o600, renameio.WithTempDir(c.dir))
+		}
+		if err != nil {
+			return recordError("", "write the record", err)
+		}
+	}
+	if err := both.write(c.dir); err != nil {
+		return recordError("", "write the record", err)
+	}
+	c.rec = *both
+	if err := bridge.ApplySysctls(c.seen.forwarding); err != nil {
+		return &Error{Op: "turn on the host's forwarding", Err: err}
+	}
+	return nil
+}
+
+// future is the record of the lab when it is what it is to be.
+func (c *change) future(now *record) *record {
+	next := *now
+	next.File, next.Digest = c.rec.File, c.rec.Digest
+	legs, v4, v6 := natLegs(c.lab)
+	next.NAT = v4 || v6
+	next.Links = slices.Clone(legs)
+	next.DNS = nil
+	for i := range c.lab.Links {
+		if k := &c.lab.Links[i]; c.isExternal(k.B.Bridge) {
+			next.Links = append(next.Links, bridge.PortName(c.lab.Name, k.A.Node, k.A.Interface))
+		}
+	}
+	next.Netns = namespaceNames(c.lab)
+	for i := range c.lab.Nodes {
+		if n := &c.lab.Nodes[i]; n.DNS != nil {
+			next.DNS = append(next.DNS, n.Name)
+		}
+	}
+	next.Rules = c.seen.rules
+	next.Sysctls = append(slices.Clone(now.Sysctls), c.seen.forwarding...)
+	next.Limits = now.Limits || c.cgroups != nil
+	next.Images, next.Storage = c.rec.Images, c.rec.Storage
+	return &next
+}
+
+// merge is the record of a lab on the way from one to the other.
+func merge(a, b *record) *record {
+	u := *b
+	u.NAT, u.Limits = a.NAT || b.NAT, a.Limits || b.Limits
+	u.Links, u.Netns, u.DNS = both(a.Links, b.Links), both(a.Netns, b.Netns), both(a.DNS, b.DNS)
+	u.Rules = slices.Clone(b.Rules)
+	for _, r := range a.Rules {
+		if !slices.ContainsFunc(u.Rules, func(o bridge.Rule) bool { return reflect.DeepEqual(o, r) }) {
+			u.Rules = append(u.Rules, r)
+		}
+	}
+	u.Images = append(slices.Clone(a.Images), b.Images...)
+	u.Storage = maps.Clone(a.Storage)
+	if u.Storage == nil {
+		u.Storage = b.Storage
+	}
+	maps.Copy(u.Storage, b.Storage)
+	return &u
+}
+
+func both(a, b []string) []string {
+	out := slices.Clone(b)
+	have := make(map[string]bool, len(b))
+	for _, s := range b {
+		have[s] = true
+	}
+	for _, s := range a {
+		if !have[s] {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// settle removes from the host what the lab no longer has there, and writes the record of what it has.
+func (c *change) settle(ctx context.Context) error {
+	host, err := lockHost(ctx)
+	if err != nil {
+		return &Error{Lab: c.rec.Name, Op: "lock the host's record", Err: err}
+	}
+	defer host.Close()
+	now, err := readRecord(c.dir)
+	if err != nil {
+		return &Error{Lab: c.rec.Name, Op: "read its record", Err: err}
+	}
+	next := c.future(now)
+	next.Sysctls = now.Sysctls
+	gone := *now
+	gone.Netns = slices.DeleteFunc(slices.Clone(now.Netns), func(n string) bool { return slices.Contains(next.Netns, n) })
+	gone.DNS = slices.DeleteFunc(slices.Clone(now.DNS), func(n string) bool { return slices.Contains(next.DNS, n) })
+	errs := []error{removeNetns(c.rec.Name, &gone), removeDNS(c.dir, c.rec.Name, &gone)}
+	nodes := byName(c.lab.Nodes)
+	for _, h := range c.seen.had {
+		for i := range h.Nodes {
+			if name := h.Nodes[i].Name; nodes[name] == nil {
+				for _, f := range logFiles(name) {
+					if err := os.Remove(filepath.Join(c.dir, f)); err != nil && !errors.Is(err, os.ErrNotExist) {
+						errs = append(errs, err)
+					}
+				}
+			}
+		}
+	}
+	if !next.NAT && len(now.Sysctls) > 0 {
+		errs = append(errs, releaseSysctls(now))
+		next.Sysctls = nil
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &Error{Lab: c.rec.Name, Op: "remove what it no longer has", Err: err, Remedy: "run the command again"}
+	}
+	if err := next.write(c.dir); err != nil {
+		return recordError(c.rec.Name, "write the record", err)
+	}
+	err = failpoint.Hit("remove", earlierFile)
+	if err == nil {
+		err = os.Remove(filepath.Join(c.dir, earlierFile))
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return recordError(c.rec.Name, "write the record", err)
+	}
+	return nil
+}

@@ -1,0 +1,424 @@
+package lab
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// What a change costs.
+const (
+	CostInPlace = "in place"       // no process and no other link notices
+	CostLink    = "link re-made"   // the link's packets are lost meanwhile
+	CostNode    = "node restarted" // its processes end, its links are re-made
+)
+
+// difference is what makes a running lab what it is to be.
+type difference struct {
+	actions []Action
+	remove  []string        // nodes that end
+	add     []topology.Node // nodes to start
+	wires   []wiring.Change
+
+	sysctls map[string]map[string]string // to set, by node
+	unset   map[string][]string          // to give their defaults, by node
+	limits  []string                     // nodes whose limits change
+	hosts   bool                         // what all nodes have in /etc/hosts
+	files   []string                     // nodes whose own /etc/hosts or resolv.conf changes
+	names   bool                         // below NetnsDir and EtcNetns
+
+	open     []openPort // published ports
+	retarget []proto.PublishedPort
+	closed   []string // by their keys
+
+	table    bool // the NAT table is made anew, or given up
+	rules    []bridge.Rule
+	oldRules []bridge.Rule
+}
+
+// openPort is a port of the host to listen on.
+type openPort struct {
+	node string
+	port topology.Port
+}
+
+func (d *difference) say(op, kind, name, detail, reason, cost string) {
+	d.actions = append(d.actions, Action{Op: op, Kind: kind, Name: name, Detail: detail, Reason: reason, Cost: cost})
+}
+
+// compare tells what to do for a lab that was found like this to become what is wanted. It is a plain
+// function of both.
+func compare(want *topology.Lab, o *observed) (*difference, error) {
+	d := &difference{sysctls: map[string]map[string]string{}, unset: map[string][]string{}}
+	if err := d.nodes(want, o); err != nil {
+		return nil, err
+	}
+	if err := d.wire(want, o); err != nil {
+		return nil, err
+	}
+	d.insides(want, o)
+	d.ports(want, o)
+	d.host(want, o)
+	return d, nil
+}
+
+// nodes decides which nodes end and which are started.
+func (d *difference) nodes(want *topology.Lab, o *observed) error {
+	last := byName(o.had[0].Nodes)
+	for i := range want.Nodes {
+		n := &want.Nodes[i]
+		s := o.nodes[n.Name]
+		switch {
+		case s == nil && slices.ContainsFunc(o.state.Nodes, func(s proto.NodeState) bool { return s.Name == n.Name }):
+			d.remove = append(d.remove, n.Name)
+			d.add = append(d.add, *n)
+			d.say("~", "node", n.Name, nodeText(n), "its init has ended", CostNode)
+		case s == nil:
+			d.add = append(d.add, *n)
+			d.say("+", "node", n.Name, nodeText(n), "", "")
+		default:
+			if len(o.had) == 1 && last[n.Name] != nil && !s.Fresh && sameStart(last[n.Name], n) {
+				continue // and so are the digests, which take longer
+			}
+			node, command := digests(n)
+			if s.Digest == node && s.Command == command {
+				if s.Fresh {
+					d.say("~", "node", n.Name, nodeText(n), "its command was not started yet", CostInPlace)
+				}
+				continue
+			}
+			if n.Privileged && o.rec.UserNS {
+				return &Error{Node: n.Name, Err: fmt.Errorf("%w: a lab that was made without privileged nodes cannot get one", ErrConflict), Remedy: "take the lab down and up again"}
+			}
+			d.remove = append(d.remove, n.Name)
+			d.add = append(d.add, *n)
+			d.say("~", "node", n.Name, nodeText(n), strings.Join(differing(last[n.Name], n), ", ")+" changed", CostNode)
+		}
+	}
+	for i := range d.add {
+		if n := &d.add[i]; n.Privileged && o.rec.UserNS {
+			return &Error{Node: n.Name, Err: fmt.Errorf("%w: a lab that was made without privileged nodes cannot get one", ErrConflict), Remedy: "take the lab down and up again"}
+		}
+	}
+	wanted := byName(want.Nodes)
+	for i := range o.state.Nodes {
+		if name := o.state.Nodes[i].Name; wanted[name] == nil {
+			d.remove = append(d.remove, name)
+			d.say("-", "node", name, "", "", "")
+		}
+	}
+	return nil
+}
+
+// sameStart tells whether two nodes are the same in all that a node is started with.
+func sameStart(a, b *topology.Node) bool {
+	x, y := *a, *b
+	for _, n := range []*topology.Node{&x, &y} {
+		n.Routes, n.Sysctls, n.Hosts, n.Ports, n.Limits = nil, nil, nil, nil, topology.Limits{}
+		if n.DNS != nil {
+			n.DNS = &topology.DNS{}
+		}
+	}
+	return reflect.DeepEqual(x, y)
+}
+
+// differing names the keys in which two nodes differ, of those that a node is started with.
+func differing(a, b *topology.Node) []string {
+	if a == nil {
+		return []string{"its content"}
+	}
+	x, y := reflect.ValueOf(*a), reflect.ValueOf(*b)
+	var keys []string
+	for i := range x.NumField() {
+		f := x.Type().Field(i)
+		switch f.Name {
+		case "Routes", "Sysctls", "Hosts", "Ports", "Limits":
+			continue
+		case "DNS":
+			if (a.DNS == nil) == (b.DNS == nil) {
+				continue
+			}
+		}
+		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
+			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			keys = append(keys, strings.TrimSuffix(key, "_given"))
+		}
+	}
+	if len(keys) == 0 {
+		return []string{"what its image says"}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+func nodeText(n *topology.Node) string {
+	command := "idle"
+	if len(n.Command) > 0 {
+		command = "runs " + strings.Join(n.Command, " ")
+	}
+	if n.Image.Stored() && !n.EntrypointGiven {
+		command = strings.TrimSpace("runs its image's command " + strings.Join(n.Command, " "))
+	}
+	return fmt.Sprintf("image %s, %s", n.Image, command)
+}
+
+// wire plans the wires. A node that ends takes its own along.
+func (d *difference) wire(want *topology.Lab, o *observed) error {
+	seen := maps.Clone(o.wires)
+	for _, n := range d.remove {
+		delete(seen, wiring.Place(n))
+	}
+	var had []*wiring.Want
+	for _, h := range o.had {
+		had = append(had, wiring.Of(h, o.state.IPv6))
+	}
+	var err error
+	if d.wires, err = wiring.Plan(wiring.Of(want, o.state.IPv6), had, seen); err != nil {
+		return wireError(err)
+	}
+	fresh := byName(d.add)
+	for i := range d.wires {
+		c := &d.wires[i]
+		if c.Node != "" && fresh[c.Node] != nil {
+			continue // a new node's own routes go without saying
+		}
+		cost := ""
+		switch {
+		case c.Remade:
+			cost = CostLink
+		case c.Op == "~":
+			cost = CostInPlace
+		}
+		d.say(c.Op, c.Kind, c.Name, c.Detail, c.Reason, cost)
+	}
+	return nil
+}
+
+// insides compares what nodes that stay have inside: sysctls, limits, names.
+func (d *difference) insides(want *topology.Lab, o *observed) {
+	fresh := byName(d.add)
+	hosts := dns.Hosts(want)
+	if slices.ContainsFunc(o.had, func(h *topology.Lab) bool { return !slices.Equal(hosts, dns.Hosts(h)) }) {
+		d.hosts = true
+		d.say("~", "hosts", want.Name, "/etc/hosts of all nodes", "", CostInPlace)
+	}
+	for i := range want.Nodes {
+		n := &want.Nodes[i]
+		before := o.before(n.Name)
+		if fresh[n.Name] != nil || len(before) == 0 {
+			continue
+		}
+		d.nodeSysctls(n, before, o)
+		other := func(differs func(*topology.Node) bool) *topology.Node {
+			if i := slices.IndexFunc(before, differs); i >= 0 {
+				return before[i]
+			}
+			return nil
+		}
+		if was := other(func(b *topology.Node) bool { return !reflect.DeepEqual(n.Limits, b.Limits) }); was != nil {
+			d.limits = append(d.limits, n.Name)
+			d.say("~", "limits", n.Name, limitsText(was.Limits, n.Limits), "", CostInPlace)
+		} else if o.groups[n.Name] {
+			d.limits = append(d.limits, n.Name)
+			d.say("~", "limits", n.Name, "", "its processes are not in the node's control group", CostInPlace)
+		}
+		switch {
+		case other(func(b *topology.Node) bool { return !slices.Equal(n.Hosts, b.Hosts) }) != nil:
+			d.files = append(d.files, n.Name)
+			d.say("~", "hosts", n.Name, "its own lines in /etc/hosts", "", CostInPlace)
+		case d.hosts && len(n.Hosts) > 0:
+			d.files = append(d.files, n.Name)
+		}
+		if n.DNS != nil && other(func(b *topology.Node) bool { return b.DNS != nil && resolvOf(n) != resolvOf(b) }) != nil {
+			d.files = append(d.files, n.Name)
+			d.say("~", "dns", n.Name, "resolv.conf", "", CostInPlace)
+		}
+	}
+	d.names = d.lookAtNames(want, o, fresh)
+}
+
+// lookAtNames finds names on the host that are missing or lead elsewhere.
+func (d *difference) lookAtNames(want *topology.Lab, o *observed, fresh map[string]*topology.Node) bool {
+	change := len(d.add) > 0 || len(d.remove) > 0
+	init := fmt.Sprintf("/proc/%d/", o.rec.InitPID)
+	check := func(name, target string) {
+		if o.names[name] != target {
+			change = true
+			d.say("~", "name", NetnsDir+"/"+name, "", "it does not lead there", CostInPlace)
+		}
+	}
+	check(want.Name, init+"ns/net")
+	for i := range want.Nodes {
+		n := &want.Nodes[i]
+		if s := o.nodes[n.Name]; s != nil && fresh[n.Name] == nil {
+			check(want.Name+"."+n.Name, fmt.Sprintf("%sfd/%d", init, s.Netns))
+		}
+		if n.DNS != nil && fresh[n.Name] == nil && strings.TrimSpace(o.resolv[n.Name]) != resolvOf(n) {
+			change = true
+			if !slices.Contains(d.files, n.Name) {
+				d.say("~", "name", EtcNetns+"/"+want.Name+"."+n.Name+"/resolv.conf", "", "it is not the node's", CostInPlace)
+			}
+		}
+	}
+	return change
+}
+
+// nodeSysctls compares a node's sysctls: those of the network with what they are, others with what they were
+// set to.
+func (d *difference) nodeSysctls(n *topology.Node, before []*topology.Node, o *observed) {
+	var text []string
+	for _, k := range sortedKeys(n.Sysctls) {
+		want := strings.Join(strings.Fields(n.Sysctls[k]), " ")
+		is, read := o.sysctls[n.Name][k]
+		if read && is != want {
+			text = append(text, fmt.Sprintf("%s %s -> %s", k, is, want))
+		} else if !read && slices.ContainsFunc(before, func(b *topology.Node) bool { return b.Sysctls[k] != n.Sysctls[k] }) {
+			text = append(text, fmt.Sprintf("%s = %s", k, want))
+		} else {
+			continue
+		}
+		if d.sysctls[n.Name] == nil {
+			d.sysctls[n.Name] = map[string]string{}
+		}
+		d.sysctls[n.Name][k] = n.Sysctls[k]
+	}
+	for _, was := range before {
+		for _, k := range sortedKeys(was.Sysctls) {
+			if _, still := n.Sysctls[k]; !still && !slices.Contains(d.unset[n.Name], k) {
+				d.unset[n.Name] = append(d.unset[n.Name], k)
+				text = append(text, k+" to its default")
+			}
+		}
+	}
+	if len(text) > 0 {
+		d.say("~", "sysctls", n.Name, strings.Join(text, ", "), "", CostInPlace)
+	}
+}
+
+// ports compares the published ports with those that the lab init serves.
+func (d *difference) ports(want *topology.Lab, o *observed) {
+	wanted := map[string]bool{}
+	had := map[string][]proto.PublishedPort{}
+	for _, h := range o.had {
+		for i := range h.Nodes {
+			n := &h.Nodes[i]
+			for _, p := range n.Ports {
+				had[portKey(p)] = append(had[portKey(p)], publishedPort(h, n.Name, p))
+			}
+		}
+	}
+	for i := range want.Nodes {
+		n := &want.Nodes[i]
+		for _, p := range n.Ports {
+			key := portKey(p)
+			wanted[key] = true
+			to := publishedPort(want, n.Name, p)
+			switch {
+			case !slices.Contains(o.state.Ports, key):
+				d.open = append(d.open, openPort{n.Name, p})
+				d.say("+", "port", key, fmt.Sprintf("to %s:%d", n.Name, p.Port), "", "")
+			case slices.ContainsFunc(had[key], func(h proto.PublishedPort) bool { return !reflect.DeepEqual(h, to) }):
+				d.retarget = append(d.retarget, to)
+				d.say("~", "port", key, fmt.Sprintf("to %s:%d", n.Name, p.Port), "", CostInPlace)
+			}
+		}
+	}
+	for _, key := range o.state.Ports {
+		if !wanted[key] {
+			d.closed = append(d.closed, key)
+			d.say("-", "port", key, "", "", "")
+		}
+	}
+}
+
+// host compares address translation and what the host does for it.
+func (d *difference) host(want *topology.Lab, o *observed) {
+	legs, now := natText(want)
+	switch {
+	case now != "" && !o.state.Table:
+		d.table = true
+		d.say("+", "nat", want.Name, now, "", "")
+	case now == "" && o.state.Table:
+		d.table = true
+		d.say("-", "nat", want.Name, "", "", "")
+	case slices.ContainsFunc(o.had, func(h *topology.Lab) bool {
+		l, before := natText(h)
+		return now != before || now != "" && !slices.Equal(legs, l)
+	}):
+		d.table = true
+		d.say("~", "nat", want.Name, now, "", CostInPlace)
+	}
+	d.rules = o.missingRules
+	for _, r := range d.rules {
+		d.say("+", "rule", r.Program+" "+r.Chain, strings.Join(r.Spec, " "), "the host's firewall drops what it forwards", "")
+	}
+	for _, r := range o.rec.Rules {
+		if !slices.ContainsFunc(o.rules, func(w bridge.Rule) bool { return reflect.DeepEqual(r, w) }) {
+			d.oldRules = append(d.oldRules, r)
+			d.say("-", "rule", r.Program+" "+r.Chain, strings.Join(r.Spec, " "), "", "")
+		}
+	}
+	for _, s := range o.forwarding {
+		if s.New != "" {
+			d.say("~", "sysctl", s.Path, s.Old+" -> "+s.New, "the host does not forward", CostInPlace)
+		}
+	}
+	if now == "" && len(o.rec.Sysctls) > 0 {
+		d.say("~", "sysctl", "forwarding", "back to what it was", "", CostInPlace)
+	}
+}
+
+// natText is which bridges are translated from which subnets, empty where none is.
+func natText(l *topology.Lab) (legs []string, text string) {
+	var parts []string
+	for i := range l.Bridges {
+		t := &l.Bridges[i]
+		if t.External || len(t.Addresses) == 0 {
+			continue
+		}
+		legs = append(legs, bridge.LegName(l.Name, t.Name))
+		if t.NAT {
+			var subnets []string
+			for _, a := range t.Addresses {
+				subnets = append(subnets, a.Masked().String())
+			}
+			parts = append(parts, t.Name+" "+strings.Join(subnets, ", "))
+		}
+	}
+	return legs, strings.Join(parts, "; ")
+}
+
+// limited tells whether a node has limits.
+func limited(l *topology.Limits) bool { return !reflect.DeepEqual(*l, topology.Limits{}) }
+
+// limitsText is how limits change.
+func limitsText(was, now topology.Limits) string {
+	x, y := reflect.ValueOf(was), reflect.ValueOf(now)
+	var text []string
+	for i := range x.NumField() {
+		a, b := x.Field(i), y.Field(i)
+		if reflect.DeepEqual(a.Interface(), b.Interface()) {
+			continue
+		}
+		key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
+		value := func(v reflect.Value) string {
+			if v.IsZero() {
+				return "none"
+			}
+			if key == "memory" {
+				return size(v.Int())
+			}
+			return fmt.Sprint(v.Interface())
+		}
+		text = append(text, fmt.Sprintf("%s %s -> %s", key, value(a), value(b)))
+	}
+	return strings.Join(text, ", ")
+}

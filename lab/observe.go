@@ -1,0 +1,249 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/cgroups"
+	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// observed is a running lab as it was found.
+type observed struct {
+	rec      *record
+	hadNodes []map[string]*topology.Node // those of had, see before
+
+	had   []*topology.Lab // what it was told to be: last, and before that by changes that were broken off
+	state *proto.LabState
+	nodes map[string]*proto.NodeState // of those that live
+	wires wiring.Seen
+
+	sysctls map[string]map[string]string // of nodes with sysctls of the network, where they are set and can be read
+	names   map[string]string            // below NetnsDir, where they lead
+	resolv  map[string]string            // for ip netns exec, by node
+	groups  map[string]bool              // nodes whose control group is not there, or not theirs
+
+	forwarding   []bridge.Sysctl // of the host, to be turned on
+	rules        []bridge.Rule   // that the host's firewall needs
+	missingRules []bridge.Rule   // of these
+	notes        []string
+}
+
+// earlierFile holds what a lab was told to be before changes that have not come to their end.
+const earlierFile = "earlier.json"
+
+// readHad is what a lab was told to be, the last first.
+func readHad(dir string) ([]*topology.Lab, error) {
+	l, err := readLab(dir)
+	if err != nil {
+		return nil, err
+	}
+	had := []*topology.Lab{l}
+	b, err := os.ReadFile(filepath.Join(dir, earlierFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return had, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var earlier []*topology.Lab
+	if err := json.Unmarshal(b, &earlier); err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, earlierFile), err)
+	}
+	return append(had, earlier...), nil
+}
+
+// observe looks at a lab that runs, with regard to what it is to become. It changes nothing.
+func observe(rec *record, want *topology.Lab) (*observed, error) {
+	dir := dirOf(rec.Name)
+	o := &observed{rec: rec}
+	var err error
+	if o.had, err = readHad(dir); err != nil {
+		return nil, &Error{Lab: rec.Name, Op: "read its record", Err: err, Remedy: "take it down first"}
+	}
+	if o.state, err = labState(rec.Name); err != nil {
+		return nil, err
+	}
+	o.nodes = map[string]*proto.NodeState{}
+	for i := range o.state.Nodes {
+		if n := &o.state.Nodes[i]; n.State != StateDead {
+			o.nodes[n.Name] = n
+		}
+	}
+	if err := o.look(want); err != nil {
+		return nil, err
+	}
+	o.lookAtNames(want)
+	if err := o.lookAtHost(want); err != nil {
+		return nil, err
+	}
+	return o, o.lookAtGroups(want)
+}
+
+// before is what a node was told to be, the last first.
+func (o *observed) before(node string) []*topology.Node {
+	if o.hadNodes == nil {
+		for _, h := range o.had {
+			o.hadNodes = append(o.hadNodes, byName(h.Nodes))
+		}
+	}
+	var all []*topology.Node
+	for _, nodes := range o.hadNodes {
+		if n := nodes[node]; n != nil {
+			all = append(all, n)
+		}
+	}
+	return all
+}
+
+// look reads the network namespaces.
+func (o *observed) look(want *topology.Lab) error {
+	wants := []*wiring.Want{wiring.Of(want, o.state.IPv6)}
+	for _, h := range o.had {
+		wants = append(wants, wiring.Of(h, o.state.IPv6))
+	}
+	places := wiring.Places(func(n string) bool { return o.nodes[n] != nil }, wants...)
+	var err error
+	if o.wires, err = wiring.Observe(o, places); err != nil {
+		return wireError(err)
+	}
+	if o.sysctls, err = o.readSysctls(want); err != nil {
+		return err
+	}
+	return nil
+}
+
+// Open opens the network namespaces that the lab has something in. Those of the nodes are the lab init's own
+// descriptors. wiring.Namespaces.
+func (o *observed) Open(p wiring.Place) (int, error) {
+	switch p {
+	case wiring.Host:
+		return -1, nil
+	case wiring.Fabric:
+		return openNetns(fmt.Sprintf("/proc/%d/ns/net", o.rec.InitPID))
+	}
+	n := o.nodes[string(p)]
+	if n == nil {
+		return -1, fmt.Errorf("node %s does not run", string(p))
+	}
+	return openNetns(fmt.Sprintf("/proc/%d/fd/%d", o.rec.InitPID, n.Netns))
+}
+
+// lookAtNames reads what names the lab on the host.
+func (o *observed) lookAtNames(want *topology.Lab) {
+	o.names, o.resolv = map[string]string{}, map[string]string{}
+	for _, n := range namespaceNames(want) {
+		if target, err := os.Readlink(filepath.Join(NetnsDir, n)); err == nil {
+			o.names[n] = target
+		}
+	}
+	for i := range want.Nodes {
+		if n := &want.Nodes[i]; n.DNS != nil {
+			if b, err := os.ReadFile(filepath.Join(EtcNetns, want.Name+"."+n.Name, "resolv.conf")); err == nil {
+				o.resolv[n.Name] = string(b)
+			}
+		}
+	}
+}
+
+// namespaceNames are the names of a lab's network namespaces: the fabric's, then the nodes'.
+func namespaceNames(l *topology.Lab) []string {
+	names := []string{l.Name}
+	for i := range l.Nodes {
+		names = append(names, l.Name+"."+l.Nodes[i].Name)
+	}
+	return names
+}
+
+// lookAtHost finds out what the host has to do for the lab and does not.
+func (o *observed) lookAtHost(want *topology.Lab) (err error) {
+	legs, v4, v6 := natLegs(want)
+	if !v4 && !v6 {
+		return nil
+	}
+	if o.forwarding, err = bridge.PlanForwarding(v4, v6); err != nil {
+		return &Error{Op: "look at the host's forwarding", Err: err}
+	}
+	if o.rules, o.notes, err = bridge.PlanAccept(want.Name, legs); err != nil {
+		return &Error{Op: "look at the host's firewall", Err: err}
+	}
+	if o.missingRules, err = bridge.Missing(o.rules); err != nil {
+		return &Error{Op: "look at the host's firewall", Err: err}
+	}
+	return nil
+}
+
+// natLegs are the legs of a lab, and which families are translated on any.
+func natLegs(l *topology.Lab) (legs []string, v4, v6 bool) {
+	for i := range l.Bridges {
+		t := &l.Bridges[i]
+		if t.External || len(t.Addresses) == 0 {
+			continue
+		}
+		legs = append(legs, bridge.LegName(l.Name, t.Name))
+		if !t.NAT {
+			continue
+		}
+		for _, a := range t.Addresses {
+			v4, v6 = v4 || a.Addr().Is4(), v6 || a.Addr().Is6()
+		}
+	}
+	return legs, v4, v6
+}
+
+// lookAtGroups finds nodes with limits that are not in a control group of their own.
+func (o *observed) lookAtGroups(want *topology.Lab) error {
+	o.groups = map[string]bool{}
+	var host *cgroups.Host
+	for i := range want.Nodes {
+		n := &want.Nodes[i]
+		s := o.nodes[n.Name]
+		if s == nil || !limited(&n.Limits) {
+			continue
+		}
+		if host == nil {
+			var err error
+			if host, err = cgroups.Probe(); err != nil {
+				return &Error{Op: "look at the control groups", Err: err}
+			}
+		}
+		if in, err := host.Holds(want.Name, cgroups.Node{Name: n.Name, PID: s.PID}, n.Limits); err == nil && !in {
+			o.groups[n.Name] = true
+		}
+	}
+	return nil
+}
+
+// running tells what is known of a running lab: nil where it does not run.
+func runningLab(ctx context.Context, want *topology.Lab) (*observed, error) {
+	dir := dirOf(want.Name)
+	live, _ := alive(dir)
+	if !live {
+		return nil, nil //nolint:nilnil // that is the answer
+	}
+	rec, err := readRecord(dir)
+	if err != nil {
+		return nil, &Error{Lab: want.Name, Op: "read its record", Err: err, Remedy: "take it down first"}
+	}
+	if !rec.Built || ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	o, err := observe(rec, want)
+	if hasGone(err) {
+		return nil, nil //nolint:nilnil,nilerr // it died while it was looked at
+	}
+	return o, err
+}
+
+// resolvOf is a node's resolv.conf as it is for ip netns exec.
+func resolvOf(n *topology.Node) string { return strings.TrimSpace(string(dns.ResolvConf(*n.DNS))) }

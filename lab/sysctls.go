@@ -1,0 +1,133 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab/wiring"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// ofNetwork tells a sysctl that belongs to a network namespace, and so can be read and set from outside
+// of the node by who enters that alone.
+func ofNetwork(key string) bool { return strings.HasPrefix(container.SysctlPath(key), "net/") }
+
+// netns opens a node's network namespace.
+func (o *observed) netns(node string) (*os.File, error) {
+	fd, err := o.Open(wiring.Place(node))
+	if err != nil {
+		return nil, &Error{Node: node, Op: "enter its network namespace", Err: err}
+	}
+	return os.NewFile(uintptr(fd), "netns"), nil
+}
+
+// readSysctls reads the sysctls of the network that the file sets, of nodes that run.
+func (o *observed) readSysctls(want *topology.Lab) (map[string]map[string]string, error) {
+	out := map[string]map[string]string{}
+	for i := range want.Nodes {
+		n := &want.Nodes[i]
+		if o.nodes[n.Name] == nil || len(n.Sysctls) == 0 {
+			continue
+		}
+		ns, err := o.netns(n.Name)
+		if err != nil {
+			return nil, err
+		}
+		got := map[string]string{}
+		err = rtnl.In(ns, func() error {
+			for k := range n.Sysctls {
+				if b, err := os.ReadFile("/proc/sys/" + container.SysctlPath(k)); err == nil && ofNetwork(k) {
+					got[k] = strings.Join(strings.Fields(string(b)), " ")
+				}
+			}
+			return nil
+		})
+		_ = ns.Close()
+		if err != nil {
+			return nil, &Error{Node: n.Name, Op: "read its sysctls", Err: err}
+		}
+		out[n.Name] = got
+	}
+	return out, nil
+}
+
+// setSysctls sets sysctls of the network in a node that runs. One of an interface that is not there is
+// left out, unless strict.
+func (o *observed) setSysctls(node string, set map[string]string) error {
+	ns, err := o.netns(node)
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return rtnl.In(ns, func() error {
+		for _, k := range sortedKeys(set) {
+			err := failpoint.Hit("sysctl", k)
+			if err == nil {
+				err = os.WriteFile(filepath.Join("/proc/sys", container.SysctlPath(k)), []byte(set[k]), 0)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%w: no such sysctl, or no such interface", ErrUnsupported)
+			}
+			if err != nil {
+				return &Error{Node: node, Op: "set sysctl", Object: k, Err: err}
+			}
+		}
+		return nil
+	})
+}
+
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// defaultSysctls are the values that nodes have of sysctls which no file sets: nsnet's own, or those of a
+// new network namespace. What is an interface's has there the value for new interfaces.
+func defaultSysctls(keys []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, kv := range container.DefaultSysctls() {
+		if slices.Contains(keys, kv[0]) {
+			out[kv[0]] = kv[1]
+		}
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		for _, k := range keys {
+			if _, ok := out[k]; ok {
+				continue
+			}
+			path := strings.Split(container.SysctlPath(k), "/")
+			if len(path) == 5 && (path[2] == "conf" || path[2] == "neigh") && path[3] != "all" {
+				path[3] = "default"
+			}
+			if b, err := os.ReadFile("/proc/sys/" + strings.Join(path, "/")); err == nil {
+				out[k] = strings.TrimSpace(string(b))
+			}
+		}
+		done <- nil
+	}()
+	if err := <-done; err != nil {
+		return nil, &Error{Op: "look at a new network namespace's sysctls", Err: err}
+	}
+	return out, nil
+}
