@@ -40,13 +40,14 @@ func (c *change) carryOut(ctx context.Context) error {
 	}{
 		{"prepare", nil, c.announce},
 		{"remove links", nil, func(context.Context) error { return c.wires().Remove(c.steps()) }},
-		{"change nodes", []string{"node"}, c.restart},
+		{"change nodes", []string{"node", "policy"}, c.restart},
 		{"change links", []string{"bridge", "link", "leg", "route", "interface"}, c.rewire},
 		{"set sysctls", []string{"sysctls"}, c.sysctls},
 		{"set limits", []string{"limits"}, c.newLimits},
 		{"write files", []string{"hosts", "dns"}, c.writeInside},
 		{"name namespaces", []string{"name"}, func(context.Context) error { return writeNames(c.lab, &c.rec, c.seen.state) }},
 		{"set up the host", []string{"nat", "rule", "sysctl"}, c.host},
+		{"start commands", []string{"command"}, c.commands},
 		{"finish", []string{"port"}, c.commit},
 	}
 	for i, s := range stages {
@@ -429,6 +430,37 @@ func (c *change) host(context.Context) error {
 	return nil
 }
 
+// stopGrace is what a command gets between SIGTERM and SIGKILL.
+const stopGrace = 10 * time.Second
+
+// commands starts commands that have ended, and restarts those that are others now.
+func (c *change) commands(ctx context.Context) error {
+	for _, what := range []struct {
+		op    string
+		nodes []string
+	}{{proto.OpStart, c.todo.start}, {proto.OpRestart, c.todo.again}} {
+		if len(what.nodes) == 0 {
+			continue
+		}
+		var reply proto.ControlReply
+		req := proto.ControlRequest{Op: what.op, Nodes: what.nodes, Grace: stopGrace}
+		if err := question(ctx, c.rec.Name, what.op, proto.Control, req, &reply); err != nil {
+			return err
+		}
+		for i := range reply.Nodes {
+			n := &reply.Nodes[i]
+			r := running{name: c.rec.Name}
+			if s := c.seen.nodes[n.Node]; s != nil {
+				r.nodes = []runningNode{{name: n.Node, pid: s.PID}}
+			}
+			if err := r.controlled(n, what.op); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // commit has the lab init take over ports and table and start commands.
 func (c *change) commit(ctx context.Context) error {
 	for _, p := range c.todo.open {
@@ -443,7 +475,7 @@ func (c *change) commit(ctx context.Context) error {
 	if c.nat != nil {
 		fds = append(fds, int(c.nat.Fd()))
 	}
-	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Close: c.todo.closed, Retarget: c.todo.retarget}, fds...); err != nil {
+	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Close: c.todo.closed, Retarget: c.todo.retarget, Commands: c.todo.digests}, fds...); err != nil {
 		return c.initDied(err)
 	}
 	for {

@@ -142,7 +142,7 @@ func (c *change) settle(ctx context.Context) error {
 	nodes := byName(c.lab.Nodes)
 	for _, h := range c.seen.had {
 		for i := range h.Nodes {
-			if name := h.Nodes[i].Name; nodes[name] == nil {
+			if name := h.Nodes[i].Name; nodes[name] == nil || len(nodes[name].Command) == 0 {
 				for _, f := range logFiles(name) {
 					if err := os.Remove(filepath.Join(c.dir, f)); err != nil && !errors.Is(err, os.ErrNotExist) {
 						errs = append(errs, err)

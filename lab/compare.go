@@ -6,6 +6,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/dns"
@@ -16,9 +19,10 @@ import (
 
 // What a change costs.
 const (
-	CostInPlace = "in place"       // no process and no other link notices
-	CostLink    = "link re-made"   // the link's packets are lost meanwhile
-	CostNode    = "node restarted" // its processes end, its links are re-made
+	CostInPlace = "in place"          // no process and no other link notices
+	CostLink    = "link re-made"      // the link's packets are lost meanwhile
+	CostCommand = "command restarted" // the node's other processes, links and namespaces stay
+	CostNode    = "node restarted"    // its processes end, its links are re-made
 )
 
 // difference is what makes a running lab what it is to be.
@@ -31,6 +35,9 @@ type difference struct {
 	sysctls map[string]map[string]string // to set, by node
 	unset   map[string][]string          // to give their defaults, by node
 	limits  []string                     // nodes whose limits change
+	start   []string                     // nodes whose command has ended and is to be started
+	again   []string                     // nodes whose command is another one
+	digests map[string]string            // of the commands that are, by node
 	hosts   bool                         // what all nodes have in /etc/hosts
 	files   []string                     // nodes whose own /etc/hosts or resolv.conf changes
 	names   bool                         // below NetnsDir and EtcNetns
@@ -57,7 +64,7 @@ func (d *difference) say(op, kind, name, detail, reason, cost string) {
 // compare tells what to do for a lab that was found like this to become what is wanted. It is a plain
 // function of both.
 func compare(want *topology.Lab, o *observed) (*difference, error) {
-	d := &difference{sysctls: map[string]map[string]string{}, unset: map[string][]string{}}
+	d := &difference{digests: map[string]string{}, sysctls: map[string]map[string]string{}, unset: map[string][]string{}}
 	if err := d.nodes(want, o); err != nil {
 		return nil, err
 	}
@@ -86,12 +93,21 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 			d.say("+", "node", n.Name, nodeText(n), "", "")
 		default:
 			if len(o.had) == 1 && last[n.Name] != nil && !s.Fresh && sameStart(last[n.Name], n) {
-				continue // and so are the digests, which take longer
+				d.ended(n, s) // and the digests are the same, which take longer
+				continue
 			}
 			node, command := digests(n)
+			if s.Digest == node && s.Command != command && !s.Fresh && !n.Image.Stored() && s.State != StateIdle && len(n.Command) > 0 {
+				d.again = append(d.again, n.Name)
+				d.digests[n.Name] = command
+				d.say("~", "command", n.Name, strings.Join(n.Command, " "), strings.Join(differing(last[n.Name], n), ", ")+" changed", CostCommand)
+				continue
+			}
 			if s.Digest == node && s.Command == command {
 				if s.Fresh {
 					d.say("~", "node", n.Name, nodeText(n), "its command was not started yet", CostInPlace)
+				} else {
+					d.ended(n, s)
 				}
 				continue
 			}
@@ -118,11 +134,32 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 	return nil
 }
 
+// ended has a command started again that was stopped, was killed or has failed. One that has ended as it should has done
+// what it was for.
+func (d *difference) ended(n *topology.Node, s *proto.NodeState) {
+	why := ""
+	switch ws := syscall.WaitStatus(s.WaitStatus); {
+	case s.Paused:
+		return
+	case s.State == StateStopped:
+		why = "it was stopped"
+	case s.State != StateExited || ws.Exited() && ws.ExitStatus() == 0:
+		return
+	case ws.Signaled():
+		why = "it was ended by " + unix.SignalName(ws.Signal())
+	default:
+		why = fmt.Sprintf("it has ended with exit code %d", ws.ExitStatus())
+	}
+	d.start = append(d.start, n.Name)
+	d.say("~", "command", n.Name, strings.Join(n.Command, " "), why, CostCommand)
+}
+
 // sameStart tells whether two nodes are the same in all that a node is started with.
 func sameStart(a, b *topology.Node) bool {
 	x, y := *a, *b
 	for _, n := range []*topology.Node{&x, &y} {
 		n.Routes, n.Sysctls, n.Hosts, n.Ports, n.Limits = nil, nil, nil, nil, topology.Limits{}
+		n.Restart, n.Ready, n.DependsOn = topology.Restart{}, nil, nil
 		if n.DNS != nil {
 			n.DNS = &topology.DNS{}
 		}
@@ -140,7 +177,7 @@ func differing(a, b *topology.Node) []string {
 	for i := range x.NumField() {
 		f := x.Type().Field(i)
 		switch f.Name {
-		case "Routes", "Sysctls", "Hosts", "Ports", "Limits":
+		case "Routes", "Sysctls", "Hosts", "Ports", "Limits", "Restart", "Ready", "DependsOn":
 			continue
 		case "DNS":
 			if (a.DNS == nil) == (b.DNS == nil) {
@@ -229,6 +266,11 @@ func (d *difference) insides(want *topology.Lab, o *observed) {
 		} else if o.groups[n.Name] {
 			d.limits = append(d.limits, n.Name)
 			d.say("~", "limits", n.Name, "", "its processes are not in the node's control group", CostInPlace)
+		}
+		if other(func(b *topology.Node) bool {
+			return n.Restart != b.Restart || !reflect.DeepEqual(n.Ready, b.Ready) || !reflect.DeepEqual(n.DependsOn, b.DependsOn)
+		}) != nil {
+			d.say("~", "policy", n.Name, "restart, ready, depends_on", "", CostInPlace)
 		}
 		switch {
 		case other(func(b *topology.Node) bool { return !slices.Equal(n.Hosts, b.Hosts) }) != nil:

@@ -15,6 +15,7 @@ func digests(n *topology.Node) (node, command string) {
 	// What a running node can be given.
 	fixed.Routes, fixed.Sysctls, fixed.Hosts, fixed.Ports, fixed.Limits = nil, nil, nil, nil, topology.Limits{}
 	fixed.Restart, fixed.Ready, fixed.DependsOn = topology.Restart{}, nil, nil
+	fixed.Restart, fixed.Ready, fixed.DependsOn = topology.Restart{}, nil, nil
 	if fixed.DNS != nil {
 		fixed.DNS = &topology.DNS{} // that there is a file, not what is in it
 	}

@@ -160,6 +160,11 @@ func drift(r *record, l *topology.Lab) ([]Action, error) {
 		}
 		return nil, err
 	}
+	for i := range seen.state.Nodes {
+		if n := &seen.state.Nodes[i]; n.State == StateStopped {
+			n.State = StateRunning // somebody wants it so
+		}
+	}
 	todo, err := compare(&given, seen)
 	if err != nil {
 		return nil, err

@@ -72,6 +72,13 @@ func (l *labInit) finish(c *commitment) error {
 		l.giveTable(os.NewFile(uintptr(rest[0]), "nfnetlink"))
 		closeAll(rest[1:])
 	}
+	for name, digest := range c.spec.Commands {
+		if n := l.node(name); n != nil {
+			n.mu.Lock()
+			n.setup.Command = digest
+			n.mu.Unlock()
+		}
+	}
 	l.startCommands()
 	return nil
 }

@@ -114,6 +114,7 @@ type CommitSpec struct {
 	// Of a running lab: ports by their Key that are to be closed, and those that lead elsewhere.
 	Close    []string
 	Retarget []PublishedPort
+	Commands map[string]string // what stands for nodes' commands, where they are others now
 }
 
 // PublishedPort is a port of a node that one of the host's sockets leads to.
