@@ -137,7 +137,7 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 // ended has a command started again that was stopped, was killed or has failed. One that has ended as it should has done
 // what it was for.
 func (d *difference) ended(n *topology.Node, s *proto.NodeState) {
-	why := ""
+	var why string
 	switch ws := syscall.WaitStatus(s.WaitStatus); {
 	case s.Paused:
 		return
