@@ -258,8 +258,11 @@ func TestDeadNodeIsShown(t *testing.T) {
 		if got := testenv.Run(t, "start", r.name+"/a"); got.Code != 9 || !strings.Contains(got.Stderr, "node a") {
 			t.Errorf("start of a dead node: %+v", got)
 		}
-		if got := testenv.Run(t, "up", "--wait", r.status().File, "--name", r.name); got.Code != 11 || !strings.Contains(got.Stderr, "its init has ended") {
-			t.Errorf("up --wait with a dead node: %+v", got)
+		if got := testenv.Must(t, "up", "--wait", r.status().File, "--name", r.name); !strings.Contains(got, "its init has ended; node restarted") {
+			t.Errorf("up --wait with a dead node: %s", got)
+		}
+		if n := r.node("a"); n.State != lab.StateRunning {
+			t.Errorf("after up it is %+v", n)
 		}
 	})
 }

@@ -85,7 +85,7 @@ nodes:
 		}
 
 		// The file is what holds: up takes an update back.
-		if got := testenv.Must(t, "up", file, "--name", r.name); !strings.Contains(got, "~ limits  free") {
+		if got := testenv.Must(t, "up", file, "--name", r.name); !strings.Contains(got, "~ limits   free") {
 			t.Errorf("up of the unchanged file: %s", got)
 		}
 		if got := r.node("eater").Limits; got.Memory != 256<<20 || got.CPU != 1 {
