@@ -7,6 +7,8 @@
 // at down. A group that is needed later is made then, and the node's processes are moved into it:
 // see [Host.Freeze].
 //
+// Where systemd manages the version 2 tree, a lab's groups are in a scope that it delegates, see [Host.Adopt].
+//
 // Writing the limits is left to github.com/opencontainers/cgroups, which knows the order the kernel
 // wants them in; finding hierarchies, making, killing and removing groups is done here.
 //

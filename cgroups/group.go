@@ -81,9 +81,12 @@ func (h *Host) Create(lab, node string, l topology.Limits) (_ *Group, err error)
 // mkdir makes the node's directory and those above it that are missing, and in version 2
 // enables the controllers all the way down. It returns what it made, top first.
 func (p part) mkdir(lab, node string) (made []string, err error) {
-	parents := []string{filepath.Join(p.root, base), p.labDir(lab)}
+	parents := []string{p.parent(), p.labDir(lab)}
 	dir := filepath.Join(p.labDir(lab), node)
 	path := append([]string{p.root}, parents...)
+	if p.systemd { // what is above is not ours, and Delegate=yes has passed all controllers on
+		parents, path = nil, path[2:]
+	}
 	// The shared parent may be removed by another lab's down between two steps: start over.
 	for range 16 {
 		if err = failpoint.Hit("mkdir", dir); err == nil {

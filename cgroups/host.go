@@ -38,6 +38,7 @@ type hierarchy struct {
 	root        string // where its root, as far as it is visible, is mounted
 	unified     bool   // version 2
 	readOnly    bool
+	systemd     bool // version 2, and managed by systemd
 	controllers []string
 }
 
@@ -68,6 +69,7 @@ func Probe() (*Host, error) {
 			return nil, fmt.Errorf("probe cgroups: %w", err)
 		}
 		hs[i].controllers = strings.Fields(string(b))
+		hs[i].systemd = hs[i].managed()
 	}
 	return &Host{Version: version(hs), hierarchies: hs}, nil
 }
@@ -164,9 +166,6 @@ func (h *Host) find(controller string) (hierarchy, bool) {
 func (hy hierarchy) writable() error {
 	return unix.Access(hy.root, unix.W_OK)
 }
-
-// labDir is where a lab's groups are.
-func (hy hierarchy) labDir(lab string) string { return filepath.Join(hy.root, base, lab) }
 
 // checkName keeps a name from leading out of its directory: what is below is killed and removed.
 func checkName(name string) error {

@@ -45,11 +45,15 @@ func (e *Busy) Unwrap() error { return e.Err }
 func (h *Host) Labs() ([]string, error) {
 	var labs []string
 	for _, hy := range h.hierarchies {
-		names, err := children(filepath.Join(hy.root, base))
+		names, err := children(hy.parent())
 		if err != nil {
 			return nil, fmt.Errorf("list cgroups of labs: %w", err)
 		}
-		labs = append(labs, names...)
+		for _, n := range names {
+			if lab := hy.labOf(n); lab != "" {
+				labs = append(labs, lab)
+			}
+		}
 	}
 	slices.Sort(labs)
 	return slices.Compact(labs), nil
@@ -75,7 +79,9 @@ func (h *Host) RemoveLab(ctx context.Context, lab string) error {
 				return false
 			}
 			_ = failpoint.Hit("rmdir", hy.root)
-			_ = unix.Rmdir(filepath.Join(hy.root, base)) // stays while another lab is in it
+			if !hy.systemd {
+				_ = unix.Rmdir(hy.parent()) // stays while another lab is in it
+			}
 			return true
 		})
 		if last == nil {

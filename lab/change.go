@@ -251,7 +251,7 @@ func (c *change) newGroups(ctx context.Context) error {
 			}
 		}
 	}
-	return c.limits()
+	return c.limits(ctx)
 }
 
 // rewire changes the wires, and looks again where one change may have had others in its wake: an address

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/nsnet/nsnet/cgroups"
@@ -35,9 +36,16 @@ func (b *builder) checkGroups() error {
 }
 
 // limits makes the groups of the nodes that need any.
-func (b *builder) limits() error {
+func (b *builder) limits(ctx context.Context) error {
 	if b.cgroups == nil {
 		return nil
+	}
+	init := b.rec.InitPID
+	if b.init != nil {
+		init = b.init.Pid
+	}
+	if err := b.cgroups.Adopt(ctx, b.lab.Name, init); err != nil {
+		return &Error{Op: "create its control groups", Err: err}
 	}
 	b.groups = map[string]*cgroups.Group{}
 	for i := range b.nodes {

@@ -45,7 +45,7 @@ func Pause(ctx context.Context, o PauseOptions) (PauseResult, error) {
 				fresh = append(fresh, n.name)
 			}
 		}
-		if err := r.ownGroups(ctx); err != nil {
+		if err := r.ownGroups(ctx, host); err != nil {
 			return err
 		}
 		if err := r.tellPaused(res.Nodes, true); err != nil {

@@ -96,9 +96,19 @@ func (r *running) host() (*cgroups.Host, error) {
 	return h, nil
 }
 
-// ownGroups writes down that the lab has control groups, which can outlive it. The caller holds
+// ownGroups gives the lab a place for control groups, after writing down that it has some, which can outlive it. The caller holds
 // the lab's lock; another lab's down may be about to add sysctls to the record.
-func (r *running) ownGroups(ctx context.Context) error {
+func (r *running) ownGroups(ctx context.Context, groups *cgroups.Host) error {
+	if err := r.recordGroups(ctx); err != nil {
+		return err
+	}
+	if err := groups.Adopt(ctx, r.name, r.rec.InitPID); err != nil {
+		return &Error{Lab: r.name, Op: "create its control groups", Err: err}
+	}
+	return nil
+}
+
+func (r *running) recordGroups(ctx context.Context) error {
 	if r.rec.Limits {
 		return nil
 	}

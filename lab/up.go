@@ -217,7 +217,6 @@ func (b *builder) up(ctx context.Context) error {
 	spec, err := b.spec()
 	if err == nil {
 		b.setups = spec.Nodes
-		err = b.limits()
 	}
 	// Waited for in any case: the mounter may not be closed while it works.
 	if perr := <-prepared; perr != nil && err == nil {
@@ -227,6 +226,9 @@ func (b *builder) up(ctx context.Context) error {
 		return err
 	}
 	if err := b.start(spec); err != nil {
+		return err
+	}
+	if err := b.limits(ctx); err != nil {
 		return err
 	}
 	return b.build(ctx)

@@ -51,7 +51,7 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		if err := host.Check(o.Set); err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "limits", Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
 		}
-		if err := r.ownGroups(ctx); err != nil {
+		if err := r.ownGroups(ctx, host); err != nil {
 			return err
 		}
 		killed, err := host.Update(ctx, o.Lab, r.group(n), o.Set, o.Lift)

@@ -23,11 +23,52 @@ func modules() []string {
 // limit is for one machine, on a host that is busy with other tests.
 const limit = 6 * time.Minute
 
-// contract builds a package's tests as a program.
-func contract(t *testing.T, dir string) string {
+// contract are the tests of package cgroups that look at what happens to a process.
+const contract = "^Test(CPUShareOfACore|WeightsShareAProcessor|CPUSet|MemoryIsKilled|MemorySwap|Pids|IO|ReadBPS|DiskErrors|WeightOfDisk|RestrictDevices|" +
+	"Create.*|Failed.*|Add.*|RemoveFrozen)$"
+
+func TestKernels(t *testing.T) {
+	scripts, err := filepath.Glob("testdata/*.sh")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	files := guestFiles(t)
+	for _, version := range []string{"6.1", "6.12"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			boot(t, version, files, scripts...)
+		})
+	}
+}
+
+// A controller that was in use does not change between the versions: each of these has a machine of its own.
+func TestVersion1(t *testing.T) {
+	files := guestFiles(t)
+	for script, version := range map[string]string{"hybrid": "6.1", "mixed": "6.12"} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			boot(t, version, files, "testdata/v1/"+script+".sh")
+		})
+	}
+}
+
+// guestFiles are what the scripts run, by the path in the guest.
+func guestFiles(t *testing.T) map[string]string {
+	t.Helper()
+	testenv.Need(t, "qemu-system-x86_64", "busybox", "ip", "bridge", "go", "systemd", "systemctl", "unshare", "mergerfs")
+	names := filepath.Join(t.TempDir(), "contract")
+	if err := os.WriteFile(names, []byte(contract), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"/usr/bin/nsnet": testenv.Binary(t), "/usr/share/contract": names,
+		"/usr/bin/cgroups.test": testProgram(t, "../../cgroups"), "/usr/bin/lab.test": testProgram(t, "../../lab")}
+}
+
+// testProgram builds the tests of a package as a static program.
+func testProgram(t *testing.T, dir string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), filepath.Base(dir)+".test")
-	build := exec.Command("go", "test", "-c", "-o", program, dir)
+	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", program, dir)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the tests of %s: %v\n%s", dir, err, out)
@@ -35,40 +76,31 @@ func contract(t *testing.T, dir string) string {
 	return program
 }
 
-func TestKernels(t *testing.T) {
-	testenv.Need(t, "qemu-system-x86_64", "busybox", "ip", "bridge", "go", "mergerfs")
-	scripts, err := filepath.Glob("testdata/*.sh")
-	if err != nil || len(scripts) == 0 {
-		t.Fatalf("no scripts: %v", err)
+// boot runs scripts on a kernel, each a test of its own.
+func boot(t *testing.T, version string, files map[string]string, scripts ...string) {
+	t.Helper()
+	k, err := vm.Find(version)
+	if err != nil {
+		testenv.Miss(t, err.Error())
 	}
-	contracts, unions := contract(t, "../../cgroups"), contract(t, "../../lab")
-	for _, version := range []string{"6.1", "6.12"} {
-		t.Run(version, func(t *testing.T) {
-			t.Parallel()
-			k, err := vm.Find(version)
-			if err != nil {
-				testenv.Miss(t, err.Error())
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			defer cancel()
-			m := vm.Machine{
-				Kernel:   k,
-				Modules:  modules(),
-				Programs: []string{"ip", "bridge", "mergerfs"},
-				Files:    map[string]string{"/usr/bin/nsnet": testenv.Binary(t), "/usr/bin/cgroups.test": contracts, "/usr/bin/lab.test": unions},
-				Scripts:  scripts,
-			}
-			results, console, err := m.Run(ctx)
-			if err != nil {
-				t.Errorf("%v\n%s", err, console)
-			}
-			for _, r := range results {
-				t.Run(r.Name, func(t *testing.T) {
-					t.Logf("ended %.1f s after the start", r.Uptime)
-					if r.Code != 0 {
-						t.Errorf("exit code %d\n%s", r.Code, r.Output)
-					}
-				})
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	m := vm.Machine{
+		Kernel:   k,
+		Modules:  modules(),
+		Programs: []string{"ip", "bridge", "systemd", "systemctl", "unshare", "mergerfs"},
+		Files:    files,
+		Scripts:  scripts,
+	}
+	results, console, err := m.Run(ctx)
+	if err != nil {
+		t.Errorf("%v\n%s", err, console)
+	}
+	for _, r := range results {
+		t.Run(r.Name, func(t *testing.T) {
+			t.Logf("ended %.1f s after the start", r.Uptime)
+			if r.Code != 0 {
+				t.Errorf("exit code %d\n%s", r.Code, r.Output)
 			}
 		})
 	}

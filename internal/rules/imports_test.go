@@ -112,6 +112,8 @@ func budget() map[string]string {
 		"github.com/klauspost/compress":          "layers compressed with zstd; of its packages only that one",
 		"github.com/moby/sys/mountinfo":          "mountinfo with its escapes",
 		"github.com/opencontainers/cgroups":      "limits on v1, hybrid and v2, as runc and the kubelet set them",
+		"github.com/coreos/go-systemd":           "a delegated scope for a lab, where systemd manages control groups; opencontainers/cgroups brings it anyhow",
+		"github.com/godbus/dbus":                 "the values of properties that go-systemd takes",
 		"github.com/spf13/cobra":                 "commands, help and completion",
 		"github.com/spf13/pflag":                 "cobra's flags",
 		"github.com/vishvananda/netlink":         "rtnetlink messages and their attributes",
