@@ -345,6 +345,9 @@ func (c *change) newLimits(ctx context.Context) error {
 	if err != nil {
 		return &Error{Op: "look at the control groups", Err: err}
 	}
+	if err := host.Adopt(ctx, c.rec.Name, c.rec.InitPID); err != nil {
+		return &Error{Op: "create its control groups", Err: err}
+	}
 	nodes := byName(c.lab.Nodes)
 	for _, name := range c.todo.limits {
 		n := nodes[name]

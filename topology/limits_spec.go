@@ -15,7 +15,7 @@ import (
 // minMemory is the least memory limit: below it no process gets to its first instruction.
 const minMemory = 1 << 20
 
-// MinPids is the least limit of processes and threads: the node's init is five of them once a command runs.
+// MinPids is the least limit of processes and threads: the node's init is seven of them once a command runs.
 const MinPids = 8
 
 // maxPids is the kernel's greatest, PID_MAX_LIMIT.

@@ -15,7 +15,7 @@ import (
 
 // spareThreads are those beside the main and the monitor thread. Two are enough, but for moments in which one
 // is on its way to be idle again.
-const spareThreads = 3
+const spareThreads = 5
 
 // Threads is how many of its limit of processes a node's init takes, once something has run in the node.
 const Threads = 2 + spareThreads
