@@ -115,6 +115,7 @@ func (l *labInit) launch(nodes []*node) {
 	s.mu.Lock()
 	for _, n := range nodes {
 		switch {
+		case n.unit.Phase == supervise.Idle && n.ready == nil:
 		case n.unit.Phase == supervise.Idle:
 			now := time.Now()
 			n.health.Reset(now)

@@ -61,6 +61,20 @@ func TestHealth(t *testing.T) {
 	state(t, h, Ready)
 }
 
+// Whoever wants checks often has them often from the beginning.
+func TestHealthShortInterval(t *testing.T) {
+	p := probe()
+	p.Interval = 80 * time.Millisecond
+	h := NewHealth(p)
+	h.Reset(at(0))
+	h.Begin(at(0))
+	due(t, h, 50)
+	h.Result(at(50), false, "")
+	due(t, h, 130)
+	h.Result(at(130), false, "")
+	due(t, h, 210)
+}
+
 func TestHealthStartPeriod(t *testing.T) {
 	h := NewHealth(probe())
 	h.Reset(at(0))
