@@ -32,7 +32,7 @@ type CommandResult struct {
 }
 
 // Stop ends a node's command and all that it has started, or that of each node of a lab. The node's namespaces, with links, addresses and
-// routes of every kind, stay, as do commands that exec has started. It holds until Start or Restart, whatever the node's restart
+// routes of every kind, stay, as do commands that exec has started. It holds until Start, Restart or Up, whatever the node's restart
 // policy is. Its error is ErrNoCommandToRun for an idle node and ErrStuck where processes have survived SIGKILL.
 func Stop(ctx context.Context, o CommandOptions) (CommandResult, error) {
 	return control(ctx, o, proto.OpStop)

@@ -11,6 +11,6 @@ func newStop(std stdio) *cobra.Command {
 ended to what it has left, and after --time SIGKILL to all. Of a lab, every command is
 ended, those that others depend on last. Links, addresses and routes stay, whoever has
 made them, and so do commands of nsnet exec. The restart policy does not start it again;
-nsnet start does.`, true, lab.Stop,
+nsnet start and nsnet up do.`, true, lab.Stop,
 		exitOK, exitFailure, exitUsage, exitNotFound, exitPermission, exitBusy, exitNotRunning, exitStuck, exitSignal)
 }
