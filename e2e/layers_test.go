@@ -5,6 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/testenv"
 )
@@ -180,4 +183,62 @@ func file2text(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// A lab that is killed takes the servers of its unions with it, and what its nodes keep is there for the next.
+func TestKilledLabWithUnions(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "mergerfs")
+		dir := garden(t)
+		file := writeFile(t, dir, "lab.yaml", `
+nodes:
+  n: {persist: true, unions: [{path: /mnt/u, layers: ["./fruits:rw", "./vegetables:rw"]}]}
+`)
+		r := start(t, file)
+		r.sh("n", "echo one >/root/a; echo -n mine >/mnt/u/carrots")
+		if servers(t) != 1 {
+			t.Fatalf("%d servers of one union", servers(t))
+		}
+		if err := unix.Kill(r.status().InitPID, unix.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(20 * time.Second); servers(t) > 0; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("a server of a union has outlived its lab")
+			}
+		}
+		has(t, dir+"/vegetables/carrots", "mine")
+		testenv.Must(t, "up", file, "--name", r.name)
+		if got := r.sh("n", "cat /root/a /mnt/u/carrots"); got != "one\nmine" {
+			t.Errorf("after the lab was killed: %q", got)
+		}
+		testenv.Must(t, "down", r.name, "--purge")
+
+		testenv.MustCommand(t, "mount", "-o", "remount,ro", "/var/lib/nsnet")
+		got := testenv.Run(t, "up", file, "--name", r.name)
+		testenv.MustCommand(t, "mount", "-o", "remount,rw", "/var/lib/nsnet")
+		if got.Code != 1 || !strings.Contains(got.Stderr, "/var/lib/nsnet") || !strings.Contains(got.Stderr, "read-only file system") {
+			t.Errorf("where nothing can be kept: exit code %d, %s", got.Code, got.Stderr)
+		}
+		if got := testenv.Must(t, "ps", "-q"); got != "" {
+			t.Errorf("after an up that failed: %s", got)
+		}
+	})
+}
+
+// servers counts the processes of mergerfs in the test's pid namespace.
+func servers(t *testing.T) int {
+	t.Helper()
+	names, err := filepath.Glob("/proc/[0-9]*/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, name := range names {
+		if b, _ := os.ReadFile(name); strings.TrimSpace(string(b)) == "mergerfs" {
+			n++
+		}
+	}
+	return n
 }

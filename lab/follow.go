@@ -71,7 +71,7 @@ func (b *builder) start(spec *proto.LabSpec) error {
 	if b.init, err = startInit(exe, b.lab.Name, &b.rec, files); err != nil {
 		return err
 	}
-	b.rec.InitPID, b.mounts.init = b.init.Pid, b.init.Pid
+	b.rec.InitPID = b.init.Pid
 	if err := failpoint.Hit("write", aliveFile); err != nil {
 		return &Error{Op: "write the lab's pid", Err: err}
 	}
@@ -257,6 +257,7 @@ func (b *builder) node(e event) error {
 	if len(e.fds) > 1 {
 		userns, base = e.fds[1], uidBase(&b.rec, m.Slot)
 	}
+	b.mounts.init = b.rec.InitPID
 	r, err := b.mounts.node(n, &b.setups[m.Index], b.rec.Storage[n.Name], userns, base)
 	if err != nil {
 		return &Error{Node: n.Name, Op: "prepare its mounts", Err: err}

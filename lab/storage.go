@@ -25,7 +25,7 @@ type StorageStatus struct {
 
 // chooseStorage finds a driver for every union, and refuses what none can do, before anything is changed.
 func (b *builder) chooseStorage() error {
-	b.rec.Storage = map[string][]StorageStatus{}
+	b.rec.Storage = map[string][]StorageStatus{} // of all nodes, those that run already included
 	var probe *mounter
 	defer func() {
 		if probe != nil {
@@ -201,6 +201,9 @@ func (m *mounter) spec(n *topology.Node, tree string, branches []overlayfs.Branc
 		Userns: userns, Base: base, Server: m.serve, Progress: m.progress(n.Name)}
 	if err := os.MkdirAll(s.Scratch, 0o755); err != nil {
 		return nil, err
+	}
+	if slices.ContainsFunc(branches, func(b overlayfs.Branch) bool { return b.Writable }) {
+		return s, nil // it has no layer of its own
 	}
 	return s, m.owned(n, tree, s.Own, userns, base)
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -85,20 +86,27 @@ func mountUnion(t *testing.T, d overlayfs.Driver, branches ...overlayfs.Branch) 
 	return dirs[0], dirs[1]
 }
 
-// killServers ends the mergerfs of the test, whose process ids are its own.
-func killServers(t *testing.T) {
+// serversEnd waits until no mergerfs of the test is left: one ends with the only mount of its file system. Process
+// ids are the test's own.
+func serversEnd(t *testing.T) {
 	t.Helper()
-	names, err := filepath.Glob("/proc/[0-9]*/comm")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range names {
-		if b, _ := os.ReadFile(n); strings.TrimSpace(string(b)) == "mergerfs" {
-			var pid int
-			if _, err := fmt.Sscanf(n, "/proc/%d/", &pid); err == nil {
-				_ = unix.Kill(pid, unix.SIGKILL)
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		left := ""
+		names, err := filepath.Glob("/proc/[0-9]*/comm")
+		must(t, err)
+		for _, n := range names {
+			if b, _ := os.ReadFile(n); strings.TrimSpace(string(b)) == "mergerfs" {
+				left = n
 			}
 		}
+		if left == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is left after its union has been unmounted", left)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
@@ -163,7 +171,7 @@ func TestUnionContract(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		testenv.Need(t, "mergerfs")
-		defer killServers(t)
+		defer serversEnd(t)
 		for name, d := range contractDrivers() {
 			for title, clause := range contract() {
 				t.Run(name+"/"+title, func(t *testing.T) {
@@ -336,7 +344,7 @@ func TestUnionOfManyLayers(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		testenv.Need(t, "mergerfs")
-		defer killServers(t)
+		defer serversEnd(t)
 		odd := []string{"a:b", "a,b", `a\b`, `\`, "sp ace", "new\nline", "=RW", "a=RO:b", strings.Repeat("long", 60), "*", "'\""}
 		for name, d := range contractDrivers() {
 			t.Run(name, func(t *testing.T) {
@@ -363,7 +371,7 @@ func TestUnionWritableLayers(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		testenv.Need(t, "mergerfs")
-		defer killServers(t)
+		t.Cleanup(func() { serversEnd(t) })
 		fruits, vegetables := planted(t, "apple=fruit", "tomato=fruit", "d/"), planted(t, "carrots=veg", "tomato=veg", "only/x=veg")
 		at, _ := mountUnion(t, overlayfs.Fuse{}, overlayfs.Branch{Path: fruits, Writable: true}, overlayfs.Branch{Path: vegetables, Writable: true})
 		for _, f := range []string{"carrots", "tomato", "new", "only/new"} {

@@ -91,6 +91,10 @@ func startServer(argv []string, userns int) int {
 	if e != 0 {
 		return refuse(fail(e, argv[len(argv)-1]))
 	}
+	// The mount that is handed over is then the only one: with its end, the node's, the program's ends, too.
+	if err := syscall.Unmount(argv[len(argv)-1], syscall.MNT_DETACH); err != nil {
+		return refuse(failErr(err, "let go of the mount"))
+	}
 	send(Socket, wire.Ready, nil, []int{int(mount)})
 	return 0
 }
