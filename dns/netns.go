@@ -131,6 +131,31 @@ func RemoveNetns(root, lab, node string) error {
 	return nil
 }
 
+// Marked lists the directories LAB.NODE below root whose file carries the mark of nsnet.
+func Marked(root string) ([]string, error) {
+	entries, err := os.ReadDir(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		at, err := openDir(root, e.Name())
+		if err != nil {
+			continue // no directory
+		}
+		f, err := at.OpenFile(resolvConf, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+		_ = at.Close()
+		if err != nil {
+			continue
+		}
+		if info, err := f.Stat(); err == nil && info.Size() > 0 && checkMark(f) == nil {
+			names = append(names, e.Name())
+		}
+		_ = f.Close()
+	}
+	return names, err
+}
+
 // netnsName returns LAB.NODE, which must be one plain path component.
 func netnsName(lab, node string) (string, error) {
 	name := lab + "." + node

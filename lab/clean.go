@@ -28,7 +28,11 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 	if err := end(ctx, dir, func() error { return thaw(name, r) }); err != nil {
 		return &Error{Lab: name, Op: "end its processes", Err: err}
 	}
-	errs := []error{removeGroups(ctx, name, r)}
+	var errs []error
+	if !keep { // else there is an up, which need not look at every process and rule of the host
+		errs = append(errs, endLost(ctx, name))
+	}
+	errs = append(errs, removeGroups(ctx, name, r))
 	host, err := lockHost(ctx)
 	if err != nil {
 		return &Error{Lab: name, Op: "lock the host's record", Err: err}
@@ -40,6 +44,9 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 			r = now
 		}
 		errs = append(errs, bridge.Remove(r.Rules), releaseSysctls(r))
+	}
+	if rerr != nil && !keep {
+		errs = append(errs, removeMarkedRules(name))
 	}
 	errs = append(errs, removeLinks(name, r), removeNetns(name, r), removeDNS(dir, name, r))
 	if err := errors.Join(errs...); err != nil {
@@ -289,17 +296,5 @@ func end(ctx context.Context, dir string, killed func() error) error {
 	if err := killed(); err != nil {
 		return err
 	}
-	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(p, 1000)
-		if n > 0 {
-			return nil
-		}
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-	}
+	return waitPidfd(ctx, fd)
 }

@@ -38,9 +38,20 @@ func down(ctx context.Context, o DownOptions) (DownResult, error) {
 	if o.Progress != nil {
 		o.Progress(Step{Name: "remove"})
 	}
+	if err := refuseNewer(dir.dir, o.Name); err != nil {
+		return res, err
+	}
 	err = clean(ctx, dir.dir, o.Name, false)
 	res.Elapsed = time.Since(start)
 	return res, err
+}
+
+// refuseNewer keeps from a lab whose record says more than this nsnet understands.
+func refuseNewer(dir, name string) error {
+	if _, err := readRecord(dir); errors.Is(err, errNewer) {
+		return &Error{Lab: name, Op: "remove it", Err: err, Remedy: "use the nsnet that made it; of a lab that is dead, nsnet gc --force removes what can be told without the record"}
+	}
+	return nil
 }
 
 // sweepWithoutRecord removes what the host still shows of a lab whose record is gone.
@@ -48,7 +59,10 @@ func sweepWithoutRecord(ctx context.Context, name string) error {
 	if !validName(name) {
 		return nil
 	}
-	return errors.Join(removeNetns(name, nil), removeGroups(ctx, name, nil))
+	if err := endLost(ctx, name); err != nil {
+		return &Error{Lab: name, Op: "end its processes", Err: err}
+	}
+	return errors.Join(removeGroups(ctx, name, nil), removeMarkedRules(name), removeLinks(name, nil), removeNetns(name, nil), removeDNS(dirOf(name), name, nil))
 }
 
 // Sweep removes what dead labs left, and labs whose up was killed. Labs that another nsnet
@@ -63,27 +77,21 @@ func Sweep(ctx context.Context) error {
 	}
 	var errs []error
 	for _, n := range names {
-		if !isLeft(n) {
-			continue
-		}
-		wait, cancel := context.WithTimeout(ctx, dyingTime)
-		dir, err := lockLab(wait, n, false, !heldByTheDead(n))
-		cancel()
-		if err != nil {
-			continue // gone, or somebody is at it
-		}
 		if isLeft(n) {
-			errs = append(errs, clean(ctx, dir.dir, n, false))
+			errs = append(errs, sweepLab(ctx, n, false))
 		}
-		dir.unlock()
 	}
 	return errors.Join(append(errs, sweepRunDir(ctx))...)
 }
 
 // isLeft tells whether there is only what is left of a lab: its init is dead or, if nobody
-// holds the lab's lock, on its way out, because its up was killed before the lab was built.
+// holds the lab's lock, on its way out, because its up was killed before the lab was built. One whose record cannot
+// be read is left alone.
 func isLeft(name string) bool {
 	dir := dirOf(name)
+	if unreadable(name) {
+		return false // nsnet gc --force
+	}
 	if live, _ := alive(dir); !live {
 		return true
 	}

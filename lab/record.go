@@ -215,6 +215,9 @@ func busy(dir string) bool {
 	return lockfile.Held(f)
 }
 
+// errNewer is a record that this nsnet must not guess at.
+var errNewer = errors.New("it was written by a newer nsnet")
+
 func readRecord(dir string) (*record, error) {
 	b, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if err != nil {
@@ -225,7 +228,7 @@ func readRecord(dir string) (*record, error) {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, stateFile), err)
 	}
 	if r.Schema > schema {
-		return nil, fmt.Errorf("read %s: it was written by a newer nsnet (version %d of the record, this one knows %d)", filepath.Join(dir, stateFile), r.Schema, schema)
+		return nil, fmt.Errorf("read %s: %w (version %d of the record, this one knows %d)", filepath.Join(dir, stateFile), errNewer, r.Schema, schema)
 	}
 	return r, nil
 }

@@ -40,6 +40,9 @@ func sealedExecutable() (*os.File, error) {
 	return container.Executable(fd)
 }
 
+// initTitle is what the arguments of a lab init begin with, before the lab's name.
+const initTitle = "nsnet: lab "
+
 // startInit starts the lab init in new namespaces, files becoming its descriptors from 1
 // on. clone(2).
 func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Process, error) {
@@ -71,7 +74,7 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 	}
 	pid, err := -1, failpoint.Hit("clone", "lab init")
 	if err == nil {
-		pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{"nsnet: lab " + name}, attr)
+		pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{initTitle + name}, attr)
 	}
 	if err != nil {
 		e := &Error{Op: "start the lab: create its namespaces", Err: err}

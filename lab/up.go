@@ -111,6 +111,9 @@ func current(ctx context.Context, dir *locked, name string) (*record, error) {
 		}
 		// If not built, up was killed; its lab init is on the way out.
 	}
+	if err := refuseNewer(dir.dir, name); err != nil {
+		return nil, err
+	}
 	return nil, clean(ctx, dir.dir, name, true)
 }
 

@@ -83,7 +83,7 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 		newStop(std), newStart(std), newRestart(std), newPause(std), newResume(std), newStats(std), newUpdate(std), newAttach(std), newDetach(std),
 		newValidate(std), newSchema(std),
 		newImage(std),
-		newDoctor(std), newVersion(std), newCompletion(std),
+		newGC(std), newDoctor(std), newVersion(std), newCompletion(std),
 	)
 	sweepLabs(root, std)
 	root.SetHelpCommand(newHelp())

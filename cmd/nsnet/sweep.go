@@ -28,7 +28,7 @@ func sweepAfter(cmd *cobra.Command, std stdio, sweep func(context.Context) error
 
 // touchesLabs tells the commands that look at labs or change them from those that do not.
 func touchesLabs(cmd *cobra.Command) bool {
-	return cmd.GroupID == groupLab || cmd.GroupID == groupNode
+	return (cmd.GroupID == groupLab || cmd.GroupID == groupNode) && cmd.Name() != "gc" // which does so itself, if at all
 }
 
 // sweepLabs makes every command of root that touches labs end with lab.Sweep, and those that

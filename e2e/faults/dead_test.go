@@ -52,12 +52,15 @@ func TestDownOfWhatIsDamaged(t *testing.T) {
 		r := define(t, strings.ReplaceAll(mixed(5), ", nat: true", ""))
 		dir := "/run/nsnet/" + r.name + "/"
 		for name, damage := range map[string]func(){
-			"nothing":         func() {},
-			"no state":        func() { remove(t, dir+"state.json") },
-			"no topology":     func() { remove(t, dir+"topology.json") },
-			"neither":         func() { remove(t, dir+"state.json"); remove(t, dir+"topology.json") },
-			"truncated state": func() { writeFile(t, dir+"state.json", `{"schema":1,`) },
-			"no file":         func() { remove(t, r.file) },
+			"nothing":          func() {},
+			"no state":         func() { remove(t, dir+"state.json") },
+			"no topology":      func() { remove(t, dir+"topology.json") },
+			"neither":          func() { remove(t, dir+"state.json"); remove(t, dir+"topology.json") },
+			"truncated state":  func() { writeFile(t, dir+"state.json", `{"schema":1,`) },
+			"no file":          func() { remove(t, r.file) },
+			"no life lock":     func() { remove(t, dir+"alive") },
+			"no record":        func() { testenv.MustCommand(t, "rm", "-r", dir) },
+			"no record of any": func() { testenv.MustCommand(t, "rm", "-r", "/run/nsnet") },
 		} {
 			for _, dead := range []bool{false, true} {
 				writeFile(t, r.file, strings.ReplaceAll(strings.ReplaceAll(mixed(5), ", nat: true", ""), "NAME", r.name))

@@ -1,0 +1,60 @@
+package cgroups
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
+)
+
+// Idle tells for how long nothing has changed in a lab's groups, and whether no process is in them. A group that is gone
+// has none.
+func (h *Host) Idle(lab string) (since time.Duration, empty bool, err error) {
+	if err := checkName(lab); err != nil {
+		return 0, false, fmt.Errorf("look at cgroups: %w", err)
+	}
+	var newest time.Time
+	empty = true
+	for _, hy := range h.hierarchies {
+		err := walk(hy.labDir(lab), func(dir string) error {
+			info, err := os.Stat(dir)
+			if err != nil {
+				if gone(err) {
+					return nil
+				}
+				return err
+			}
+			if info.ModTime().After(newest) {
+				newest = info.ModTime()
+			}
+			pids, err := pidsIn(dir)
+			empty = empty && len(pids) == 0
+			return err
+		})
+		if err != nil {
+			return 0, false, fmt.Errorf("look at cgroups of lab %s: %w", lab, err)
+		}
+	}
+	return time.Since(newest), empty, nil
+}
+
+// RemoveEmpty removes a lab's groups and ends nothing: one with a process in it is a [*Busy].
+func (h *Host) RemoveEmpty(lab string) error {
+	if err := checkName(lab); err != nil {
+		return fmt.Errorf("remove cgroups: %w", err)
+	}
+	for _, hy := range h.hierarchies {
+		if err := failpoint.Hit("remove cgroups", hy.root); err != nil {
+			return err
+		}
+		if busy := removeTree(hy.labDir(lab)); busy != nil {
+			return busy
+		}
+		_ = unix.Rmdir(filepath.Join(hy.root, base)) // stays while another lab is in it
+	}
+	return nil
+}
