@@ -17,7 +17,7 @@ func (w *world) saved(save string) string {
 }
 
 // TestAccept lets packets through firewalls of several kinds, which drop them otherwise.
-func TestAccept(t *testing.T) {
+func TestFault24_Accept(t *testing.T) {
 	for _, c := range []struct {
 		name, suffix string
 		rules        [][]string // arguments of iptables
@@ -98,7 +98,7 @@ func TestNoFirewallNoRules(t *testing.T) {
 	}
 }
 
-func TestStrangersChainIsNoted(t *testing.T) {
+func TestFault24_StrangersChainIsNoted(t *testing.T) {
 	w := newWorld(t)
 	w.run("nft", "add table inet fw; add chain inet fw passing { type filter hook forward priority 0; policy accept; }; "+
 		"add rule inet fw passing counter reject with icmpx type admin-prohibited")

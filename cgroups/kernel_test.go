@@ -259,7 +259,7 @@ func TestParallel(t *testing.T) {
 	wg.Wait()
 }
 
-func TestRemoveTwiceAndNested(t *testing.T) {
+func TestFault31_RemoveTwiceAndNested(t *testing.T) {
 	l := topology.Limits{Pids: 10}
 	h, lab := contract(t, l)
 	g := create(t, h, lab, "n", l)

@@ -231,7 +231,8 @@ func (p *program) devices(n *topology.Node) {
 	for _, d := range nodes {
 		p.mount(Devices+"/"+d, "dev/"+d, "", unix.MS_BIND, "")
 	}
-	p.mount("devpts", "dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5")
+	// All nodes and the host share kernel.pty.max: none may have all of them.
+	p.mount("devpts", "dev/pts", "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5,max=1024")
 	p.mount("mqueue", "dev/mqueue", "mqueue", unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "")
 	p.mount(Work+"/shm", "dev/shm", "", unix.MS_BIND, "")
 }

@@ -73,7 +73,7 @@ func TestHealthy(t *testing.T) {
 
 // Each misconfiguration is found, as what it is, and nothing else with it; the fix is the exact
 // command where there is one.
-func TestMisconfigured(t *testing.T) {
+func TestFault12_19_20_Misconfigured(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		file, text  string // planted; text "-": the file is removed
@@ -134,7 +134,7 @@ func TestMisconfigured(t *testing.T) {
 }
 
 // Docker's drop is no trouble: up opens it.
-func TestFirewallOfDocker(t *testing.T) {
+func TestFault24_FirewallOfDocker(t *testing.T) {
 	t.Parallel()
 	m, files := healthy(t)
 	m.Firewall = func() (int, []string, error) { return 2, nil, nil }
@@ -145,7 +145,7 @@ func TestFirewallOfDocker(t *testing.T) {
 }
 
 // What the kernel has and has not is told by trying, in a namespace of its own.
-func TestTrials(t *testing.T) {
+func TestFault12_Trials(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		m := Machine{Trials: []Trial{

@@ -6,9 +6,9 @@ import (
 	"github.com/nsnet/nsnet/internal/testenv"
 )
 
-// TestFirstPacketAfterUp holds the promise that everything is ready when up returns: of the
+// TestFault26_FirstPacketAfterUp holds the promise that everything is ready when up returns: of the
 // first packets between all kinds of ends none is lost, time after time.
-func TestFirstPacketAfterUp(t *testing.T) {
+func TestFault26_FirstPacketAfterUp(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		dir, name := t.TempDir(), testenv.LabName(t)

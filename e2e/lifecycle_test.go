@@ -197,7 +197,7 @@ func TestStopIsRefused(t *testing.T) {
 }
 
 // FAULTS 30: a command that ignores SIGTERM is killed when its time is over, with all that it has started.
-func TestStopKills(t *testing.T) {
+func TestFault30_StopKills(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := startText(t, `
@@ -222,7 +222,7 @@ nodes:
 }
 
 // FAULTS 30: a process that cannot be killed is named, with what it waits for; the node is stopped when it ends.
-func TestStopOfWhatHangs(t *testing.T) {
+func TestFault30_StopOfWhatHangs(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := startText(t, "nodes: {n: {command: \"echo $$; exec sleep infinity\"}}")

@@ -165,9 +165,9 @@ func removeLinks(name string, r *record) error {
 
 // releaseSysctls puts forwarding back, unless another lab still needs it, or is about to
 // because its up found forwarding on: then that one inherits the duty. The caller holds the
-// host's lock.
+// host's lock. After a reboot, for whoever keeps /run, they are what that has made them.
 func releaseSysctls(r *record) error {
-	if len(r.Sysctls) == 0 {
+	if len(r.Sysctls) == 0 || r.BootID != "" && r.BootID != bootID() {
 		return nil
 	}
 	names, err := Names()

@@ -293,3 +293,26 @@ func TestEnd(t *testing.T) {
 		}
 	})
 }
+
+// FAULTS 15: where /run outlives a reboot, what a record says of sysctls is over.
+func TestFault15_SysctlsOfAnotherBoot(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		const forward = "net/ipv4/ip_forward"
+		writeSysctl := func(v string) {
+			if err := os.WriteFile("/proc/sys/"+forward, []byte(v), 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		defer writeSysctl("0")
+		for boot, want := range map[string]string{"another": "1", bootID(): "0", "": "0"} {
+			writeSysctl("1")
+			if err := releaseSysctls(&record{Name: "mine", BootID: boot, NAT: true, Sysctls: []bridge.Sysctl{{Path: forward, Old: "0", New: "1"}}}); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := os.ReadFile("/proc/sys/" + forward); err != nil || strings.TrimSpace(string(b)) != want {
+				t.Errorf("boot %q: ip_forward is %s, error %v", boot, b, err)
+			}
+		}
+	})
+}

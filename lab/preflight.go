@@ -23,9 +23,15 @@ const (
 func (b *builder) preflight() error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(b.dir, &st); err == nil {
+		if onNetwork(st.Type) {
+			return &Error{Op: "lock", Object: b.dir, Err: fmt.Errorf("%w: it is on a file system of another machine, whose locks do not tell which labs live here", ErrUnsupported), Remedy: "mount a tmpfs on /run"}
+		}
 		if err := enoughRoom(&st, len(b.content), len(b.lab.Nodes)); err != nil {
 			return recordError(b.lab.Name, "write the record", err)
 		}
+	}
+	if err := b.checkSubnets(); err != nil {
+		return err
 	}
 	if err := enoughProcesses(len(b.lab.Nodes), processLimits("/")); err != nil {
 		return &Error{Op: "start nodes", Err: err}

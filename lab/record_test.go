@@ -268,3 +268,40 @@ func TestLockLab(t *testing.T) {
 		}
 	})
 }
+
+// FAULTS 36: a nsnet that was replaced while a lab ran reads what the one before has written. A version of the record that is
+// given up has no file here any more.
+func TestFault36_RecordsOfOlderVersions(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/state-*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files: %v", len(files), err)
+	}
+	known := map[int]bool{}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, stateFile), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := readRecord(dir)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		known[r.Schema] = true
+		// What down needs of it.
+		if r.Name != "demo" || r.InitPID != 4242 || r.Base != firstID || r.IDs == 0 || !r.UserNS || !r.Limits || !r.NAT || !r.Built || r.BootID == "" ||
+			!slices.Equal(r.Links, []string{"ns0123456789"}) || !slices.Equal(r.Netns, []string{"demo", "demo.web"}) || !slices.Equal(r.DNS, []string{"web"}) ||
+			len(r.Rules) != 1 || len(r.Rules[0].Spec) != 8 || len(r.Sysctls) != 1 || r.Sysctls[0].Old != "0" || len(r.Images) != 1 {
+			t.Errorf("%s is read as %+v", file, r)
+		}
+	}
+	for _, v := range []int{schema, schema - 1} {
+		if v > 0 && !known[v] {
+			t.Errorf("no file of version %d of the record", v)
+		}
+	}
+}

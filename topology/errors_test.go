@@ -279,7 +279,7 @@ func TestErrorsAreBounded(t *testing.T) {
 	}
 }
 
-func TestPorts1023(t *testing.T) {
+func TestFault18_Ports1023(t *testing.T) {
 	lab := func(nodes int, bridge string) string {
 		var b strings.Builder
 		fmt.Fprintf(&b, "name: t\nbridges: {l: %s}\nlinks:\n", bridge)
@@ -381,5 +381,19 @@ func TestErrorText(t *testing.T) {
 	}
 	if _, err := Load(filepath.Join(t.TempDir(), "no.yaml"), Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
+	}
+}
+
+// FAULTS 10: what the kernel refuses or, as %d, takes for something else.
+func TestFault10_InterfaceNames(t *testing.T) {
+	t.Parallel()
+	for name, ok := range map[string]bool{
+		"eth0": true, "a": true, "A.b_c-d": true, "123456789012345": true,
+		"1234567890123456": false, "all": false, "default": false, ".": false, "..": false, "a:b": false, "a/b": false, "eth%d": false, "%d": false,
+		"": false, "-x": false, "a b": false, "é": false, "lo": false,
+	} {
+		if err := validateInterface(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
+		}
 	}
 }

@@ -105,7 +105,7 @@ func TestNeighboursAreTold(t *testing.T) {
 }
 
 // The next command after the death of a target that had a card of the host is the one that lends it again.
-func TestCardOfTheDead(t *testing.T) {
+func TestFault16_CardOfTheDead(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		lend(t)

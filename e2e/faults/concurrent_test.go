@@ -12,7 +12,7 @@ import (
 )
 
 // FAULTS 4: of many ups of one lab one makes it.
-func TestManyUpsOfOneLab(t *testing.T) {
+func TestFault04_ManyUpsOfOneLab(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := define(t, mixed(4))
@@ -49,7 +49,7 @@ func TestManyUpsOfOneLab(t *testing.T) {
 	})
 }
 
-func TestManyLabsAtOnce(t *testing.T) {
+func TestFault04_ManyLabsAtOnce(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		before := snapshot(t)
@@ -82,7 +82,7 @@ func TestManyLabsAtOnce(t *testing.T) {
 }
 
 // A down that comes while up is at work waits for it, and then removes the lab.
-func TestDownDuringUp(t *testing.T) {
+func TestFault04_DownDuringUp(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		before := snapshot(t)

@@ -11,7 +11,7 @@ import (
 )
 
 // FAULTS 2: a lab hangs on its init.
-func TestLabInitKilled(t *testing.T) {
+func TestFault02_LabInitKilled(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := define(t, mixed(50))
@@ -88,7 +88,7 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-func TestNodeInitKilled(t *testing.T) {
+func TestFault02_NodeInitKilled(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := start(t, mixed(5))

@@ -72,7 +72,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 			name: "published on an address that is not the host's", text: "name: NAME\nnodes: {web: {ports: [\"192.0.2.9:7080:80\"]}}\n", code: 1,
 			want: []string{"web", "192.0.2.9:7080", "cannot assign"},
 		}, {
-			name: "leg's name taken", code: 5,
+			name: "FAULT 09 leg's name taken", code: 5,
 			prepare: func(t *testing.T, r run) {
 				leg := bridge.LegName(r.name, "lan1")
 				testenv.MustCommand(t, "ip", "link", "add", leg, "type", "bridge")
@@ -99,7 +99,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 			},
 			want: []string{"node n2", "resolv.conf", "not made by nsnet", "--name"},
 		}, {
-			name: "no control groups", code: 7,
+			name: "FAULT 13 no control groups", code: 7,
 			argv: prefix("unshare", "--mount", "sh", "-c", `umount --recursive --lazy /sys/fs/cgroup && exec "$@"`, "sh"),
 			want: []string{"node n0: limits: not supported by this kernel", "memory controller"},
 		}, {
@@ -110,7 +110,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 			name: "root of a user namespace", code: 6, argv: prefix("unshare", "--user", "--map-root-user"),
 			want: []string{"needs root of the machine", "user namespace"},
 		}, {
-			name: "read-only /run", code: 1,
+			name: "FAULT 14 read-only /run", code: 1,
 			prepare: func(t *testing.T, _ run) {
 				testenv.MustCommand(t, "mount", "-o", "bind", "/run", "/run")
 				atEnd(t, "umount", "/run")
@@ -118,26 +118,26 @@ func TestUpFailsHalfWay(t *testing.T) {
 			},
 			want: []string{"/run/nsnet", "read-only file system", "has to write below /run"},
 		}, {
-			name: "full /run", code: 1,
+			name: "FAULT 05 full /run", code: 1,
 			prepare: func(t *testing.T, _ run) {
 				testenv.MustCommand(t, "mount", "-t", "tmpfs", "-o", "size=4k", "small", "/run")
 				atEnd(t, "umount", "/run")
 			},
 			want: []string{"no space left on device", "record", "make room"},
 		}, {
-			name: "few inodes in /run", code: 1,
+			name: "FAULT 05 few inodes in /run", code: 1,
 			prepare: func(t *testing.T, _ run) {
 				testenv.MustCommand(t, "mount", "-t", "tmpfs", "-o", "nr_inodes=6", "small", "/run")
 				atEnd(t, "umount", "/run")
 			},
 			want: []string{"no space left on device"},
 		}, {
-			name: "64 descriptors", text: mixed(50), code: 1, argv: prefix("prlimit", "--nofile=64:64"),
+			name: "FAULT 07 64 descriptors", text: mixed(50), code: 1, argv: prefix("prlimit", "--nofile=64:64"),
 			want: []string{"too many open files", "ulimit -n"},
 		}, {
-			name: "soft limit of 64 descriptors", text: mixed(50), argv: prefix("prlimit", "--nofile=64:"),
+			name: "FAULT 07 soft limit of 64 descriptors", text: mixed(50), argv: prefix("prlimit", "--nofile=64:"),
 		}, {
-			name: "too few processes for so many nodes", text: mixed(20), code: 1, argv: inPidsGroup, prepare: pidsGroup(30),
+			name: "FAULT 08 too few processes for so many nodes", text: mixed(20), code: 1, argv: inPidsGroup, prepare: pidsGroup(30),
 			want: []string{"limit of processes", "20 nodes", "pids.max of /sys/fs/cgroup/pids/nsnet-faults-", "is 30", "; the limit"},
 		},
 	} {

@@ -36,7 +36,7 @@ func (r run) duration() time.Duration {
 
 // FAULTS 1: the kernel removes all that is left of a killed up but files, control groups and
 // sysctls, which the next command removes.
-func TestUpKilledAtAnyMoment(t *testing.T) {
+func TestFault01_UpKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	const kills = 50
 	testenv.Isolate(t, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestUpInterruptedAtAnyMoment(t *testing.T) {
 }
 
 // FAULTS 3.
-func TestDownKilledAtAnyMoment(t *testing.T) {
+func TestFault03_DownKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		before := snapshot(t)
