@@ -1,10 +1,12 @@
 package bridge
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
+	"golang.org/x/sys/unix"
 )
 
 // MarkedRule is a rule of the host's firewall that carries a lab's mark.
@@ -17,6 +19,9 @@ type MarkedRule struct {
 // in force.
 func Marked() ([]MarkedRule, error) {
 	chains, err := forwardChains()
+	if errors.Is(err, unix.EPERM) {
+		return nil, nil // who may not look, as root of a user namespace, has made none
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look at the host's firewall: %w", err)
 	}
