@@ -271,6 +271,9 @@ func (c *change) rewire(ctx context.Context) error {
 		if err := c.wires().Configure(steps); err != nil {
 			return err
 		}
+		if err := c.wires().Neighbours(want, slices.ContainsFunc(had, func(w *wiring.Want) bool { return len(wiring.Neighbours(w)) > 0 })); err != nil {
+			return err
+		}
 		if err := c.wires().Ready(want, steps, readyWait); err != nil {
 			return err
 		}

@@ -136,6 +136,9 @@ func (l *labInit) build(s *session, spec *proto.LabSpec) error {
 	if err := apply.Configure(steps); err != nil {
 		return wireError(err)
 	}
+	if err := apply.Neighbours(want, false); err != nil {
+		return wireError(err)
+	}
 	if err := l.perInterface(); err != nil {
 		return err
 	}
