@@ -3,10 +3,13 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -41,6 +44,17 @@ func (b *builder) checkSubnets() error {
 	if err != nil {
 		return &Error{Op: "look at the host's routes", Err: err}
 	}
+	links, err := c.Links()
+	if err != nil {
+		return &Error{Op: "look at the host's interfaces", Err: err}
+	}
+	names := map[int]string{}
+	for _, l := range links {
+		names[l.Index] = l.Name
+		if strings.HasPrefix(l.Alias, wiring.Mark(b.lab.Name)) { // of a lab that runs
+			routes = slices.DeleteFunc(routes, func(r rtnl.TableRoute) bool { return r.Index == l.Index })
+		}
+	}
 	for _, t := range wanted {
 		for _, a := range t.Addresses {
 			r := clash(a.Masked(), routes)
@@ -48,8 +62,8 @@ func (b *builder) checkSubnets() error {
 				continue
 			}
 			name := ""
-			if l, err := c.Link(r.Index); err == nil {
-				name = " by " + l.Name
+			if n := names[r.Index]; n != "" {
+				name = " by " + n
 			}
 			return &Error{Object: "bridge " + t.Name, Err: fmt.Errorf("%w: the host reaches %s%s already, and its packets to %s would go either way", ErrConflict, r.To, name, a.Masked()),
 				Remedy: "give the bridge another subnet, or take away what has this one"}
