@@ -24,6 +24,12 @@ check: ## the tests that need no root, and no more than Go
 test-vm: build ## the tests on other kernels, in virtual machines; sh scripts/setup-test.sh comes first
 	NSNET_STRICT=1 NSNET_BIN=$(CURDIR)/bin/nsnet go test -count=1 -v ./e2e/vm
 
+.PHONY: faults
+faults: ## measure what nsnet promises of its reliability, as one table (as root; some ten minutes); GOALS='-only 1,6'
+	sh scripts/build.sh bin/nsnet
+	GOFLAGS=-tags=failpoint sh scripts/build.sh bin/nsnet-failpoint
+	NSNET_BIN=$(CURDIR)/bin/nsnet NSNET_FAILPOINT_BIN=$(CURDIR)/bin/nsnet-failpoint go run ./internal/goals $(GOALS)
+
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint
 	sh scripts/lint.sh

@@ -70,7 +70,11 @@ func TestFault04_ManyLabsAtOnce(t *testing.T) {
 				}
 			}
 		}
-		for round := range 3 {
+		rounds := 3
+		if full() {
+			rounds = 50
+		}
+		for round := range rounds {
 			all(round, func(r run) []string { return []string{"up", r.file} })
 			for _, r := range labs {
 				r.sh("n0", "ping -n -c 1 -W 1 n1 && ping -n -c 1 -W 1 "+r.status().Bridges[0].Addresses[0].Addr().String())
@@ -78,6 +82,7 @@ func TestFault04_ManyLabsAtOnce(t *testing.T) {
 			all(round, func(r run) []string { return []string{"down", r.name} })
 			nothingLeft(t, before, "all down")
 		}
+		goal(t, 7, "8 labs, %d rounds", rounds)
 	})
 }
 

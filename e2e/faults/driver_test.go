@@ -19,6 +19,7 @@ type scenario struct {
 	setup   func(run)          // what is there before the command, each time anew; nil: nothing
 	command func(run) []string // arguments of nsnet
 	shards  int                // parts that are tested side by side
+	goal    int                // the number of the goal that is measured
 	some    int                // so many of the acts are enough, unless full; 0: all
 }
 
@@ -46,12 +47,12 @@ links:
 
 // ups is up of a new lab.
 func ups() scenario {
-	return scenario{text: rich(), shards: 4, command: func(r run) []string { return []string{"up", r.file} }}
+	return scenario{goal: 1, text: rich(), shards: 4, command: func(r run) []string { return []string{"up", r.file} }}
 }
 
 // downs is down of a lab that runs.
 func downs() scenario {
-	return scenario{text: rich(), shards: 1, command: func(r run) []string { return []string{"down", r.name} },
+	return scenario{goal: 2, text: rich(), shards: 1, command: func(r run) []string { return []string{"down", r.name} },
 		setup: func(r run) { testenv.Must(r.t, "up", r.file) }}
 }
 
@@ -97,7 +98,7 @@ func (s scenario) each(t *testing.T, f func(c *cut)) {
 				if c.tried == 0 || c.missed > c.tried/20 {
 					t.Errorf("%d of %d acts were not done again", c.missed, c.tried)
 				}
-				t.Logf("%d acts, %d tried here", len(acts), c.tried)
+				goal(t, s.goal, "%s: %d of %d acts", strings.TrimPrefix(t.Name(), "Test"), c.tried, len(acts))
 			})
 		})
 	}

@@ -30,7 +30,7 @@ func TestFault03_ChangeKilledAtEveryAct(t *testing.T) {
 	for name, edit := range edits() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := scenario{text: rich(), shards: 1, some: 8,
+			s := scenario{goal: 2, text: rich(), shards: 1, some: 8,
 				setup: func(r run) {
 					writeFile(r.t, r.file, strings.ReplaceAll(rich(), "NAME", r.name))
 					testenv.Must(r.t, "up", r.file)

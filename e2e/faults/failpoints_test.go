@@ -38,6 +38,7 @@ func TestFault03_DownKilledAtEveryAct(t *testing.T) {
 func TestErrorAtEveryAct(t *testing.T) {
 	t.Parallel()
 	s := ups()
+	s.goal = 5
 	if full() {
 		s.shards = 2 // of so many processes as there are processors
 	}

@@ -38,7 +38,10 @@ func (r run) duration() time.Duration {
 // sysctls, which the next command removes.
 func TestFault01_UpKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
-	const kills = 50
+	kills := 50
+	if full() {
+		kills = 200
+	}
 	testenv.Isolate(t, func(t *testing.T) {
 		r := define(t, mixed(10))
 		rnd := random(t)
@@ -82,6 +85,7 @@ func TestFault01_UpKilledAtAnyMoment(t *testing.T) {
 			nothingLeft(t, before, when+", one more command")
 		}
 		t.Logf("%d more came too late", survived)
+		goal(t, 1, "%d random kills", kills)
 	})
 }
 

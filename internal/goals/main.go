@@ -1,0 +1,151 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// goal is one promise, and how it is measured.
+type goal struct {
+	number  int
+	target  string
+	dir     string // of the tests' package
+	pattern string // of their names
+	why     string // it is not measured here
+}
+
+func goals() []goal {
+	const faults = "./e2e/faults"
+	return []goal{
+		{1, "up killed at every act and at 200 random moments: 0 left over", faults, "^TestFault01_", ""},
+		{2, "the same for down and ten edits; the next up finishes them", faults, "^TestFault03_", ""},
+		{3, "50 nodes gone 250 ms after their init was killed", faults, "^TestFiftyNodesGoAtOnce$", ""},
+		{4, "down twice, of nothing, without file, without record: 0 left over", faults, "^TestDownOfWhatIsDamaged$", ""},
+		{5, "5 errors at every act of up: named, with a remedy, 0 left over", faults, "^TestErrorAtEveryAct$", ""},
+		{6, "1,000 up and down: below 1 kernel object per 100", faults, "^TestCyclesLeaveNothingInTheKernel$", ""},
+		{7, "8 labs at once, 20 ups of one: one wins, 0 left over", faults, "^TestFault04_", ""},
+		{8, "200 pids used again: 0 signals to a wrong process", faults, "^TestPidsPassToStrangers$", ""},
+		{9, "power cut at 30 acts: the next boot's gc succeeds, all is readable", "./e2e/vm", "^TestPowerCut$", ""},
+		{10, "Docker, a flush, FORWARD drop: 0 lost in the lab, Docker's rules as before", faults, "^TestFault24_", ""},
+		{11, "full mesh of 48 nodes at gc_thresh3=1024: 2,256 of 2,256 first packets", faults, "^TestFault19_", ""},
+		{12, "1,000 nodes: up, or refused before anything is changed", faults, "^TestThousandNodes$", ""},
+		{13, "first packet after up: 0 lost in IPv4 and IPv6", "./e2e", "^TestFault26_", ""},
+		{14, "one link of 50 nodes changed: below 200 ms, 0 lost on others, pids kept", faults, "^TestFault17_", ""},
+		{15, "10,000 orphans: 0 zombies after 1 s", faults, "^TestOrphansAreReaped$", ""},
+		{16, "a lent card comes home after SIGKILL, 20 of 20", "", "", "once on each kernel by make test-vm; this machine has no card to lend"},
+		{17, "each numbered fault has a test with its number, or a reason", "./internal/rules", "^TestFaultsHaveTests$", ""},
+	}
+}
+
+// result is what was found.
+type result struct {
+	goal
+	measured, verdict string
+	took              time.Duration
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, out, progress io.Writer) int {
+	flags := flag.NewFlagSet("goals", flag.ContinueOnError)
+	only := flags.String("only", "", "measure these goals alone: 1,6,11")
+	if flags.Parse(args) != nil {
+		return 2
+	}
+	var chosen []int
+	for word := range strings.SplitSeq(*only, ",") {
+		if n, err := strconv.Atoi(word); err == nil {
+			chosen = append(chosen, n)
+		}
+	}
+	var results []result
+	code := 0
+	for _, g := range goals() {
+		if ctx.Err() != nil || len(chosen) > 0 && !slices.Contains(chosen, g.number) {
+			continue
+		}
+		_, _ = fmt.Fprintf(progress, "goal %d: %s\n", g.number, g.target)
+		r := measure(ctx, g)
+		_, _ = fmt.Fprintf(progress, "        %s, %s, in %s\n", r.verdict, r.measured, r.took.Round(time.Second))
+		if r.verdict == "missed" {
+			code = 1
+		}
+		results = append(results, r)
+	}
+	_, _ = fmt.Fprint(out, table(results))
+	return code
+}
+
+// measure runs a goal's tests.
+func measure(ctx context.Context, g goal) result {
+	r := result{goal: g, measured: g.why, verdict: "not measured"}
+	if g.why != "" {
+		return r
+	}
+	start := time.Now()
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=90m", "-run="+g.pattern, g.dir)
+	cmd.Env = append(os.Environ(), "NSNET_FAULTS=full", "NSNET_STRICT=1")
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	err := cmd.Run()
+	r.took = time.Since(start)
+	r.measured, r.verdict = judge(log.String(), g.number, err == nil)
+	if r.verdict == "missed" {
+		fmt.Fprintln(os.Stderr, log.String())
+	}
+	return r
+}
+
+// judge reads the output of go test -v: what was measured, and whether that is enough.
+func judge(log string, number int, passed bool) (measured, verdict string) {
+	var found []string
+	for _, m := range regexp.MustCompile(`(?m)goal (\d+): (.*)$`).FindAllStringSubmatch(log, -1) {
+		if m[1] == strconv.Itoa(number) && !slices.Contains(found, m[2]) {
+			found = append(found, m[2])
+		}
+	}
+	ran := strings.Count(log, "--- PASS: Test")
+	switch {
+	case !passed:
+		verdict = "missed"
+	case ran == 0:
+		return "no test ran", "not measured"
+	default:
+		verdict = "met"
+	}
+	if len(found) == 0 {
+		found = []string{"its tests pass"}
+		if !passed {
+			found = []string{"its tests fail"}
+		}
+	}
+	slices.Sort(found)
+	return strings.Join(found, "; "), verdict
+}
+
+func table(results []result) string {
+	var b strings.Builder
+	b.WriteString("| goal | target | measured | verdict |\n|---|---|---|---|\n")
+	for _, r := range results {
+		fmt.Fprintf(&b, "| %d | %s | %s | %s |\n", r.number, r.target, r.measured, r.verdict)
+	}
+	return b.String()
+}
