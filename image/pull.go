@@ -20,6 +20,7 @@ import (
 
 	"github.com/nsnet/nsnet/image/registry"
 	"github.com/nsnet/nsnet/image/unpack"
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -149,6 +150,9 @@ func (s *Store) layer(ctx context.Context, src source, i int, d descriptor, diff
 		return l, nil
 	}
 	// Locks are removed by who holds the store alone, so that this name is the lock as long as we hold the store.
+	if err := failpoint.Hit("create the lock of", dir); err != nil {
+		return Layer{}, err
+	}
 	lock, err := os.OpenFile(dir+".lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return Layer{}, err
@@ -172,6 +176,9 @@ func (s *Store) layer(ctx context.Context, src source, i int, d descriptor, diff
 	if l.Size, err = s.make(ctx, src, i, d, diffID, part, o); err != nil {
 		return Layer{}, errors.Join(err, os.RemoveAll(part))
 	}
+	if err := failpoint.Hit("rename", dir); err != nil {
+		return Layer{}, err
+	}
 	if err := os.Rename(part, dir); err != nil {
 		return Layer{}, err
 	}
@@ -191,6 +198,9 @@ func readLayer(dir string) (Layer, error) {
 // make unpacks a layer, verified, and on disk when it returns.
 func (s *Store) make(ctx context.Context, src source, i int, d descriptor, diffID, part string, o *PullOptions) (int64, error) {
 	root := filepath.Join(part, "fs")
+	if err := failpoint.Hit("mkdir", part); err != nil {
+		return 0, err
+	}
 	if err := os.Mkdir(part, 0o700); err != nil {
 		return 0, err
 	}
@@ -226,7 +236,13 @@ func (s *Store) make(ctx context.Context, src source, i int, d descriptor, diffI
 	if err != nil {
 		return 0, err
 	}
+	if err := failpoint.Hit("describe", part); err != nil {
+		return 0, err
+	}
 	if err := os.WriteFile(filepath.Join(part, "layer.json"), b, 0o600); err != nil {
+		return 0, err
+	}
+	if err := failpoint.Hit("sync", part); err != nil {
 		return 0, err
 	}
 	return res.Size, syncTree(part)

@@ -14,6 +14,7 @@ import (
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -25,7 +26,11 @@ type Store struct{ dir string }
 func Open(dir string) (*Store, error) {
 	s := &Store{dir}
 	for _, d := range []string{dir, s.names(), s.blobs(), s.layers()} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+		err := failpoint.Hit("mkdir", d)
+		if err == nil {
+			err = os.MkdirAll(d, 0o700)
+		}
+		if err != nil {
 			return nil, storeError("create the store", err)
 		}
 	}
@@ -171,7 +176,11 @@ func (s *Store) List() ([]Image, error) {
 
 // write puts a file into the store, whole or not at all.
 func (s *Store) write(path string, b []byte) error {
-	if err := renameio.WriteFile(path, b, 0o600); err != nil {
+	err := failpoint.Hit("write", path)
+	if err == nil {
+		err = renameio.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
 		return storeError("write to the store", err)
 	}
 	return nil

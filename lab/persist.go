@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/renameio/v2"
 
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
@@ -95,6 +96,9 @@ func (b *builder) openKept() error {
 // prepareKept makes what these nodes keep their writable layers in. The lab holds the lock.
 func (b *builder) prepareKept(nodes []topology.Node) error {
 	dir := filepath.Join(KeepDir, b.lab.Name)
+	if err := failpoint.Hit("write kept", labFile); err != nil {
+		return &Error{Op: "write", Object: filepath.Join(dir, labFile), Err: err}
+	}
 	if err := renameio.WriteFile(filepath.Join(dir, labFile), b.content, 0o600, renameio.WithTempDir(dir)); err != nil {
 		return &Error{Op: "write", Object: filepath.Join(dir, labFile), Err: err}
 	}
@@ -124,6 +128,9 @@ func keepNode(dir string, n *topology.Node, mark overlayfs.Mark) error {
 	}
 	for _, t := range trees {
 		for _, d := range []string{"upper", "work"} {
+			if err := failpoint.Hit("mkdir kept", d); err != nil {
+				return err
+			}
 			if err := os.MkdirAll(filepath.Join(dir, t, d), 0o755); err != nil {
 				return err
 			}
@@ -132,6 +139,9 @@ func keepNode(dir string, n *topology.Node, mark overlayfs.Mark) error {
 	had, err := os.ReadFile(filepath.Join(dir, markFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if err := failpoint.Hit("mark kept", dir); err != nil {
+			return err
+		}
 		return renameio.WriteFile(filepath.Join(dir, markFile), []byte(mark), 0o600, renameio.WithTempDir(dir))
 	case err != nil:
 		return err

@@ -194,3 +194,33 @@ func TestFault33_TmpWithoutExec(t *testing.T) {
 		testenv.MustCommand(t, "umount", "/tmp")
 	})
 }
+
+// FAULTS 25: what a flush of the host's firewall takes, plan tells of and the next up brings back; address translation is in a table
+// that nobody else can flush.
+func TestFault25_FirewallFlushed(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "iptables", "nft")
+		testenv.MustCommand(t, "iptables", "-P", "FORWARD", "DROP")
+		atEnd(t, "iptables", "-P", "FORWARD", "ACCEPT")
+		r := start(t, mixed(2))
+		rules := func() string { return testenv.MustCommand(t, "iptables", "-S", "FORWARD") }
+		before := rules()
+		if !strings.Contains(before, "nsnet:"+r.name) {
+			t.Fatalf("no rule for the lab:\n%s", before)
+		}
+		testenv.MustCommand(t, "iptables", "-F", "FORWARD")
+		_ = testenv.Command(t, "nft", "flush", "ruleset") // which may refuse all for the one table
+		if got := testenv.MustCommand(t, "nft", "list", "tables"); !strings.Contains(got, "nsnet-") {
+			t.Errorf("the table of the lab is gone:\n%s", got)
+		}
+		testenv.MustCommand(t, "iptables", "-P", "FORWARD", "DROP")
+		if res := testenv.Run(t, "plan", r.file); res.Code != 10 {
+			t.Errorf("plan: exit code %d\n%s", res.Code, res.Stdout)
+		}
+		testenv.Must(t, "up", r.file)
+		if after := rules(); after != before {
+			t.Errorf("rules were\n%s\nand are\n%s", before, after)
+		}
+	})
+}

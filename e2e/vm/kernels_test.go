@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,25 @@ func TestVersion1(t *testing.T) {
 	}
 }
 
+// FAULTS 15, goal 9: the power is cut at acts of import and up, and the next boot finds nothing that it cannot read.
+func TestFault15_PowerCut(t *testing.T) {
+	t.Parallel()
+	testenv.Need(t, "mkfs.ext4")
+	files := guestFiles(t)
+	how := filepath.Join(t.TempDir(), "faults")
+	if err := os.WriteFile(how, []byte(os.Getenv("NSNET_FAULTS")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	godown := filepath.Join(t.TempDir(), "godown")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", godown, "./testdata/godown")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build godown: %v\n%s", err, out)
+	}
+	files["/usr/bin/nsnet-failpoint"], files["/usr/bin/godown"], files["/usr/share/faults"] = testenv.FailpointBinary(t), godown, how
+	boot(t, "6.12", files, "testdata/power/cut.sh")
+}
+
 // guestFiles are what the scripts run, by the path in the guest.
 func guestFiles(t *testing.T) map[string]string {
 	t.Helper()
@@ -88,7 +108,7 @@ func boot(t *testing.T, version string, files map[string]string, scripts ...stri
 	m := vm.Machine{
 		Kernel:   k,
 		Modules:  modules(),
-		Programs: []string{"ip", "bridge", "systemd", "systemctl", "unshare", "mergerfs"},
+		Programs: []string{"mkfs.ext4", "ip", "bridge", "systemd", "systemctl", "unshare", "mergerfs"},
 		Files:    files,
 		Scripts:  scripts,
 	}
@@ -99,6 +119,11 @@ func boot(t *testing.T, version string, files map[string]string, scripts ...stri
 	for _, r := range results {
 		t.Run(r.Name, func(t *testing.T) {
 			t.Logf("ended %.1f s after the start", r.Uptime)
+			for line := range strings.Lines(r.Output) {
+				if strings.HasPrefix(line, "goal ") { // see internal/goals
+					t.Log(strings.TrimSpace(line))
+				}
+			}
 			if r.Code != 0 {
 				t.Errorf("exit code %d\n%s", r.Code, r.Output)
 			}

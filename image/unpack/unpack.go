@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // Errors that a caller may tell apart with errors.Is.
@@ -93,6 +95,9 @@ func (u *unpacker) all(ctx context.Context, t *tar.Reader) error {
 		}
 		if u.res.Entries++; u.o.Limits.Entries > 0 && u.res.Entries > u.o.Limits.Entries {
 			return fmt.Errorf("%w: more than %d entries", ErrLimit, u.o.Limits.Entries)
+		}
+		if err := failpoint.Hit("unpack", h.Name); err != nil {
+			return err
 		}
 		if err := u.entry(h, t); err != nil {
 			return fmt.Errorf("entry %q: %w", shorten(h.Name), err)

@@ -38,7 +38,7 @@ func goals() []goal {
 		{6, "1,000 up and down: below 1 kernel object per 100", faults, "^TestCyclesLeaveNothingInTheKernel$", ""},
 		{7, "8 labs at once, 20 ups of one: one wins, 0 left over", faults, "^TestFault04_", ""},
 		{8, "200 pids used again: 0 signals to a wrong process", faults, "^TestPidsPassToStrangers$", ""},
-		{9, "power cut at 30 acts: the next boot's gc succeeds, all is readable", "./e2e/vm", "^TestPowerCut$", ""},
+		{9, "power cut at 30 acts: the next boot's gc succeeds, all is readable", "./e2e/vm", "^TestFault15_PowerCut$", ""},
 		{10, "Docker, a flush, FORWARD drop: 0 lost in the lab, Docker's rules as before", faults, "^TestFault24_", ""},
 		{11, "full mesh of 48 nodes at gc_thresh3=1024: 2,256 of 2,256 first packets", faults, "^TestFault19_", ""},
 		{12, "1,000 nodes: up, or refused before anything is changed", faults, "^TestThousandNodes$", ""},
