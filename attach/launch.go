@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/attach/worker"
+	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
 // actError is an act that was refused.
@@ -43,6 +44,9 @@ func (s script) carryOut(files ...*os.File) error {
 	acts := make([]worker.Act, len(s))
 	for i := range s {
 		acts[i] = s[i].Act
+		if failpoint.Enabled {
+			acts[i].Do = s[i].injected()
+		}
 	}
 	plan, err := memfile(worker.Encode(acts))
 	if err != nil {
@@ -54,7 +58,9 @@ func (s script) carryOut(files ...*os.File) error {
 		return err
 	}
 	defer out.Close()
-	err = start(plan, in, files)
+	if err = failpoint.Hit("fork", "worker"); err == nil {
+		err = start(plan, in, files)
+	}
 	_ = in.Close()
 	if err != nil {
 		return fmt.Errorf("start a process to carry it out: %w", err)
@@ -76,6 +82,22 @@ func (s script) carryOut(files ...*os.File) error {
 		e.label = labels[min(o.Request, len(labels)-1)]
 	}
 	return e
+}
+
+// injected is the step, or one that fails or ends the worker where a test wants that.
+func (a *act) injected() worker.Step {
+	label := "anything"
+	if len(a.labels) > 0 {
+		label = a.labels[0]
+	}
+	errno, kill := failpoint.Errno("worker", label)
+	switch {
+	case kill:
+		return worker.Step{Kind: worker.Fail, Data: []byte("kill")}
+	case errno != 0:
+		return worker.Step{Kind: worker.Fail, FD: int(errno)}
+	}
+	return a.Do
 }
 
 // memfile is an unnamed file in memory. memfd_create(2).

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab"
 )
@@ -139,6 +140,9 @@ func (j *journal) path(id, state string) string { return filepath.Join(j.dir, id
 
 // write makes a new record.
 func (j *journal) write(r *Record) error {
+	if err := failpoint.Hit("mkdir", j.dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(j.dir, 0o700); err != nil {
 		return err
 	}
@@ -161,6 +165,9 @@ func (j *journal) rewrite(r *Record) error {
 func (j *journal) create(r *Record, state string) error {
 	b, err := json.Marshal(r)
 	if err != nil {
+		return err
+	}
+	if err := failpoint.Hit("create the record", state); err != nil {
 		return err
 	}
 	fd, err := unix.Open(j.dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
@@ -189,6 +196,9 @@ func (j *journal) mark(r *Record, state string) error {
 	if r.state == state {
 		return nil
 	}
+	if err := failpoint.Hit("mark the record", state); err != nil {
+		return err
+	}
 	if err := os.Rename(j.path(r.ID, r.state), j.path(r.ID, state)); err != nil {
 		return err
 	}
@@ -198,6 +208,9 @@ func (j *journal) mark(r *Record, state string) error {
 
 // remove forgets a record.
 func (j *journal) remove(r *Record) error {
+	if err := failpoint.Hit("remove the record", r.state); err != nil {
+		return err
+	}
 	err := os.Remove(j.path(r.ID, r.state))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -19,6 +19,9 @@ const (
 	Rename
 )
 
+// Fail stands for a step that a test wants to fail, see internal/failpoint. Only a worker that was built for that knows it.
+const Fail Kind = 1 << 16 // FD: the error; Data, if any: the worker ends
+
 // Step is one thing to do.
 type Step struct {
 	Kind Kind

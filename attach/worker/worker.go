@@ -83,7 +83,7 @@ func (w *worker) step(s *Step) Outcome {
 	case Rename:
 		return failed(rename(s.FD, s.Path, string(s.Data)))
 	}
-	return failed(syscall.EINVAL)
+	return unknown(s)
 }
 
 func failed(e syscall.Errno) Outcome { return Outcome{Errno: uint64(e)} }

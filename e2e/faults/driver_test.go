@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ type scenario struct {
 	text    string             // topology, see define
 	setup   func(run)          // what is there before the command, each time anew; nil: nothing
 	command func(run) []string // arguments of nsnet
+	undo    func(run)          // of what setup has started; nil: nothing
 	shards  int                // parts that are tested side by side
 	goal    int                // the number of the goal that is measured
 	some    int                // so many of the acts are enough, unless full; 0: all
@@ -98,7 +100,7 @@ func (s scenario) each(t *testing.T, f func(c *cut)) {
 				if c.tried == 0 || c.missed > c.tried/20 {
 					t.Errorf("%d of %d acts were not done again", c.missed, c.tried)
 				}
-				goal(t, s.goal, "%s: %d of %d acts", strings.TrimPrefix(t.Name(), "Test"), c.tried, len(acts))
+				goal(t, s.goal, "%s: %d tries at %d acts", strings.TrimPrefix(t.Name(), "Test"), c.tried, len(acts))
 			})
 		})
 	}
@@ -119,11 +121,18 @@ func (s scenario) trace(t *testing.T, r run) []act {
 		t.Fatal(err)
 	}
 	remove(t, path)
+	if s.undo != nil {
+		s.undo(r)
+	}
 	testenv.Must(t, "down", r.name)
+	chosen := regexp.MustCompile(`ns[0-9a-f]{10}`) // names of interfaces that may be others the next time
 	seen := map[string]int{}
 	var acts []act
 	for line := range strings.Lines(string(b)) {
 		name := strings.TrimSuffix(line, "\n")
+		if at := chosen.FindStringIndex(name); at != nil {
+			name = name[:at[0]] + "*"
+		}
 		seen[name]++
 		acts = append(acts, act{name, seen[name]})
 	}
@@ -167,6 +176,9 @@ func (c *cut) do(action string) (testenv.Result, bool) {
 // down takes the lab down, which must leave nothing.
 func (c *cut) down(when string) {
 	c.Helper()
+	if c.undo != nil {
+		c.undo(c.run)
+	}
 	if out, err := exec.Command(testenv.Binary(c.T), "down", c.name).CombinedOutput(); err != nil {
 		c.Fatalf("%s: down: %v\n%s", when, err, out)
 	}

@@ -89,7 +89,7 @@ func (c *cut) fails(errno string) {
 	}
 	nothingLeft(c.T, c.before, when)
 	says := []string{"lab " + c.name}
-	what := strings.TrimPrefix(c.act.name, "lab init: ")
+	what := strings.TrimSuffix(strings.TrimPrefix(c.act.name, "lab init: "), "*")
 	if rest, ok := strings.CutPrefix(what, "node "); ok {
 		node, label, _ := strings.Cut(rest, " ")
 		says = append(says, "node "+node, label)
