@@ -37,7 +37,7 @@ func TestKernels(t *testing.T) {
 	for _, version := range []string{"6.1", "6.12"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			boot(t, version, files, scripts...)
+			boot(t, version, files, nil, scripts...)
 		})
 	}
 }
@@ -48,7 +48,7 @@ func TestVersion1(t *testing.T) {
 	for script, version := range map[string]string{"hybrid": "6.1", "mixed": "6.12"} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
-			boot(t, version, files, "testdata/v1/"+script+".sh")
+			boot(t, version, files, nil, "testdata/v1/"+script+".sh")
 		})
 	}
 }
@@ -69,7 +69,7 @@ func TestFault15_PowerCut(t *testing.T) {
 		t.Fatalf("build godown: %v\n%s", err, out)
 	}
 	files["/usr/bin/nsnet-failpoint"], files["/usr/bin/godown"], files["/usr/share/faults"] = testenv.FailpointBinary(t), godown, how
-	boot(t, "6.12", files, "testdata/power/cut.sh")
+	boot(t, "6.12", files, []string{"mkfs.ext4"}, "testdata/power/cut.sh")
 }
 
 // guestFiles are what the scripts run, by the path in the guest.
@@ -96,8 +96,8 @@ func testProgram(t *testing.T, dir string) string {
 	return program
 }
 
-// boot runs scripts on a kernel, each a test of its own.
-func boot(t *testing.T, version string, files map[string]string, scripts ...string) {
+// boot runs scripts on a kernel, each a test of its own. They have more programs of this machine than all need.
+func boot(t *testing.T, version string, files map[string]string, more []string, scripts ...string) {
 	t.Helper()
 	k, err := vm.Find(version)
 	if err != nil {
@@ -108,7 +108,7 @@ func boot(t *testing.T, version string, files map[string]string, scripts ...stri
 	m := vm.Machine{
 		Kernel:   k,
 		Modules:  modules(),
-		Programs: []string{"mkfs.ext4", "ip", "bridge", "systemd", "systemctl", "unshare", "mergerfs"},
+		Programs: append([]string{"ip", "bridge", "systemd", "systemctl", "unshare", "mergerfs"}, more...),
 		Files:    files,
 		Scripts:  scripts,
 	}
