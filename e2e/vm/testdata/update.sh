@@ -11,7 +11,7 @@ eventually full
 nsnet update eater --memory 100MiB
 has "$(nsnet ps update)" 'eater +running'
 nsnet update eater --memory 10MiB
-killed() { nsnet ps update | grep -q 'eater *exited(137)'; }
+killed() { nsnet ps update | grep -q 'eater *exited(137,oom)'; }
 eventually killed
 has "$(nsnet inspect update/eater)" 'limits +memory 10 MiB'
 nsnet exec update/eater -- true
@@ -27,6 +27,8 @@ nsnet update free --pids none --memory none --cpu none --cpu-weight none
 [ "$(nsnet exec update/free -- sh -c "$many")" = all ]
 [ "$(cat $group/memory.max $group/cpu.max $group/cpu.weight | tr '\n' ' ')" = "max max 100000 100 " ]
 
+# The file is what counts in the end.
+has "$(nsnet up /root/update.yaml)" 'limits +eater +memory 10 MiB -> 200 MiB'
 has "$(nsnet up /root/update.yaml)" 'nothing to do'
 nsnet down update
 nothing_left
