@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -160,7 +161,35 @@ func removeLinks(name string, r *record) error {
 	if err := c.Do(reqs...); err != nil && !errors.Is(err, unix.ENODEV) {
 		return err
 	}
-	return nil
+	if r == nil {
+		return nil
+	}
+	return awaitUnmarked(r)
+}
+
+// awaitUnmarked waits for cables that an up was killed between making and marking. They go with the fabric, a moment after the lab
+// init; until then the next up would take them for a stranger's. One that stays is a stranger's.
+func awaitUnmarked(r *record) error {
+	c, err := rtnl.Dial(nil, unix.RTNLGRP_LINK)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for end := time.Now().Add(time.Second); ; {
+		links, err := c.Links()
+		if err != nil {
+			return err
+		}
+		left := int(time.Until(end).Milliseconds())
+		if left <= 0 || !slices.ContainsFunc(links, func(l rtnl.Link) bool {
+			return l.Alias == "" && l.Kind == "veth" && slices.Contains(r.Links, l.Name)
+		}) {
+			return nil
+		}
+		if _, err := c.Wait(left); err != nil {
+			return err
+		}
+	}
 }
 
 // releaseSysctls puts forwarding back, unless another lab still needs it, or is about to

@@ -107,6 +107,7 @@ func boot(t *testing.T, version string, files map[string]string, more []string, 
 	defer cancel()
 	m := vm.Machine{
 		Kernel:   k,
+		Memory:   768, // the disk is a part of it
 		Modules:  modules(),
 		Programs: append([]string{"ip", "bridge", "systemd", "systemctl", "unshare", "mergerfs"}, more...),
 		Files:    files,
