@@ -78,7 +78,7 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 		&cobra.Group{ID: groupTool, Title: "nsnet itself:"},
 	)
 	root.AddCommand(
-		newUp(std), newDown(std), newPlan(std), newPS(std), newInspect(std),
+		newUp(std), newDown(std), newPlan(std), newWatch(std), newPS(std), newInspect(std),
 		newExec(std), newLogs(std), newDiff(std), newCommit(std),
 		newStop(std), newStart(std), newRestart(std), newPause(std), newResume(std), newStats(std), newUpdate(std), newAttach(std), newDetach(std),
 		newValidate(std), newSchema(std),

@@ -140,6 +140,15 @@ func printJSON(w io.Writer, v any) error {
 	return printText(w, plainJSON(b.String()))
 }
 
+// printJSONLine prints v as JSON on one line, for who reads a stream of them.
+func printJSONLine(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode result: %w", err)
+	}
+	return printText(w, plainJSON(string(b)+"\n"))
+}
+
 // plainJSON escapes what encoding/json leaves as it is: control characters above ASCII, DEL,
 // and marks that turn text around.
 func plainJSON(s string) string {

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/nsnet/nsnet/internal/filewatch"
+	"github.com/nsnet/nsnet/lab"
+)
+
+type watchOptions struct {
+	fileOptions
+	Mend time.Duration
+	JSON bool
+}
+
+// AddFlags adds the options to f.
+func (o *watchOptions) AddFlags(f *pflag.FlagSet) {
+	o.fileOptions.AddFlags(f)
+	f.DurationVar(&o.Mend, "mend", 0, "also look at the lab this often, 10s for example, and mend what was changed in it")
+	f.BoolVar(&o.JSON, "json", false, "print each result as JSON, one a line")
+}
+
+func newWatch(std stdio) *cobra.Command {
+	var o watchOptions
+	cmd := &cobra.Command{
+		Use:     "watch FILE",
+		GroupID: groupLab,
+		Short:   "Keep a lab equal to its file while that is edited",
+		Long: `Make the lab that FILE describes run, as "nsnet up" does, and do so again whenever FILE is
+saved, until Ctrl-C. A file with a mistake changes nothing and is reported; so is a change
+that fails. The lab stays up when watch ends.
+
+` + exitStatus(exitOK, exitFailure, exitUsage, exitPermission, exitSignal),
+		Example: `  nsnet watch demo.yaml
+  nsnet watch demo.yaml --mend 10s`,
+		Args:              exactArgs("FILE"),
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.Mend < 0 {
+				return usagef(cmd, "--mend is a time above 0")
+			}
+			ctx, stop := withSignals(cmd.Context())
+			defer stop()
+			return runWatch(ctx, o, args[0], std)
+		},
+	}
+	o.AddFlags(cmd.Flags())
+	return cmd
+}
+
+func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error {
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return fmt.Errorf("find topology file: %w", err)
+	}
+	w := watcher{o: o, file: file, path: path, std: std}
+	var mend <-chan time.Time
+	if o.Mend > 0 {
+		t := time.NewTicker(o.Mend)
+		defer t.Stop()
+		mend = t.C
+	}
+	changes := filewatch.Watch(ctx, path)
+	for {
+		select {
+		case <-ctx.Done():
+			return interrupted(ctx, context.Cause(ctx))
+		case <-mend:
+			err = w.apply(ctx, false)
+		case <-changes:
+			err = w.apply(ctx, true)
+		}
+		if ctx.Err() != nil {
+			return interrupted(ctx, context.Cause(ctx))
+		}
+		if errors.Is(err, lab.ErrPermission) {
+			return err
+		}
+		if err != nil {
+			say(std.err, "nsnet: %s\nnsnet: the lab is left as it is; watching %s\n", err.Error(), plain(file))
+		}
+	}
+}
+
+// watcher makes a lab what its file says, again and again.
+type watcher struct {
+	o          watchOptions
+	file, path string
+	std        stdio
+	name       string // of the lab, once it is known
+}
+
+// apply does so once. What there is to say about a look that found nothing is not said unless asked for.
+func (w *watcher) apply(ctx context.Context, tell bool) error {
+	l, err := w.o.load(w.file)
+	if err != nil {
+		return err
+	}
+	if w.name == "" {
+		w.name = l.Name
+	} else if w.name != l.Name {
+		return fmt.Errorf("the file's lab is called %s now, and %s when watch began: end watch to take that one down, or name the lab with --name", plain(l.Name), plain(w.name))
+	}
+	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: w.path})
+	if err != nil {
+		return err
+	}
+	if !res.Changed && !tell {
+		return nil
+	}
+	if w.o.JSON {
+		return printJSONLine(w.std.out, res)
+	}
+	for _, note := range res.Notes {
+		say(w.std.err, "nsnet: note: %s\n", plain(note))
+	}
+	return printText(w.std.out, upText(res))
+}

@@ -1,0 +1,139 @@
+package filewatch
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Quiet is how long nothing has to happen to a file for its change to be told.
+const Quiet = 200 * time.Millisecond
+
+// glance is the time between two looks where there is no inotify.
+const glance = 500 * time.Millisecond
+
+// Watch sends on the channel that it returns whenever the file at path may have changed, until ctx ends; then the channel is closed. A
+// change that comes before the last one was taken is not told twice. A file that does not exist may come to be.
+func Watch(ctx context.Context, path string) <-chan struct{} {
+	events, changes := make(chan struct{}, 1), make(chan struct{}, 1)
+	go func() {
+		notify(ctx, path, events)
+		poll(ctx, path, events) // where inotify is not to be had, or no more
+		close(events)
+	}()
+	go settle(events, changes)
+	return changes
+}
+
+// settle passes on one change for a burst of events.
+func settle(events <-chan struct{}, changes chan<- struct{}) {
+	defer close(changes)
+	for range events {
+		quiet := time.NewTimer(Quiet)
+		for waiting := true; waiting; {
+			select {
+			case _, more := <-events:
+				if !more {
+					return
+				}
+				quiet.Reset(Quiet)
+			case <-quiet.C:
+				waiting = false
+			}
+		}
+		tell(changes)
+	}
+}
+
+func tell(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// notify tells of inotify's events until ctx ends, or there are none to be had.
+func notify(ctx context.Context, path string, events chan<- struct{}) {
+	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
+	if err != nil {
+		return
+	}
+	f := os.NewFile(uintptr(fd), "inotify")
+	defer f.Close()
+	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
+	defer stop()
+	names := map[int32]string{} // of the file, by watch
+	for _, p := range places(path) {
+		wd, err := unix.InotifyAddWatch(fd, filepath.Dir(p), unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_ONLYDIR)
+		if err != nil {
+			return
+		}
+		names[int32(wd)] = filepath.Base(p)
+	}
+	tell(events) // what happened before the watch was there
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := f.Read(buf)
+		if err != nil {
+			return
+		}
+		for b := buf[:n]; len(b) >= unix.SizeofInotifyEvent; {
+			e := (*unix.InotifyEvent)(unsafe.Pointer(unsafe.SliceData(b)))
+			size := unix.SizeofInotifyEvent + int(e.Len)
+			name := unix.ByteSliceToString(b[unix.SizeofInotifyEvent:min(size, len(b))])
+			if e.Mask&unix.IN_IGNORED != 0 { // the directory is gone
+				return
+			}
+			if e.Mask&unix.IN_Q_OVERFLOW != 0 || name == names[e.Wd] {
+				tell(events)
+			}
+			b = b[min(size, len(b)):]
+		}
+	}
+}
+
+// places are where a file is: its own path, and where a symbolic link leads.
+func places(path string) []string {
+	p := []string{path}
+	if to, err := filepath.EvalSymlinks(path); err == nil && to != path {
+		p = append(p, to)
+	}
+	return p
+}
+
+// poll looks at the file now and then.
+func poll(ctx context.Context, path string, events chan<- struct{}) {
+	before := look(path)
+	t := time.NewTicker(glance)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			if now := look(path); now != before {
+				before = now
+				tell(events)
+			}
+		}
+	}
+}
+
+// seen is what tells a file's content from another.
+type seen struct {
+	device, inode uint64
+	size          int64
+	changed       unix.Timespec
+}
+
+func look(path string) seen {
+	var st unix.Stat_t
+	if unix.Stat(path, &st) != nil {
+		return seen{}
+	}
+	return seen{st.Dev, st.Ino, st.Size, st.Ctim}
+}

@@ -1,0 +1,106 @@
+package filewatch
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// told waits for a change, or for the absence of one.
+func told(t *testing.T, c <-chan struct{}, want bool, what string) {
+	t.Helper()
+	wait := 5 * time.Second
+	if !want {
+		wait = 4 * Quiet
+	}
+	select {
+	case <-c:
+		if !want {
+			t.Errorf("%s: was told", what)
+		}
+	case <-time.After(wait):
+		if want {
+			t.Fatalf("%s: was not told", what)
+		}
+	}
+}
+
+// Whatever way an editor has of saving, it is one change.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "topo.yaml")
+	write(t, path, "1")
+	ctx, stop := context.WithCancel(context.Background())
+	c := Watch(ctx, path)
+	told(t, c, true, "the beginning")
+	write(t, path, "2")
+	told(t, c, true, "written in place")
+	told(t, c, false, "nothing")
+	write(t, filepath.Join(dir, "4913"), "x")
+	told(t, c, false, "another file")
+	write(t, filepath.Join(dir, ".topo.yaml.swp"), "3")
+	must(t, os.Rename(filepath.Join(dir, ".topo.yaml.swp"), path))
+	told(t, c, true, "renamed over")
+	must(t, os.Rename(path, path+"~"))
+	write(t, path, "4")
+	told(t, c, true, "moved aside and written anew")
+	must(t, os.Remove(path))
+	told(t, c, true, "removed")
+	write(t, path, "5")
+	told(t, c, true, "there again")
+	for range 20 {
+		write(t, path, "6")
+	}
+	told(t, c, true, "a burst")
+	told(t, c, false, "the same burst")
+	stop()
+	for range c { //nolint:revive // until it is closed
+	}
+}
+
+func TestWatchLink(t *testing.T) {
+	t.Parallel()
+	dir, other := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(other, "real"), "1")
+	path := filepath.Join(dir, "topo.yaml")
+	must(t, os.Symlink(filepath.Join(other, "real"), path))
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	c := Watch(ctx, path)
+	told(t, c, true, "the beginning")
+	write(t, filepath.Join(other, "real"), "2")
+	told(t, c, true, "written through the link")
+}
+
+// Without inotify it takes longer.
+func TestPoll(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "sub", "topo.yaml") // in a directory that does not exist
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	c := Watch(ctx, path)
+	told(t, c, false, "nothing")
+	must(t, os.Mkdir(filepath.Dir(path), 0o700))
+	write(t, path, "1")
+	told(t, c, true, "it comes to be")
+	must(t, os.RemoveAll(filepath.Dir(path)))
+	told(t, c, true, "it goes with its directory")
+}
