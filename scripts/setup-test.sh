@@ -28,6 +28,8 @@ podman podman
 mmdebstrap mmdebstrap
 nsenter util-linux
 mergerfs mergerfs
+systemctl systemd
+mkfs.ext4 e2fsprogs
 gcc gcc
 git git
 make make

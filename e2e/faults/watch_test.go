@@ -43,8 +43,11 @@ func TestWatch(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
+		ended := make(chan struct{})
+		go func() {
+			_ = cmd.Wait() // how it ended is looked at below
+			close(ended)
+		}()
 		stop := func() {
 			_ = cmd.Process.Signal(syscall.SIGINT)
 			<-ended

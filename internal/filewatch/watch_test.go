@@ -71,7 +71,7 @@ func TestWatch(t *testing.T) {
 	told(t, c, true, "a burst")
 	told(t, c, false, "the same burst")
 	stop()
-	for range c { //nolint:revive // until it is closed
+	for range c {
 	}
 }
 
