@@ -1,9 +1,9 @@
 // Command bench measures nsnet beside others on the same machine, in one run, and prints
 // Markdown tables of medians and ratios. make bench builds nsnet and runs it; it needs root.
 //
-// Five parts: stars of idle nodes on one bridge, up and down, against Mininet, against a
+// Six parts: stars of idle nodes on one bridge, up and down, against Mininet, against a
 // shell script of ip commands that does the wiring without containers, and against containers
-// made without care for what grows with their number; exec against ip netns
+// made without care for what grows with their number; changes of a star that runs, against its first up; exec against ip netns
 // exec; the private memory of nsnet's processes; attach to a running Docker container, against docker network connect and
 // against a shell script of the seven commands that do it by hand; images: nodes that run from one against nodes on the host's
 // root, how much there is of a layer that a hundred nodes read, and pull against docker load and docker pull.

@@ -32,6 +32,7 @@ const (
 // Parts of the benchmark.
 const (
 	partUp     = "up"
+	partChange = "change"
 	partExec   = "exec"
 	partMem    = "mem"
 	partAttach = "attach"
@@ -93,7 +94,7 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.nsnet, "nsnet", "bin/nsnet", "the nsnet `binary`; empty measures the others alone")
-	only := f.String("only", "up,exec,mem,attach,images", "the `parts` to run, separated by commas")
+	only := f.String("only", "up,change,exec,mem,attach,images", "the `parts` to run, separated by commas")
 	sizes := f.String("sizes", "10,100,1000", "`nodes` of the stars, separated by commas")
 	f.IntVar(&o.runs, "runs", 3, "rounds of up and down, the median of which counts")
 	f.BoolVar(&o.peers, "peers", true, "measure Mininet, the ip script and naive containers, too")
@@ -103,8 +104,8 @@ func parseOptions(args []string) (options, error) {
 	}
 	o.only = strings.Split(*only, ",")
 	for _, part := range o.only {
-		if !slices.Contains([]string{partUp, partExec, partMem, partAttach, partImages}, part) {
-			return options{}, fmt.Errorf("unknown part %q: want up, exec, mem, attach or images", part)
+		if !slices.Contains([]string{partUp, partChange, partExec, partMem, partAttach, partImages}, part) {
+			return options{}, fmt.Errorf("unknown part %q: want up, change, exec, mem, attach or images", part)
 		}
 	}
 	for s := range strings.SplitSeq(*sizes, ",") {
@@ -143,6 +144,7 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 		run  func(context.Context, options, string) (table, error)
 	}{
 		{partUp, measureStars},
+		{partChange, measureChanges},
 		{partExec, measureExec},
 		{partMem, measureMemory},
 		{partAttach, measureAttach},
