@@ -150,9 +150,11 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	for _, fd := range stdio {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
+	s.expendable(true)
 	sigmask(sigUnblock)
 	pid, err := syscall.ForkExec(path, cmd.Argv, attr)
 	sigmask(sigBlock)
+	s.expendable(false)
 	if err != nil {
 		return refuse(failErr(err, cmd.Argv[0]))
 	}
@@ -324,4 +326,18 @@ func closeAll(fds []int) {
 			_ = syscall.Close(fd)
 		}
 	}
+}
+
+// expendable has what is forked from now on be the first to go when memory is short, rather than its init, which is as
+// big as a small command and with which the node would end. Who may not lower a score may still take it back to
+// where it was: __set_oom_adj in fs/proc/base.c.
+func (s *state) expendable(yes bool) {
+	if s.score <= 0 {
+		return
+	}
+	score := "0"
+	if yes {
+		score = "900" // of 1000, which is all of the memory there is, or of the limit
+	}
+	_, _ = syscall.Write(s.score, []byte(score))
 }

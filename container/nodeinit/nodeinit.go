@@ -41,6 +41,7 @@ type state struct {
 	clients  []*process // those whose clients are listened to, or wait for their end
 	root     int        // O_PATH descriptor of the root, for In steps
 	keep     []int      // descriptors for the lab init, which go with the next report
+	score    int        // descriptor of its own oom_score_adj, 0 or below: none
 }
 
 // process is one child that was asked for; orphans have none.
@@ -63,6 +64,10 @@ func run() int {
 	_ = setCloexec(Socket, true) // no command of the node may speak with the lab init
 	_ = syscall.Close(programFD)
 	setName() // else the number of a descriptor
+	score, err := syscall.Open("/proc/self/oom_score_adj", syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		score = -1 // a node whose /proc hides it does without
+	}
 	// Nobody in the node may look into its init or write to it, root neither, unless with the capability for that.
 	if _, e := prctl(prSetDumpable, 0, 0); e != 0 {
 		return 1
@@ -83,7 +88,7 @@ func run() int {
 	if err := syscall.Pipe2(wake[:], syscall.O_CLOEXEC); err != nil {
 		return 1
 	}
-	s := &state{procs: map[int]*process{}, sessions: map[int]bool{}, root: root, ended: wake[0], reaped: make(chan struct{}), forked: make(chan struct{}, 1)}
+	s := &state{procs: map[int]*process{}, sessions: map[int]bool{}, root: root, score: score, ended: wake[0], reaped: make(chan struct{}), forked: make(chan struct{}, 1)}
 	go s.await(wake[1])
 	return s.loop(signals)
 }
