@@ -58,10 +58,7 @@ func draw(rnd *rand.Rand) world {
 			join(j, segment, z)
 		}
 	}
-	w.text = strings.Replace(b.String(), "links:\n\n", "", 1)
-	if strings.HasSuffix(w.text, "links:\n") {
-		w.text = strings.TrimSuffix(w.text, "links:\n")
-	}
+	w.text = strings.TrimSuffix(b.String(), "links:\n")
 	return w
 }
 
