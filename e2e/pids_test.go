@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -41,9 +42,14 @@ links:
 		testenv.Eventually(t, 20*time.Second, "the node is full", func() bool {
 			go func() {
 				c := r.command("a", "--", "sleep", "300")
-				context.AfterFunc(ctx, func() { _ = c.Process.Kill() })
-				out, _ := c.CombinedOutput()
-				full <- testenv.Result{Stderr: string(out), Code: c.ProcessState.ExitCode()}
+				var out bytes.Buffer
+				c.Stdout, c.Stderr = &out, &out
+				if err := c.Start(); err != nil {
+					return
+				}
+				defer context.AfterFunc(ctx, func() { _ = c.Process.Kill() })()
+				_ = c.Wait() // its code is what counts
+				full <- testenv.Result{Stderr: out.String(), Code: c.ProcessState.ExitCode()}
 			}()
 			select {
 			case got := <-full:
