@@ -144,6 +144,9 @@ func TestDefaultRoute(t *testing.T) {
 		ip(t, pid, "route add default via 10.3.0.1 dev eth0 proto dhcp src 10.3.0.2 mtu 1400 advmss 1300")
 		ip(t, pid, "route add default via 10.3.0.3 dev eth0 metric 700")
 		ip(t, pid, "-6 route add default via fd00:3::1 dev eth0 proto ra metric 100 pref high")
+		testenv.Eventually(t, 5*time.Second, "the wire has its carrier, and the address its route", func() bool {
+			return strings.Contains(ip(t, pid, "link show wire"), "state UP") && strings.Contains(ip(t, pid, "-6 route show table local"), "fd00:3::2")
+		})
 		clean := view(t, pid)
 		onBridge := "--bridge br0 --ip 10.7.0.2/24 --ip fd00:7::2/64"
 		before := defaults(t, pid)
