@@ -436,9 +436,6 @@ func (c *change) host(context.Context) error {
 	return nil
 }
 
-// stopGrace is what a command gets between SIGTERM and SIGKILL.
-const stopGrace = 10 * time.Second
-
 // commands starts commands that have ended, and restarts those that are others now.
 func (c *change) commands(ctx context.Context) error {
 	for _, what := range []struct {
@@ -449,7 +446,7 @@ func (c *change) commands(ctx context.Context) error {
 			continue
 		}
 		var reply proto.ControlReply
-		req := proto.ControlRequest{Op: what.op, Nodes: what.nodes, Grace: stopGrace}
+		req := proto.ControlRequest{Op: what.op, Nodes: what.nodes, Grace: DefaultGrace}
 		if err := question(ctx, c.rec.Name, what.op, proto.Control, req, &reply); err != nil {
 			return err
 		}

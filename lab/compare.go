@@ -32,15 +32,14 @@ type difference struct {
 	add     []topology.Node // nodes to start
 	wires   []wiring.Change
 
-	sysctls map[string]map[string]string // to set, by node
-	unset   map[string][]string          // to give their defaults, by node
-	limits  []string                     // nodes whose limits change
-	start   []string                     // nodes whose command has ended and is to be started
-	again   []string                     // nodes whose command is another one
-	digests map[string]string            // of the commands that are, by node
-	hosts   bool                         // what all nodes have in /etc/hosts
-	files   []string                     // nodes whose own /etc/hosts or resolv.conf changes
-	names   bool                         // below NetnsDir and EtcNetns
+	unset   map[string][]string // to give their defaults, by node
+	limits  []string            // nodes whose limits change
+	start   []string            // nodes whose command has ended and is to be started
+	again   []string            // nodes whose command is another one
+	digests map[string]string   // of the commands that are, by node
+	hosts   bool                // what all nodes have in /etc/hosts
+	files   []string            // nodes whose own /etc/hosts or resolv.conf changes
+	names   bool                // below NetnsDir and EtcNetns
 
 	open     []openPort // published ports
 	retarget []proto.PublishedPort
@@ -64,7 +63,7 @@ func (d *difference) say(op, kind, name, detail, reason, cost string) {
 // compare tells what to do for a lab that was found like this to become what is wanted. It is a plain
 // function of both.
 func compare(want *topology.Lab, o *observed) (*difference, error) {
-	d := &difference{digests: map[string]string{}, sysctls: map[string]map[string]string{}, unset: map[string][]string{}}
+	d := &difference{digests: map[string]string{}, unset: map[string][]string{}}
 	if err := d.nodes(want, o); err != nil {
 		return nil, err
 	}
@@ -158,7 +157,8 @@ func (d *difference) ended(n *topology.Node, s *proto.NodeState) {
 func sameStart(a, b *topology.Node) bool {
 	x, y := *a, *b
 	for _, n := range []*topology.Node{&x, &y} {
-		n.Routes, n.Sysctls, n.Hosts, n.Ports, n.Limits = nil, nil, nil, nil, topology.Limits{}
+		n.Routes, n.Hosts, n.Ports, n.Limits = nil, nil, nil, topology.Limits{}
+		n.Sysctls = startSysctls(n.Sysctls)
 		n.Restart, n.Ready, n.DependsOn = topology.Restart{}, nil, nil
 		if n.DNS != nil {
 			n.DNS = &topology.DNS{}
@@ -177,7 +177,11 @@ func differing(a, b *topology.Node) []string {
 	for i := range x.NumField() {
 		f := x.Type().Field(i)
 		switch f.Name {
-		case "Routes", "Sysctls", "Hosts", "Ports", "Limits", "Restart", "Ready", "DependsOn":
+		case "Sysctls":
+			if reflect.DeepEqual(startSysctls(a.Sysctls), startSysctls(b.Sysctls)) {
+				continue
+			}
+		case "Routes", "Hosts", "Ports", "Limits", "Restart", "Ready", "DependsOn":
 			continue
 		case "DNS":
 			if (a.DNS == nil) == (b.DNS == nil) {
@@ -313,11 +317,14 @@ func (d *difference) lookAtNames(want *topology.Lab, o *observed, fresh map[stri
 	return change
 }
 
-// nodeSysctls compares a node's sysctls: those of the network with what they are, others with what they were
-// set to.
+// nodeSysctls compares a node's sysctls of the network with what they are, or where they cannot be read with what they
+// were to be.
 func (d *difference) nodeSysctls(n *topology.Node, before []*topology.Node, o *observed) {
 	var text []string
 	for _, k := range sortedKeys(n.Sysctls) {
+		if !ofNetwork(k) {
+			continue
+		}
 		want := strings.Join(strings.Fields(n.Sysctls[k]), " ")
 		is, read := o.sysctls[n.Name][k]
 		if read && is != want {
@@ -327,14 +334,10 @@ func (d *difference) nodeSysctls(n *topology.Node, before []*topology.Node, o *o
 		} else {
 			continue
 		}
-		if d.sysctls[n.Name] == nil {
-			d.sysctls[n.Name] = map[string]string{}
-		}
-		d.sysctls[n.Name][k] = n.Sysctls[k]
 	}
 	for _, was := range before {
 		for _, k := range sortedKeys(was.Sysctls) {
-			if _, still := n.Sysctls[k]; !still && !slices.Contains(d.unset[n.Name], k) {
+			if _, still := n.Sysctls[k]; ofNetwork(k) && !still && !slices.Contains(d.unset[n.Name], k) {
 				d.unset[n.Name] = append(d.unset[n.Name], k)
 				text = append(text, k+" to its default")
 			}

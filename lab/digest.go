@@ -13,7 +13,8 @@ import (
 func digests(n *topology.Node) (node, command string) {
 	fixed := *n
 	// What a running node can be given.
-	fixed.Routes, fixed.Sysctls, fixed.Hosts, fixed.Ports, fixed.Limits = nil, nil, nil, nil, topology.Limits{}
+	fixed.Routes, fixed.Hosts, fixed.Ports, fixed.Limits = nil, nil, nil, topology.Limits{}
+	fixed.Sysctls = startSysctls(n.Sysctls)
 	fixed.Restart, fixed.Ready, fixed.DependsOn = topology.Restart{}, nil, nil
 	fixed.Restart, fixed.Ready, fixed.DependsOn = topology.Restart{}, nil, nil
 	if fixed.DNS != nil {

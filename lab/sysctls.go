@@ -23,6 +23,20 @@ import (
 // of the node by who enters that alone.
 func ofNetwork(key string) bool { return strings.HasPrefix(container.SysctlPath(key), "net/") }
 
+// startSysctls are those that only a node's own init can set, at its start; nil where there is none.
+func startSysctls(all map[string]string) map[string]string {
+	var out map[string]string
+	for k, v := range all {
+		if !ofNetwork(k) {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[k] = v
+		}
+	}
+	return out
+}
+
 // netns opens a node's network namespace.
 func (o *observed) netns(node string) (*os.File, error) {
 	fd, err := o.Open(wiring.Place(node))
@@ -62,8 +76,7 @@ func (o *observed) readSysctls(want *topology.Lab) (map[string]map[string]string
 	return out, nil
 }
 
-// setSysctls sets sysctls of the network in a node that runs. One of an interface that is not there is
-// left out, unless strict.
+// setSysctls sets sysctls of the network in a node that runs.
 func (o *observed) setSysctls(node string, set map[string]string) error {
 	ns, err := o.netns(node)
 	if err != nil {

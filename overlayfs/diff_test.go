@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/testenv"
 )
 
 // layered makes an upper and a lower layer and returns them, open.
@@ -56,9 +58,7 @@ func newDir(t *testing.T) (int, string) {
 
 // A hostile node's upper layer: links out of it, names of control characters, what is not what it was.
 func TestDiffAndWriteLayer(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	testenv.Root(t)
 	outside := t.TempDir()
 	if err := os.WriteFile(outside+"/secret", []byte("secret"), 0o600); err != nil {
 		t.Fatal(err)
@@ -186,9 +186,7 @@ func archiveHas(t *testing.T, dir string) {
 
 // What one lower layer hides of another is not below.
 func TestDiffOverWhiteouts(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	testenv.Root(t)
 	up, low, _ := layered(t, fileTree{{"hidden", 0o644}, {"seen", 0o644}, {"closed/", 0o755}, {"closed/x", 0o644}}, fileTree{{"hidden", 0o644}, {"seen", 0o644}, {"closed/", 0o755}, {"closed/x", 0o644}})
 	dir := t.TempDir()
 	if err := errors.Join(unix.Mknod(dir+"/hidden", unix.S_IFCHR, 0), os.Mkdir(dir+"/closed", 0o755), unix.Setxattr(dir+"/closed", string(TrustedMark), []byte("y"), 0)); err != nil {

@@ -90,6 +90,9 @@ func changes() []change {
 					t.Errorf("ip_forward and rp_filter are %q", got)
 				}
 			}},
+		{name: "set a sysctl of shared memory", old: "  c: {", new: "  c: {sysctls: {kernel.shmmax: 65536}, ", hidden: true, restarted: "c",
+			plan:  []string{`~ node +c .*\(sysctls changed; node restarted\)`},
+			check: func(_ *testing.T, r run) { r.sh("c", "grep -qx 65536 /proc/sys/kernel/shmmax") }},
 		{name: "change a limit", old: "memory: 64MiB", new: "memory: 32MiB, pids: 50",
 			plan: []string{`~ limits +a +memory 64 MiB -> 32 MiB, pids none -> 50 \(in place\)`}},
 		{name: "change nameservers", old: "192.0.2.53", new: "192.0.2.54",
@@ -146,7 +149,7 @@ func (r run) pids() map[string]int {
 
 // anew is what the kernel decides on each time: an interface's index, where its other end is, the address of a
 // bridge's port; and what it has come to know by itself.
-var anew = regexp.MustCompile(`@if\d+|(?m)^\d+: | link-netns(id)? \S+| state \S+|NO-CARRIER,|,LOWER_UP| master .*link/ether \S+`)
+var anew = regexp.MustCompile(`@if\d+|(?m)^\d+: | link-netns(id)? \S+| state \S+|NO-CARRIER,|,LOWER_UP| tentative| master .*link/ether \S+`)
 
 // picture is all that the file decides about a lab, as its nodes, the fabric and the host show it.
 func (r run) picture() string {

@@ -17,12 +17,12 @@ func TestDirectoriesOfConfig(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := newRegistry(t)
-		config := v1.Config{WorkingDir: "/work/dir", Volumes: map[string]struct{}{"/data/new": {}, "/kept": {}, "link/made": {}, "/bound": {}}}
+		config := v1.Config{WorkingDir: "/srv/app", Volumes: map[string]struct{}{"/data/new": {}, "/kept": {}, "link/made": {}, "/bound": {}}}
 		ref := r.Push(t, "dirs:1", imagetest.Image(t, config, busyboxLayer(t), layer(t,
 			file{Name: "kept/", UID: 1000, Mode: 0o700}, file{Name: "kept/f", Content: "x", UID: 1000}, file{Name: "link", Target: "/kept/.."})))
 		host := t.TempDir()
 		name := up(t, ref, "\nnodes: {n: {image: \"IMAGE\", binds: [\""+host+":/bound\"]}}\n")
-		want(t, "the working directory", in(t, name+"/n", "pwd; stat -c %u:%a ."), "/work/dir\n0:755")
+		want(t, "the working directory", in(t, name+"/n", "pwd; stat -c %u:%a ."), "/srv/app\n0:755")
 		want(t, "volumes", in(t, name+"/n", "stat -c %u:%a /data/new /kept /made; ls /kept; ls /bound"), "0:755\n1000:700\n0:755\nf")
 		want(t, "a write", in(t, name+"/n", "echo y > /data/new/f; cat /data/new/f"), "y")
 		if entries, err := os.ReadDir(host); err != nil || len(entries) != 0 {
