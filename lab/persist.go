@@ -199,18 +199,5 @@ func KeptNames() ([]string, error) {
 	if err := needRoot(); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(KeepDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, &Error{Op: "list what nodes keep", Err: err}
-	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() && validName(e.Name()) {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
+	return labsIn(KeepDir, "list what nodes keep")
 }

@@ -270,20 +270,24 @@ func Names() ([]string, error) {
 	if err := needRoot(); err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(RunDir)
+	return labsIn(RunDir, "list labs")
+}
+
+// labsIn lists the directories with names of labs in one, sorted.
+func labsIn(dir, op string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &Error{Op: "list labs", Err: err}
+		return nil, &Error{Op: op, Err: err}
 	}
 	var names []string
-	for _, e := range entries {
+	for _, e := range entries { // sorted by os.ReadDir
 		if e.IsDir() && validName(e.Name()) {
 			names = append(names, e.Name())
 		}
 	}
-	slices.Sort(names)
 	return names, nil
 }
 
