@@ -67,6 +67,9 @@ func encode(prog []instruction) []byte {
 	return b
 }
 
+// loadTries is how often a program is loaded when something that is no signal, such as a freezer, comes between.
+const loadTries = 5
+
 // loadDeviceProgram loads the rules. bpf(2), BPF_PROG_LOAD; Linux 4.15.
 func loadDeviceProgram(rules []deviceRule) (fd int, err error) {
 	text, license := encode(deviceProgram(rules)), []byte("Apache-2.0\x00")
@@ -78,15 +81,43 @@ func loadDeviceProgram(rules []deviceRule) (fd int, err error) {
 		version, flags    uint32
 		name              [16]byte
 	}{kind: unix.BPF_PROG_TYPE_CGROUP_DEVICE, count: uint32(len(text) / 8)}
+	var pin runtime.Pinner // the kernel is given addresses in a number, which keeps nothing where it is
+	defer pin.Unpin()
+	pin.Pin(&text[0])
+	pin.Pin(&license[0])
 	attr.text, attr.license = uint64(uintptr(unsafe.Pointer(&text[0]))), uint64(uintptr(unsafe.Pointer(&license[0])))
 	copy(attr.name[:], "nsnet_devices")
-	r, _, e := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
-	runtime.KeepAlive(text)
-	runtime.KeepAlive(license)
-	if e != 0 {
-		return -1, fmt.Errorf("load the program for devices: %w", e)
+	err = withoutSignals(func() error {
+		e := unix.EAGAIN
+		for try := 0; e == unix.EAGAIN && try < loadTries; try++ {
+			var r uintptr
+			if r, _, e = unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr)); e == 0 {
+				fd = int(r)
+				return nil
+			}
+		}
+		return e
+	})
+	if err != nil {
+		return -1, fmt.Errorf("load the program for devices: %w", err)
 	}
-	return int(r), nil
+	return fd, nil
+}
+
+// withoutSignals calls f with its thread's signals blocked. The kernel's verifier gives up with EAGAIN when one waits
+// for the thread, and the runtime sends its threads SIGURG as it likes.
+func withoutSignals(f func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^uint64(0)
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
+		return fmt.Errorf("block signals: %w", err)
+	}
+	defer func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }()
+	return f()
 }
 
 // attachProgram attaches a program for devices to a group, beside those that its parents have: each has to allow.

@@ -41,7 +41,7 @@ func (h *Host) CanRestrictDevices() error {
 	}
 	prog, err := loadDeviceProgram(deviceRules())
 	if err != nil {
-		return &Unsupported{Controller: "devices", Reason: "the kernel loads no program for devices", Remedy: "it needs CONFIG_CGROUP_BPF", Err: err}
+		return &Unsupported{Controller: "devices", Reason: "the kernel refuses a program: " + err.Error(), Remedy: "it needs CONFIG_CGROUP_BPF", Err: err}
 	}
 	return unix.Close(prog)
 }

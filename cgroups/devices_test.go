@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -58,6 +59,40 @@ func TestDeviceProgram(t *testing.T) {
 	} {
 		if got := runProgram(t, prog, [3]uint32{c.access | c.kind, c.major, c.minor}); got != c.want {
 			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
+
+// The verifier gives up with EAGAIN when a signal waits for the thread, and a Go program's threads get them at any time.
+func TestLoadDeviceProgramAmongSignals(t *testing.T) {
+	testenv.Root(t)
+	if fd, err := loadDeviceProgram(deviceRules()); err != nil {
+		testenv.Miss(t, err.Error())
+	} else if err := unix.Close(fd); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	pid, tid, done, stopped := unix.Getpid(), unix.Gettid(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_ = unix.Tgkill(pid, tid, unix.SIGURG)
+			}
+		}
+	}()
+	defer func() { close(done); <-stopped }()
+	for i := range 500 {
+		fd, err := loadDeviceProgram(deviceRules())
+		if err != nil {
+			t.Fatalf("after %d: %v", i, err)
+		}
+		if err := unix.Close(fd); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
