@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -43,7 +44,7 @@ func (h *Host) Idle(lab string) (since time.Duration, empty bool, err error) {
 }
 
 // RemoveEmpty removes a lab's groups and ends nothing: one with a process in it is a [*Busy].
-func (h *Host) RemoveEmpty(lab string) error {
+func (h *Host) RemoveEmpty(ctx context.Context, lab string) error {
 	if err := checkName(lab); err != nil {
 		return fmt.Errorf("remove cgroups: %w", err)
 	}
@@ -56,5 +57,5 @@ func (h *Host) RemoveEmpty(lab string) error {
 		}
 		_ = unix.Rmdir(filepath.Join(hy.root, base)) // stays while another lab is in it
 	}
-	return nil
+	return h.forget(ctx, lab)
 }

@@ -85,7 +85,7 @@ func (h *Host) RemoveLab(ctx context.Context, lab string) error {
 			return true
 		})
 		if last == nil {
-			return nil
+			return h.forget(ctx, lab)
 		}
 		if !errors.Is(last.Err, unix.EBUSY) {
 			return last
@@ -100,6 +100,14 @@ func (h *Host) RemoveLab(ctx context.Context, lab string) error {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// forget has systemd forget a lab whose groups it managed.
+func (h *Host) forget(ctx context.Context, lab string) error {
+	if slices.ContainsFunc(h.hierarchies, func(hy hierarchy) bool { return hy.systemd }) {
+		return endScope(ctx, lab)
+	}
+	return nil
 }
 
 // removeTree removes a group with all below it. It goes on after a failure and returns the last.

@@ -62,34 +62,95 @@ func (h *Host) Adopt(ctx context.Context, lab string, init int) error {
 }
 
 // startScope asks systemd for a lab's scope and waits until it is there. It is asked directly, where a bus may not run.
+// A unit of that name whose groups are gone is one that systemd has not seen the end of.
 func startScope(ctx context.Context, lab string, init int) error {
-	name := scopeName(lab)
-	fail := func(err error) error { return fmt.Errorf("ask systemd for %s: %w", name, err) }
-	c, err := systemd.NewSystemdConnectionContext(ctx)
-	if err != nil {
-		return fail(err)
+	return askSystemd(ctx, lab, func(c *systemd.Conn, name string) error {
+		start := func() error {
+			return waitForJob(ctx, func(done chan<- string) error {
+				_, err := c.StartTransientUnitContext(ctx, name, "fail", []systemd.Property{
+					systemd.PropDescription("nsnet lab " + lab),
+					systemd.PropSlice(slice),
+					systemd.PropPids(uint32(init)),
+					{Name: "Delegate", Value: godbus.MakeVariant(true)},
+					{Name: "CollectMode", Value: godbus.MakeVariant("inactive-or-failed")}, // nothing of it is left when the lab is gone
+				}, done)
+				return err
+			})
+		}
+		err := start()
+		if !isDBusError(err, "UnitExists") {
+			return err
+		}
+		if err := endUnit(ctx, c, name); err != nil {
+			return err
+		}
+		return start()
+	})
+}
+
+// endScope has systemd forget a lab's scope, whose groups have been removed. It finds out by itself, too, but at some
+// later time, and has been seen to miss it.
+func endScope(ctx context.Context, lab string) error {
+	return askSystemd(ctx, lab, func(c *systemd.Conn, name string) error { return endUnit(ctx, c, name) })
+}
+
+// endUnit stops a unit, if there is one of that name and it is of nsnet's slice.
+func endUnit(ctx context.Context, c *systemd.Conn, name string) error {
+	of, err := c.GetUnitTypePropertyContext(ctx, name, "Scope", "Slice")
+	if isDBusError(err, "NoSuchUnit") || isDBusError(err, "UnknownObject") {
+		return nil
 	}
-	defer c.Close()
-	done := make(chan string, 1)
-	_, err = c.StartTransientUnitContext(ctx, name, "fail", []systemd.Property{
-		systemd.PropDescription("nsnet lab " + lab),
-		systemd.PropSlice(slice),
-		systemd.PropPids(uint32(init)),
-		{Name: "Delegate", Value: godbus.MakeVariant(true)},
-		{Name: "CollectMode", Value: godbus.MakeVariant("inactive-or-failed")}, // nothing of it is left when the lab is gone
-	}, done)
 	if err != nil {
-		return fail(err)
+		return err
+	}
+	if of.Value.Value() != slice {
+		return nil
+	}
+	err = waitForJob(ctx, func(done chan<- string) error {
+		_, err := c.StopUnitContext(ctx, name, "replace", done)
+		return err
+	})
+	if isDBusError(err, "NoSuchUnit") {
+		return nil
+	}
+	return err
+}
+
+// askSystemd asks systemd something about a lab's scope.
+func askSystemd(ctx context.Context, lab string, ask func(c *systemd.Conn, name string) error) error {
+	name := scopeName(lab)
+	c, err := systemd.NewSystemdConnectionContext(ctx)
+	if err == nil {
+		err = ask(c, name)
+		c.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("ask systemd for %s: %w", name, err)
+	}
+	return nil
+}
+
+// waitForJob has systemd begin a job and waits for its end.
+func waitForJob(ctx context.Context, begin func(done chan<- string) error) error {
+	done := make(chan string, 1)
+	if err := begin(done); err != nil {
+		return err
 	}
 	select {
 	case result := <-done:
 		if result != "done" {
-			return fail(errors.New("the job ended as " + result))
+			return errors.New("the job ended as " + result)
 		}
 		return nil
 	case <-ctx.Done():
-		return fail(context.Cause(ctx))
+		return context.Cause(ctx)
 	}
+}
+
+// isDBusError tells an error of systemd's, by the last part of its name.
+func isDBusError(err error, name string) bool {
+	var e godbus.Error
+	return errors.As(err, &e) && strings.HasSuffix(e.Name, "."+name)
 }
 
 // clearScope moves the processes of a scope into its leaf. The lab init may be forking.

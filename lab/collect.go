@@ -170,7 +170,7 @@ func orphanGroups(used names) ([]Leftover, error) {
 		if err != nil {
 			return all, err
 		}
-		l := Leftover{Kind: "cgroup", Name: "nsnet/" + n, Lab: n, remove: func(context.Context) error { return h.RemoveEmpty(n) }}
+		l := Leftover{Kind: "cgroup", Name: "nsnet/" + n, Lab: n, remove: func(ctx context.Context) error { return h.RemoveEmpty(ctx, n) }}
 		switch {
 		case !empty:
 			l.Kept = "processes are in it; nsnet down " + n + " ends them"

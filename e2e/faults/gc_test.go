@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/lab"
 )
@@ -23,6 +25,20 @@ func gc(t *testing.T, flags ...string) (removed, kept []lab.Leftover) {
 		t.Fatal(err)
 	}
 	return out.Removed, out.Kept
+}
+
+// lockGroups keeps apart the tests that plant control groups for gc to find, which have LOCK_EX, and those that run gc, with
+// LOCK_SH: control groups are one tree for all of them. flock(2) of the package's directory.
+func lockGroups(t *testing.T, how int) {
+	t.Helper()
+	d, err := os.Open(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	if err := unix.Flock(int(d.Fd()), how); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // kinds are those of what belongs to a lab. Control groups of other tests are in view, too.
@@ -64,6 +80,7 @@ func TestGC(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		testenv.Need(t, "iptables")
+		lockGroups(t, unix.LOCK_EX)
 		if _, err := os.Stat("/sys/fs/cgroup/pids/cgroup.procs"); err != nil {
 			testenv.Miss(t, "needs a version 1 pids hierarchy")
 		}
@@ -149,6 +166,7 @@ func TestGC(t *testing.T) {
 func TestGCOfLabs(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
+		lockGroups(t, unix.LOCK_SH)
 		before := snapshot(t)
 		dead, living := define(t, mixed(3)), define(t, strings.NewReplacer("10.8", "10.9", "fd00:80", "fd00:90").Replace(mixed(3)))
 		testenv.Must(t, "up", living.file)
@@ -185,6 +203,7 @@ func TestGCOfLabs(t *testing.T) {
 func TestFault34_RecordThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
+		lockGroups(t, unix.LOCK_SH)
 		before := snapshot(t)
 		r := define(t, strings.ReplaceAll(mixed(3), ", nat: true", ""))
 		state := filepath.Join("/run/nsnet", r.name, "state.json")

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/internal/testenv"
 )
 
@@ -59,6 +61,7 @@ func TestPidsPassToStrangers(t *testing.T) {
 		if full() {
 			times = 200
 		}
+		lockGroups(t, unix.LOCK_SH)
 		r := define(t, "name: NAME\nnodes: {a: {}}\n")
 		reused, harmed := 0, 0
 		for i := range times {

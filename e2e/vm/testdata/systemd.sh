@@ -46,8 +46,10 @@ nsnet pause sd
 nsnet resume sd
 nsnet down sd
 [ ! -e $group ]
-ended() { ! systemctl is-active nsnet-sd.scope; }
-eventually ended
+! systemctl is-active nsnet-sd.scope || fail 'the scope outlives its lab'
+nsnet up /root/systemd.yaml
+[ "$(cat $group/few/pids.max)" = 20 ]
+nsnet down sd
 # A lab without limits gets its scope when it needs one; one that is killed leaves nothing.
 printf 'name: late\nnodes: {a: {}, b: {}}\n' >/root/late.yaml
 nsnet up /root/late.yaml
