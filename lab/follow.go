@@ -131,13 +131,19 @@ func (b *builder) initDied(err error) error {
 	if f, ferr := os.Open(filepath.Join(b.dir, initLog)); ferr == nil {
 		defer f.Close()
 		for s := bufio.NewScanner(f); s.Scan(); {
-			if strings.HasPrefix(s.Text(), "panic:") || strings.HasPrefix(s.Text(), "fatal error:") {
+			switch {
+			case strings.HasPrefix(s.Text(), noThread):
+				return &Error{Op: "build", Err: fmt.Errorf("%s: %s: %w", text, noProcesses, unix.EAGAIN), Remedy: moreProcesses}
+			case strings.HasPrefix(s.Text(), "panic:") || strings.HasPrefix(s.Text(), "fatal error:"):
 				text += ": " + s.Text()
 			}
 		}
 	}
 	return &Error{Op: "build", Err: fmt.Errorf("%s: %w", text, err)}
 }
+
+// noThread is what the Go runtime says, and ends the program, when the kernel gives it no thread.
+const noThread = "runtime: failed to create new OS thread"
 
 // build follows the lab init until the lab is committed.
 func (b *builder) build(ctx context.Context) error {

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/topology"
 )
 
 // What a lab takes at least; so much must be there before anything is changed.
@@ -15,12 +18,17 @@ const (
 	recordBytes = 16 << 10 // of the record's file system, besides the topology twice: once replaces the other
 	recordFiles = 12
 	nodeFiles   = 2 // logs
-	labTasks    = 16
-	nodeTasks   = 1 // its init; a command needs more
+
+	// Threads of up, of the lab init and of the spawner together, beside those that the Go runtime starts for more than a few
+	// processors, which are half of them. Measured, with those that up has already: without them a runtime may find none
+	// left later, and ends then and there, like a kill -9.
+	labTasks     = 20
+	idleTasks    = 1 // its init, which is a fork
+	commandTasks = 8 // its init, which is a Go program, and the command
 )
 
-// preflight finds what would be refused in the middle of an up.
-func (b *builder) preflight() error {
+// preflight finds what would be refused in the middle of an up that starts these nodes.
+func (b *builder) preflight(start []topology.Node) error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(b.dir, &st); err == nil {
 		if onNetwork(st.Type) {
@@ -33,7 +41,10 @@ func (b *builder) preflight() error {
 	if err := b.checkSubnets(); err != nil {
 		return err
 	}
-	if err := enoughProcesses(len(b.lab.Nodes), processLimits("/")); err != nil {
+	if len(start) == 0 {
+		return nil
+	}
+	if err := enoughProcesses(start, runtime.GOMAXPROCS(0), processLimits("/")); err != nil {
 		return &Error{Op: "start nodes", Err: err}
 	}
 	return nil
@@ -82,6 +93,7 @@ func processLimits(root string) []processLimit {
 		}
 		limits = append(limits, l)
 	}
+	limits = append(limits, userLimit(filepath.Join(root, "proc/self/limits"))...)
 	groups, err := os.ReadFile(filepath.Join(root, "proc/self/cgroup"))
 	if err != nil {
 		return limits
@@ -104,12 +116,38 @@ func processLimits(root string) []processLimit {
 	return limits
 }
 
-// enoughProcesses tells whether the limits leave room for so many nodes.
-func enoughProcesses(nodes int, limits []processLimit) error {
-	need := labTasks + nodeTasks*nodes
+// userLimit is what a shell's ulimit -u says. It does not hold the host's root, but each user namespace that root makes, with all
+// that is in it. setrlimit(2).
+func userLimit(path string) []processLimit {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(b)) {
+		// "Max processes             95713                95713                processes"
+		rest, ok := strings.CutPrefix(line, "Max processes")
+		if f := strings.Fields(rest); ok && len(f) > 0 {
+			if n, err := strconv.Atoi(f[0]); err == nil {
+				return []processLimit{{"ulimit -u", n, 0}}
+			}
+		}
+	}
+	return nil
+}
+
+// enoughProcesses tells whether the limits leave room for starting these nodes on a machine with so many processors.
+func enoughProcesses(start []topology.Node, cpus int, limits []processLimit) error {
+	need := labTasks + cpus/2
+	for i := range start {
+		if n := &start[i]; len(n.Command) > 0 || n.Image.Stored() && !n.CommandGiven {
+			need += commandTasks
+		} else {
+			need += idleTasks
+		}
+	}
 	for _, l := range limits {
 		if l.max-l.used < need {
-			return fmt.Errorf("%w: the limit of processes is reached: a lab of %d nodes takes %d at least, and %s is %d, of which %d are in use", unix.EAGAIN, nodes, need, l.name, l.max, l.used)
+			return fmt.Errorf("%w: %s: to start %d nodes takes %d at least, and %s is %d, of which %d are in use", unix.EAGAIN, noProcesses, len(start), need, l.name, l.max, l.used)
 		}
 	}
 	return nil

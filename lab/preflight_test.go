@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/topology"
 )
 
 // FAULTS 5.
@@ -38,6 +40,7 @@ func TestFault08_ProcessLimits(t *testing.T) {
 	for path, content := range map[string]string{
 		"proc/sys/kernel/pid_max":              "32768\n",
 		"proc/loadavg":                         "0.1 0.2 0.3 4/1234 5678\n",
+		"proc/self/limits":                     "Limit                     Soft Limit           Hard Limit           Units     \nMax processes             96365                unlimited            processes \nMax open files            1024                 524288               files     \n",
 		"proc/self/cgroup":                     "9:cpu:/x\n8:pids:/a/b\n0::/s\n",
 		"sys/fs/cgroup/pids/a/pids.max":        "100\n",
 		"sys/fs/cgroup/pids/a/pids.current":    "7\n",
@@ -54,18 +57,36 @@ func TestFault08_ProcessLimits(t *testing.T) {
 		}
 	}
 	limits := processLimits(root)
-	want := []processLimit{{"the sysctl kernel.pid_max", 32768, 1234}, {"pids.max of /sys/fs/cgroup/pids/a", 100, 7}, {"pids.max of /sys/fs/cgroup/unified/s", 50, 1}}
+	want := []processLimit{{"the sysctl kernel.pid_max", 32768, 1234}, {"ulimit -u", 96365, 0}, {"pids.max of /sys/fs/cgroup/pids/a", 100, 7}, {"pids.max of /sys/fs/cgroup/unified/s", 50, 1}}
 	if !slices.Equal(limits, want) {
 		t.Errorf("got  %+v\nwant %+v", limits, want)
 	}
-	if err := enoughProcesses(30, limits); err != nil {
-		t.Errorf("30 nodes: %v", err)
+	idle := func(n int) []topology.Node { return make([]topology.Node, n) }
+	busy := topology.Node{Command: []string{"sleep", "1"}}
+	image := topology.Node{Image: topology.Image{Kind: topology.ImageRegistry, Name: "app"}}
+	none := image
+	none.CommandGiven = true
+	for name, tt := range map[string]struct {
+		start []topology.Node
+		cpus  int
+		want  string
+	}{
+		"enough":                        {idle(28), 2, ""},
+		"too many nodes":                {idle(29), 2, "to start 29 nodes takes 50 at least, and pids.max of /sys/fs/cgroup/unified/s is 50, of which 1 are in use"},
+		"a command is more processes":   {append(idle(21), busy), 2, "takes 50"},
+		"so may an image be":            {append(idle(21), image), 2, "takes 50"},
+		"and is not":                    {append(idle(21), none), 2, ""},
+		"more threads, more processors": {idle(1), 64, "takes 53"},
+	} {
+		err := enoughProcesses(tt.start, tt.cpus, limits)
+		if (err != nil) != (tt.want != "") || err != nil && (!errors.Is(err, unix.EAGAIN) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
+		}
 	}
-	err := enoughProcesses(40, limits)
-	if !errors.Is(err, unix.EAGAIN) || !strings.Contains(err.Error(), "pids.max of /sys/fs/cgroup/unified/s is 50, of which 1 are in use") {
-		t.Errorf("40 nodes: %v", err)
-	}
-	if err := enoughProcesses(1000, processLimits(t.TempDir())); err != nil {
+	if err := enoughProcesses(idle(1000), 2, processLimits(t.TempDir())); err != nil {
 		t.Errorf("no limits: %v", err)
+	}
+	if got := userLimit("/proc/self/limits"); len(got) > 1 {
+		t.Errorf("this process: %v", got)
 	}
 }

@@ -15,6 +15,12 @@ import (
 // sysUser is where the kernel tells and takes the limits of namespaces. namespaces(7).
 const sysUser = "/proc/sys/user"
 
+// What is said, and its remedy, where the kernel lets nobody start another thread.
+const (
+	noProcesses   = "the limit of processes is reached"
+	moreProcesses = "raise that of the control group (pids.max), ulimit -u or the sysctl kernel.pid_max"
+)
+
 // advise adds what can be done to an error that does not say it yet.
 func advise(err error) {
 	var e *Error
@@ -38,7 +44,10 @@ func remedy(op string, err error) string {
 	case errors.Is(err, unix.ENOBUFS), errors.Is(err, unix.ENOMEM):
 		return "the kernel has no memory for it: end something, or make the lab smaller"
 	case errors.Is(err, unix.EAGAIN) && strings.HasPrefix(op, "start"):
-		return "the limit of processes is reached: raise that of the control group (pids.max), ulimit -u or the sysctl kernel.pid_max"
+		if strings.Contains(err.Error(), noProcesses) {
+			return moreProcesses
+		}
+		return noProcesses + ": " + moreProcesses
 	case errors.Is(err, unix.EROFS):
 		return "nsnet has to write there: mount it read-write"
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):

@@ -86,7 +86,7 @@ func (b *builder) update(ctx context.Context, running *record) ([]Action, error)
 	if len(todo.actions) == 0 && running.Digest == b.rec.Digest && len(seen.had) == 1 {
 		return nil, nil
 	}
-	if err := b.check(); err != nil {
+	if err := b.check(todo.add); err != nil {
 		return nil, b.wrap(ctx, err)
 	}
 	if err := b.pull(ctx); err != nil {
@@ -193,7 +193,7 @@ func (b *builder) wrap(ctx context.Context, err error) error {
 }
 
 func (b *builder) up(ctx context.Context) error {
-	if err := b.check(); err != nil {
+	if err := b.check(b.lab.Nodes); err != nil {
 		return err
 	}
 	if err := b.pull(ctx); err != nil {
@@ -237,15 +237,15 @@ func (b *builder) up(ctx context.Context) error {
 	return b.build(ctx)
 }
 
-// check finds what the file wants and this machine has not, before anything is changed.
-func (b *builder) check() error {
+// check finds what the file, of which these nodes are to be started, wants and this machine has not, before anything is changed.
+func (b *builder) check(start []topology.Node) error {
 	if err := needMachineRoot(); err != nil {
 		return err
 	}
 	if err := b.checkKernel(); err != nil {
 		return err
 	}
-	if err := b.preflight(); err != nil {
+	if err := b.preflight(start); err != nil {
 		return err
 	}
 	if err := b.checkGroups(); err != nil {

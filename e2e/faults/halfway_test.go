@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -138,7 +139,13 @@ func TestUpFailsHalfWay(t *testing.T) {
 			name: "FAULT 07 soft limit of 64 descriptors", text: mixed(50), argv: prefix("prlimit", "--nofile=64:"),
 		}, {
 			name: "FAULT 08 too few processes for so many nodes", text: mixed(20), code: 1, argv: inPidsGroup, prepare: pidsGroup(30),
-			want: []string{"limit of processes", "20 nodes", "pids.max of /sys/fs/cgroup/", "/nsnet-faults-", "is 30", "; the limit"},
+			want: []string{"limit of processes", "to start 20 nodes", "pids.max of /sys/fs/cgroup/", "/nsnet-faults-", "is 30", "; raise"},
+		}, {
+			name: "FAULT 08 too few processes for commands", text: mixed(20), code: 1, argv: inPidsGroup, prepare: pidsGroup(60),
+			want: []string{"limit of processes", "to start 20 nodes", "is 60", "; raise"},
+		}, {
+			name: "FAULT 08 ulimit -u", text: mixed(20), code: 1, argv: prefix("prlimit", "--nproc=30"),
+			want: []string{"limit of processes", "to start 20 nodes", "ulimit -u is 30", "; raise"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,6 +175,46 @@ func TestUpFailsHalfWay(t *testing.T) {
 			})
 		})
 	}
+}
+
+// FAULTS 8: whatever the limit, up works and so do the nodes' commands, or says what it lacks and leaves nothing. Where the Go
+// runtime gets no thread, it ends up like a kill -9: the next command removes what is left.
+func TestFault08_AnyLimitOfProcesses(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := define(t, "name: NAME\nbridges:\n  lan0: {address: 10.80.0.1/24, nat: true}\nnodes: {a: {}, b: {}, c: {command: [sleep, infinity]}}\nlinks: [{endpoints: [\"a:eth0\", lan0]}]\n")
+		pidsGroup(1)(t, r)
+		before := snapshot(t)
+		codes := map[int]int{}
+		for limit := 5; limit <= 45; limit += 2 {
+			writeFile(t, pidsDir()+"/pids.max", strconv.Itoa(limit))
+			// More threads than a small machine's, as many as a large one's.
+			for _, procs := range []string{"2", "32"} {
+				res := testenv.Command(t, inPidsGroup([]string{"env", "GOMAXPROCS=" + procs, testenv.Binary(t), "up", r.file})...)
+				when := fmt.Sprintf("limit %d, GOMAXPROCS %s, exit code %d", limit, procs, res.Code)
+				codes[res.Code]++
+				switch res.Code {
+				case 0:
+					r.sh("c", "for i in 1 2 3 4 5 6 7 8 9; do pidof sleep && exit; sleep 0.1; done; exit 1")
+					testenv.Must(t, "down", r.name)
+				case 1:
+					fails(t, res, 1, "limit of processes", "raise that of the control group")
+				case 2:
+					if !strings.Contains(res.Stderr, "failed to create new OS thread") {
+						t.Errorf("%s:\n%s", when, res.Stderr)
+					}
+					testenv.Must(t, "ps")
+				default:
+					t.Errorf("%s:\n%s", when, res.Stderr)
+				}
+				nothingLeft(t, before, when)
+			}
+		}
+		t.Log("exit codes:", codes)
+		if codes[0] == 0 || codes[1] == 0 {
+			t.Errorf("the limits reach too far: %v", codes)
+		}
+	})
 }
 
 // pidsDir is a control group for few processes, of this isolated test.
