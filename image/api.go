@@ -16,6 +16,7 @@ const Dir = "/var/lib/nsnet/images"
 // Errors that a caller may tell apart with errors.Is.
 var (
 	ErrNotFound    = errors.New("no such image")
+	ErrChanged     = errors.New("it has changed since it was unpacked") // its source, a file; an ErrNotFound, too
 	ErrInUse       = errors.New("the image is in use")
 	ErrDigest      = errors.New("the content is not what its digest says")
 	ErrMalformed   = errors.New("not an image")

@@ -174,8 +174,8 @@ func digestOf(b []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-// short is enough of a digest for people.
-func short(digest string) string {
+// ShortID is enough of a digest for people.
+func ShortID(digest string) string {
 	const prefix, enough = len("sha256:"), 12
 	if len(digest) < prefix+enough {
 		return digest

@@ -135,7 +135,7 @@ func layerError(name, diffID string, err error) error {
 	wrapped := explain(name, "unpack", err)
 	var e *Error
 	if errors.As(wrapped, &e) {
-		e.Layer = short(diffID)
+		e.Layer = ShortID(diffID)
 	}
 	return wrapped
 }

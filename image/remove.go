@@ -17,8 +17,9 @@ import (
 // Use is a lab that runs from an image.
 type Use struct {
 	Lab    string   `json:"lab"`
-	Image  string   `json:"image"`  // its name
-	Layers []string `json:"layers"` // digests of the layers, uncompressed, as they were when the lab came up
+	Image  string   `json:"image"`        // its name
+	ID     string   `json:"id,omitempty"` // what that stood for when the lab came up
+	Layers []string `json:"layers"`       // digests of its layers, uncompressed
 }
 
 // Users tells all uses. It is asked while nobody can begin another one.
@@ -90,6 +91,7 @@ func (s *Store) sweep(uses []Use) error {
 		}
 	}
 	for _, u := range uses { // a name may have been pulled anew since its lab came up
+		keep = append(keep, baseName(u.ID))
 		for _, l := range u.Layers {
 			keep = append(keep, baseName(l))
 		}

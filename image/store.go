@@ -110,8 +110,56 @@ func (s *Store) Find(i topology.Image) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	if img.stamp != "" && img.Source == "" && stampOf(i) != img.stamp {
-		return nil, &Error{Image: img.Name, Err: fmt.Errorf("%w in the store: it has changed since it was unpacked", ErrNotFound)}
+	if img.stamp == "" || img.Source != "" {
+		return img, nil
+	}
+	switch stampOf(i) {
+	case img.stamp:
+		return img, nil
+	case "":
+		return nil, &Error{Image: img.Name, Err: fmt.Errorf("%w: where it came from there is nothing to be read any more", ErrNotFound)}
+	}
+	return nil, &Error{Image: img.Name, Err: fmt.Errorf("%w in the store: %w", ErrNotFound, ErrChanged)}
+}
+
+// Peek is the ID of what Pull would get now. No layer is read, and nothing is written.
+func (s *Store) Peek(ctx context.Context, i topology.Image) (string, error) {
+	fail := func(err error) (string, error) { return "", explain(i.String(), "find", err) }
+	src, err := open(ctx, i, &PullOptions{}, s.dir)
+	if err != nil {
+		return fail(err)
+	}
+	defer src.close()
+	f, err := src.find(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	return digestOf(f.config), nil
+}
+
+// Used is an image as a lab runs from it, whatever its name stands for by now.
+func (s *Store) Used(u Use) (*Image, error) {
+	fail := func(err error) (*Image, error) {
+		return nil, &Error{Image: u.Image, Op: "find what a lab runs from in the store", Err: err}
+	}
+	if !topology.ValidDigest(u.ID) {
+		return fail(ErrNotFound)
+	}
+	b, err := os.ReadFile(filepath.Join(s.blobs(), baseName(u.ID)))
+	if err != nil {
+		return fail(err)
+	}
+	c, err := parseConfig(b)
+	if err != nil {
+		return fail(err)
+	}
+	img := &Image{Name: u.Image, ID: u.ID, Platform: c.OS + "/" + c.Architecture, Config: c.public(), store: s.dir}
+	for _, d := range c.RootFS.DiffIDs {
+		l, err := readLayer(s.layerDir(d))
+		if err != nil {
+			return fail(err)
+		}
+		img.Layers = append(img.Layers, l)
 	}
 	return img, nil
 }
@@ -126,7 +174,7 @@ func (s *Store) find(name string) (*Image, error) {
 	}
 	for _, l := range img.Layers {
 		if _, err := os.Lstat(s.layerDir(l.DiffID)); err != nil {
-			return nil, &Error{Image: name, Layer: short(l.DiffID), Err: fmt.Errorf("%w in the store: %w", ErrNotFound, err), Remedy: "nsnet image pull " + name}
+			return nil, &Error{Image: name, Layer: ShortID(l.DiffID), Err: fmt.Errorf("%w in the store: %w", ErrNotFound, err), Remedy: "nsnet image pull " + name}
 		}
 	}
 	return img, nil

@@ -80,6 +80,9 @@ type UpOptions struct {
 	File     string     // the topology file's absolute path, kept in the record
 	NoWait   bool       // fail with ErrBusy instead of waiting for the lab's lock
 	Progress func(Step) // may be nil; called from one goroutine
+	// StorageDriver makes every union that is made, whatever the file says; one that the lab has and another driver has made
+	// is made anew. Empty: the file's, or nsnet's choice.
+	StorageDriver string
 }
 
 // UpResult tells what Up did.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -84,7 +83,7 @@ func (c *change) future(now *record) *record {
 	next.Rules = c.seen.rules
 	next.Sysctls = append(slices.Clone(now.Sysctls), c.seen.forwarding...)
 	next.Limits = now.Limits || c.cgroups != nil
-	next.Images, next.Storage = c.rec.Images, c.rec.Storage
+	next.Images = c.uses
 	return &next
 }
 
@@ -100,11 +99,6 @@ func merge(a, b *record) *record {
 		}
 	}
 	u.Images = append(slices.Clone(a.Images), b.Images...)
-	u.Storage = maps.Clone(a.Storage)
-	if u.Storage == nil {
-		u.Storage = b.Storage
-	}
-	maps.Copy(u.Storage, b.Storage)
 	return &u
 }
 

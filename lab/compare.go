@@ -91,18 +91,19 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 			d.add = append(d.add, *n)
 			d.say("+", "node", n.Name, nodeText(n), "", "")
 		default:
-			if len(o.had) == 1 && last[n.Name] != nil && !s.Fresh && sameStart(last[n.Name], n) {
+			why := o.otherwise(n, s)
+			if len(why) == 0 && len(o.had) == 1 && last[n.Name] != nil && !s.Fresh && sameStart(last[n.Name], n) {
 				d.ended(n, s) // and the digests are the same, which take longer
 				continue
 			}
 			node, command := digests(n)
-			if s.Digest == node && s.Command != command && !s.Fresh && !n.Image.Stored() && s.State != StateIdle && len(n.Command) > 0 {
+			if len(why) == 0 && s.Digest == node && s.Command != command && !s.Fresh && !n.Image.Stored() && s.State != StateIdle && len(n.Command) > 0 {
 				d.again = append(d.again, n.Name)
 				d.digests[n.Name] = command
 				d.say("~", "command", n.Name, strings.Join(n.Command, " "), strings.Join(differing(last[n.Name], n), ", ")+" changed", CostCommand)
 				continue
 			}
-			if s.Digest == node && s.Command == command {
+			if len(why) == 0 && s.Digest == node && s.Command == command {
 				if s.Fresh {
 					d.say("~", "node", n.Name, nodeText(n), "its command was not started yet", CostInPlace)
 				} else {
@@ -110,12 +111,12 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 				}
 				continue
 			}
-			if n.Privileged && o.rec.UserNS {
-				return &Error{Node: n.Name, Err: fmt.Errorf("%w: a lab that was made without privileged nodes cannot get one", ErrConflict), Remedy: "take the lab down and up again"}
+			if s.Digest != node || s.Command != command {
+				why = append([]string{strings.Join(differing(last[n.Name], o.resolved(n)), ", ") + " changed"}, why...)
 			}
 			d.remove = append(d.remove, n.Name)
 			d.add = append(d.add, *n)
-			d.say("~", "node", n.Name, nodeText(n), strings.Join(differing(last[n.Name], n), ", ")+" changed", CostNode)
+			d.say("~", "node", n.Name, nodeText(n), strings.Join(why, ", "), CostNode)
 		}
 	}
 	for i := range d.add {
@@ -160,6 +161,7 @@ func sameStart(a, b *topology.Node) bool {
 		n.Routes, n.Hosts, n.Ports, n.Limits = nil, nil, nil, topology.Limits{}
 		n.Sysctls = startSysctls(n.Sysctls)
 		n.Restart, n.Ready, n.DependsOn = topology.Restart{}, nil, nil
+		withoutStorage(n)
 		if n.DNS != nil {
 			n.DNS = &topology.DNS{}
 		}
@@ -167,12 +169,15 @@ func sameStart(a, b *topology.Node) bool {
 	return reflect.DeepEqual(x, y)
 }
 
-// differing names the keys in which two nodes differ, of those that a node is started with.
+// differing names the keys in which two nodes differ, of those that a node is started with, both with what their images say.
 func differing(a, b *topology.Node) []string {
 	if a == nil {
 		return []string{"its content"}
 	}
-	x, y := reflect.ValueOf(*a), reflect.ValueOf(*b)
+	p, q := *a, *b
+	withoutStorage(&p)
+	withoutStorage(&q)
+	x, y := reflect.ValueOf(p), reflect.ValueOf(q)
 	var keys []string
 	for i := range x.NumField() {
 		f := x.Type().Field(i)
@@ -193,8 +198,8 @@ func differing(a, b *topology.Node) []string {
 			keys = append(keys, strings.TrimSuffix(key, "_given"))
 		}
 	}
-	if len(keys) == 0 {
-		return []string{"what its image says"}
+	if len(keys) == 0 { // by a change that was broken off
+		return []string{"its content"}
 	}
 	slices.Sort(keys)
 	return slices.Compact(keys)

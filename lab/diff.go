@@ -43,7 +43,8 @@ type writableLayers struct {
 	trees []tree
 	done  []func()
 
-	copiedCommon []overlayfs.Entry // files of the common layer that a copied root has
+	inUse        map[string]image.Use // of the store, by a node that runs, by name
+	copiedCommon []overlayfs.Entry    // files of the common layer that a copied root has
 }
 
 func (w *writableLayers) close() {
@@ -183,6 +184,9 @@ func (w *writableLayers) running(labName, node string) error {
 		err = proto.Decode(body, &reply)
 	}
 	st := states[node]
+	if st != nil {
+		w.inUse = usesOf(r, &st.Made)
+	}
 	if k != proto.Reply || err != nil || len(reply.Paths) != len(fds) || len(fds) == 0 || st == nil {
 		closeFDs(fds)
 		return &Error{Lab: labName, Node: node, Err: ErrNotRunning}
@@ -192,7 +196,7 @@ func (w *writableLayers) running(labName, node string) error {
 		if !w.node.Privileged {
 			t.base = uidBase(r, st.Slot)
 		}
-		for _, s := range storageOf(r, w.node) {
+		for _, s := range storageOf(w.node, st) {
 			t.o.Copied = t.o.Copied || s.Path == path && s.Driver == topology.StorageCopy
 		}
 		w.trees = append(w.trees, t)
@@ -261,7 +265,12 @@ func (w *writableLayers) below(ctx context.Context, at string) error {
 		}
 		w.done = append(w.done, hold.Close)
 		for _, i := range stored {
-			if w.m.images[i.String()], err = w.store.Find(i); err != nil {
+			if use, runs := w.inUse[i.String()]; runs {
+				w.m.images[i.String()], err = w.store.Used(use)
+			} else {
+				w.m.images[i.String()], err = w.store.Find(i)
+			}
+			if err != nil {
 				return fail(err)
 			}
 		}

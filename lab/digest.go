@@ -16,7 +16,7 @@ func digests(n *topology.Node) (node, command string) {
 	fixed.Routes, fixed.Hosts, fixed.Ports, fixed.Limits = nil, nil, nil, topology.Limits{}
 	fixed.Sysctls = startSysctls(n.Sysctls)
 	fixed.Restart, fixed.Ready, fixed.DependsOn = topology.Restart{}, nil, nil
-	fixed.Restart, fixed.Ready, fixed.DependsOn = topology.Restart{}, nil, nil
+	withoutStorage(&fixed) // compared with what it is
 	if fixed.DNS != nil {
 		fixed.DNS = &topology.DNS{} // that there is a file, not what is in it
 	}

@@ -264,7 +264,7 @@ func (b *builder) node(e event) error {
 		userns, base = e.fds[1], uidBase(&b.rec, m.Slot)
 	}
 	b.mounts.init = b.rec.InitPID
-	r, err := b.mounts.node(n, &b.setups[m.Index], b.rec.Storage[n.Name], userns, base)
+	r, err := b.mounts.node(n, &b.setups[m.Index], b.storage[n.Name], userns, base)
 	if err != nil {
 		return &Error{Node: n.Name, Op: "prepare its mounts", Err: err}
 	}

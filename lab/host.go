@@ -35,7 +35,7 @@ func (b *builder) plan(ctx context.Context) error {
 	if r.Base, r.IDs, err = allocateIDs(r.Name, len(b.lab.Nodes)); err != nil {
 		return &Error{Op: "allocate user ids", Err: err}
 	}
-	r.Limits = b.cgroups != nil
+	r.Limits, r.Images = b.cgroups != nil, b.uses
 	var legs []string
 	var v4, v6 bool
 	for i := range b.lab.Bridges {

@@ -40,12 +40,20 @@ func ImageUses() ([]image.Use, error) {
 	return uses, nil
 }
 
-// pull makes sure that the images of all nodes are in the store, fetches those that are not, and fills in what
-// images say about their commands. It is before anything is changed; what has been fetched stays.
-func (b *builder) pull(ctx context.Context) error {
-	if !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return len(storedImages(&n)) > 0 }) {
-		return nil
+// pull makes sure that the images of the nodes to start are in the store, fetches those that are not, and fills in what
+// images say about all nodes' commands. It is before anything is changed; what has been fetched stays.
+func (b *builder) pull(ctx context.Context, start []topology.Node) error {
+	if slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return len(storedImages(&n)) > 0 }) {
+		if err := b.pullImages(ctx, start); err != nil {
+			return err
+		}
 	}
+	var err error
+	b.content, err = json.Marshal(b.lab)
+	return err
+}
+
+func (b *builder) pullImages(ctx context.Context, start []topology.Node) error {
 	var err error
 	if b.store, err = image.Open(image.Dir); err != nil {
 		return err
@@ -54,28 +62,42 @@ func (b *builder) pull(ctx context.Context) error {
 		return err
 	}
 	b.images = map[string]*image.Image{}
-	resolved := *b.lab
-	resolved.Nodes = slices.Clone(b.lab.Nodes)
-	for i := range resolved.Nodes {
-		n := &resolved.Nodes[i]
-		layers := len(n.Layers)
-		for _, i := range storedImages(n) {
-			img, err := b.image(ctx, i)
-			if err != nil {
-				return &Error{Node: n.Name, Err: err}
+	fresh := byName(start)
+	// Those to start come first: one of an image that the lab has still, and the store no longer, has it pulled.
+	for _, stays := range []bool{false, true} {
+		for i := range b.lab.Nodes {
+			if n := &b.lab.Nodes[i]; (fresh[n.Name] == nil) == stays {
+				if err := b.imagesOf(ctx, n, stays); err != nil {
+					return &Error{Node: n.Name, Err: err}
+				}
 			}
-			layers += len(img.Dirs())
-		}
-		if layers+len(n.Unions)+len(n.Binds) > maxMounts {
-			return &Error{Node: n.Name, Err: fmt.Errorf("%w: %d layers, %d unions and %d binds, more than %d together", ErrUnsupported, layers, len(n.Unions), len(n.Binds), maxMounts)}
-		}
-		if n.Image.Stored() {
-			applyConfig(n, &b.images[n.Image.String()].Config)
 		}
 	}
-	b.lab = &resolved
-	b.content, err = json.Marshal(b.lab)
-	return err
+	for _, u := range b.inUse {
+		if img := b.images[u.Image]; img == nil || img.ID != u.ID {
+			b.uses = append(b.uses, u)
+		}
+	}
+	return nil
+}
+
+// imagesOf finds a node's images, and fills in what its own says. A node that stays runs from what it has.
+func (b *builder) imagesOf(ctx context.Context, n *topology.Node, stays bool) error {
+	layers := len(n.Layers)
+	for _, i := range storedImages(n) {
+		img, err := b.image(ctx, i, stays)
+		if err != nil {
+			return err
+		}
+		layers += len(img.Dirs())
+	}
+	if layers+len(n.Unions)+len(n.Binds) > maxMounts {
+		return fmt.Errorf("%w: %d layers, %d unions and %d binds, more than %d together", ErrUnsupported, layers, len(n.Unions), len(n.Binds), maxMounts)
+	}
+	if n.Image.Stored() {
+		applyConfig(n, &b.images[n.Image.String()].Config)
+	}
+	return nil
 }
 
 // storedImages are a node's image and those of its layers, as far as they are in the store.
@@ -92,13 +114,16 @@ func storedImages(n *topology.Node) []topology.Image {
 	return slices.DeleteFunc(all, func(i topology.Image) bool { return !i.Stored() })
 }
 
-// image is an image of the store, where it is put unless it is there.
-func (b *builder) image(ctx context.Context, i topology.Image) (*image.Image, error) {
+// image is an image of the store, where it is put unless it is there. Of one that a running lab has the lab's will do.
+func (b *builder) image(ctx context.Context, i topology.Image, runs bool) (*image.Image, error) {
 	name := i.String()
 	if img := b.images[name]; img != nil {
 		return img, nil
 	}
 	img, err := b.store.Find(i)
+	if use, has := b.inUse[name]; runs && has && errors.Is(err, image.ErrNotFound) {
+		img, err = b.store.Used(use)
+	}
 	if errors.Is(err, image.ErrNotFound) {
 		b.pulled = true
 		img, err = b.store.Pull(ctx, i, image.PullOptions{Progress: func(done, total int) { b.step("pull "+name, done, total) }})
@@ -106,11 +131,11 @@ func (b *builder) image(ctx context.Context, i topology.Image) (*image.Image, er
 	if err != nil {
 		return nil, err
 	}
-	use := image.Use{Lab: b.lab.Name, Image: name}
+	use := image.Use{Lab: b.lab.Name, Image: name, ID: img.ID}
 	for _, l := range img.Layers {
 		use.Layers = append(use.Layers, l.DiffID)
 	}
-	b.rec.Images = append(b.rec.Images, use)
+	b.uses = append(b.uses, use)
 	b.images[name] = img
 	return img, nil
 }

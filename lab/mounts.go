@@ -195,7 +195,7 @@ func (r *nodeMounts) close() {
 }
 
 // node makes a node's mounts. Base is the node's first id, 0 for one that is the host's root.
-func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, chosen []StorageStatus, userns int, base uint32) (r nodeMounts, err error) {
+func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, chosen []proto.Storage, userns int, base uint32) (r nodeMounts, err error) {
 	err = m.do(func() error {
 		if err := m.root(&r, n, s, userns, base); err != nil {
 			return err

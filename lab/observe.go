@@ -33,6 +33,8 @@ type observed struct {
 	resolv  map[string]string            // for ip netns exec, by node
 	groups  map[string]bool              // nodes whose control group is not there, or not theirs
 
+	images map[string]imageNow // of the store, that the nodes are to run from, by name
+
 	forwarding   []bridge.Sysctl // of the host, to be turned on
 	rules        []bridge.Rule   // that the host's firewall needs
 	missingRules []bridge.Rule   // of these
@@ -84,6 +86,7 @@ func observe(rec *record, want *topology.Lab) (*observed, error) {
 		return nil, err
 	}
 	o.lookAtNames(want)
+	o.lookAtImages(want)
 	if err := o.lookAtHost(want); err != nil {
 		return nil, err
 	}

@@ -67,8 +67,6 @@ type record struct {
 	Rules   []bridge.Rule   `json:"rules,omitempty"`
 	Sysctls []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
 	Images  []image.Use     `json:"images,omitempty"`  // of the store
-
-	Storage map[string][]StorageStatus `json:"storage,omitempty"` // by node, where it was a choice; the root first
 }
 
 // validName tells what a lab's name may look like; it becomes a directory. A regular expression would be

@@ -130,7 +130,7 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	ifaces := interfaces(l)
 	for i := range l.Nodes {
 		n := nodeStatus(r, &l.Nodes[i], states[l.Nodes[i].Name])
-		n.Interfaces, n.Storage = ifaces[n.Name], storageOf(r, &l.Nodes[i])
+		n.Interfaces, n.Storage = ifaces[n.Name], storageOf(&l.Nodes[i], states[l.Nodes[i].Name])
 		if host != nil {
 			if o, err := oomOf(host, name, n.Name); err == nil && o.Kills > 0 {
 				n.OOMKilled, n.OOMKills, n.MemoryPeak = true, o.Kills, o.Peak

@@ -23,9 +23,10 @@ type StorageStatus struct {
 	Persist bool   `json:"persist,omitempty"` // what is written is kept across down and up
 }
 
-// chooseStorage finds a driver for every union, and refuses what none can do, before anything is changed.
-func (b *builder) chooseStorage() error {
-	b.rec.Storage = map[string][]StorageStatus{} // of all nodes, those that run already included
+// chooseStorage finds a driver for every union of nodes to start, and refuses what none can do, before anything is changed.
+func (b *builder) chooseStorage(start []topology.Node) error {
+	b.storage = map[string][]proto.Storage{}
+	fresh := byName(start)
 	var probe *mounter
 	defer func() {
 		if probe != nil {
@@ -34,14 +35,16 @@ func (b *builder) chooseStorage() error {
 	}()
 	for i := range b.lab.Nodes {
 		n := &b.lab.Nodes[i]
-		if len(n.Unions) == 0 && n.Storage == "" && !n.Writable.Persist && len(n.Layers) == 0 {
+		if fresh[n.Name] == nil || len(n.Unions) == 0 && n.Storage == "" && !n.Writable.Persist && len(n.Layers) == 0 {
 			continue
 		}
+		given := b.given[n.Name]
 		root, err := rootStorage(n)
 		if err != nil {
 			return &Error{Node: n.Name, Op: "storage", Err: err}
 		}
-		all := []StorageStatus{root}
+		root.Asked = given.Storage != ""
+		all := []proto.Storage{root}
 		for j := range n.Unions {
 			u := &n.Unions[j]
 			refused := func() error {
@@ -61,19 +64,48 @@ func (b *builder) chooseStorage() error {
 				}
 				return &Error{Node: n.Name, Op: "storage of the union", Object: u.Path, Err: err}
 			}
-			all = append(all, StorageStatus{Path: u.Path, Driver: c.Driver.Name(), Why: c.Why, Persist: n.Writable.Persist && !u.Writes()})
+			all = append(all, proto.Storage{Path: u.Path, Driver: c.Driver.Name(), Why: c.Why, Persist: n.Writable.Persist && !u.Writes(), Asked: given.Unions[j].Storage != ""})
 		}
-		b.rec.Storage[n.Name] = all
+		for j := range all {
+			if b.byFlag && all[j].Why == overlayfs.AskedFor {
+				all[j].Why += " by --storage-driver"
+			}
+		}
+		b.storage[n.Name] = all
+		setStorage(n, all)
 	}
 	return nil
 }
 
+// setStorage writes into a node how it is made. What it had no choice in says nothing.
+func setStorage(n *topology.Node, made []proto.Storage) {
+	n.Unions = slices.Clone(n.Unions)
+	for _, s := range made {
+		if s.Path == "/" {
+			n.Storage = s.Driver
+		}
+		for i := range n.Unions {
+			if u := &n.Unions[i]; u.Path == s.Path {
+				u.Storage = s.Driver
+			}
+		}
+	}
+}
+
+// withoutStorage takes the drivers out of what a node is to be.
+func withoutStorage(n *topology.Node) {
+	n.Storage, n.Unions = "", slices.Clone(n.Unions)
+	for i := range n.Unions {
+		n.Unions[i].Storage = ""
+	}
+}
+
 // rootStorage is how a node's root is made.
-func rootStorage(n *topology.Node) (StorageStatus, error) {
-	s := StorageStatus{Path: "/", Driver: topology.StorageOverlay, Why: "the kernel has it", Persist: n.Writable.Persist}
+func rootStorage(n *topology.Node) (proto.Storage, error) {
+	s := proto.Storage{Path: "/", Driver: topology.StorageOverlay, Why: "the kernel has it", Persist: n.Writable.Persist}
 	switch n.Storage {
 	case topology.StorageOverlay:
-		s.Why = "asked for"
+		s.Why = overlayfs.AskedFor
 	case topology.StorageFuse:
 		s.Why = "asked for was fuse, which is for unions at a path: no root is put on it"
 	case topology.StorageCopy:
@@ -84,18 +116,23 @@ func rootStorage(n *topology.Node) (StorageStatus, error) {
 		if err := unix.Uname(&u); err == nil && olderThan(unix.ByteSliceToString(u.Release[:]), 6, 6) {
 			return s, fmt.Errorf("%w: a copied root needs Linux 6.6, for idmapped mounts of tmpfs", ErrUnsupported)
 		}
-		s.Driver, s.Why = topology.StorageCopy, "asked for"
+		s.Driver, s.Why = topology.StorageCopy, overlayfs.AskedFor
 	}
 	return s, nil
 }
 
-// storageOf is how a node's root and unions are made, as up has chosen.
-func storageOf(r *record, n *topology.Node) []StorageStatus {
-	if all := r.Storage[n.Name]; all != nil {
-		return all
-	}
+// storageOf is how a node's root and unions are made, as up has chosen. s is nil where the lab does not run.
+func storageOf(n *topology.Node, s *proto.NodeState) []StorageStatus {
 	root, _ := rootStorage(n) // one without a choice is not refused
-	return []StorageStatus{root}
+	made := []proto.Storage{root}
+	if s != nil && len(s.Made.Storage) > 0 {
+		made = s.Made.Storage
+	}
+	all := make([]StorageStatus, len(made))
+	for i, m := range made {
+		all[i] = StorageStatus{m.Path, m.Driver, m.Why, m.Persist}
+	}
+	return all
 }
 
 // copiesRoot tells whether a node's root is a copy.
@@ -134,11 +171,15 @@ func (m *mounter) tryOverlay(name string, u *topology.Union) error {
 	})
 }
 
-// branches are the directories of layers, those of images one by one.
+// branches are the directories of layers, those of images one by one. A layer that several images have is there once, where it is
+// first: further below there would be nothing to be seen of it, and no overlay has a directory twice (ELOOP).
 func (m *mounter) branches(layers []topology.Layer) []overlayfs.Branch {
 	var all []overlayfs.Branch
 	for _, l := range layers {
 		for _, dir := range m.layersOf(l.Image) {
+			if l.Image.Stored() && slices.ContainsFunc(all, func(b overlayfs.Branch) bool { return b.Path == dir }) {
+				continue
+			}
 			all = append(all, overlayfs.Branch{Path: dir, Writable: l.Writable})
 		}
 	}
@@ -148,14 +189,13 @@ func (m *mounter) branches(layers []topology.Layer) []overlayfs.Branch {
 // above are the layers between a node's common layer and its image, and image those of the image. For the host's root
 // the layers are in front of what stands in for the host's closed files, which would hide too much of them.
 func (m *mounter) stack(n *topology.Node) (above, image []string) {
-	var layers []string
+	if len(n.Layers) == 0 || n.Image.Kind != topology.ImageHost {
+		return nil, m.branchPaths(n)
+	}
 	for _, b := range m.branches(n.Layers) {
-		layers = append(layers, b.Path)
+		above = append(above, b.Path)
 	}
-	if len(layers) > 0 && n.Image.Kind == topology.ImageHost {
-		return append(layers, filepath.Join(m.at, string(topology.ImageHost))), m.layersOf(n.Image)
-	}
-	return nil, append(layers, m.layersOf(n.Image)...)
+	return append(above, filepath.Join(m.at, string(topology.ImageHost))), m.layersOf(n.Image)
 }
 
 // branchPaths are the layers of a root that are not nsnet's own, the topmost first.
@@ -218,7 +258,7 @@ func (m *mounter) progress(node string) func(int) {
 }
 
 // unions makes a node's unions, and opens their writable layers. It runs on the mounter's thread.
-func (m *mounter) unions(n *topology.Node, chosen []StorageStatus, userns int, base uint32) (mounts, uppers []int, paths []string, err error) {
+func (m *mounter) unions(n *topology.Node, chosen []proto.Storage, userns int, base uint32) (mounts, uppers []int, paths []string, err error) {
 	fail := func(path string, err error) ([]int, []int, []string, error) {
 		closeFDs(mounts)
 		closeFDs(uppers)

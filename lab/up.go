@@ -44,11 +44,16 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	}
 	sum := sha256.Sum256(content)
 	digest := hex.EncodeToString(sum[:])
+	l := *o.Lab
+	l.Nodes = slices.Clone(o.Lab.Nodes)
+	if o.StorageDriver != "" {
+		l.UseStorage(o.StorageDriver)
+	}
 	running, err := current(ctx, dir, o.Lab.Name)
 	if err != nil {
 		return res, err
 	}
-	b := &builder{dir: dir.dir, lab: o.Lab, progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
+	b := &builder{dir: dir.dir, lab: &l, byFlag: o.StorageDriver != "", progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
 		rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
 	if running != nil {
 		res.Actions, err = b.update(ctx, running)
@@ -89,7 +94,8 @@ func (b *builder) update(ctx context.Context, running *record) ([]Action, error)
 	if err := b.check(todo.add); err != nil {
 		return nil, b.wrap(ctx, err)
 	}
-	if err := b.pull(ctx); err != nil {
+	b.keepMade(running, seen, todo)
+	if err := b.pull(ctx, todo.add); err != nil {
 		return nil, b.wrap(ctx, err)
 	}
 	c := &change{builder: b, seen: seen, todo: todo}
@@ -129,8 +135,9 @@ func byName(nodes []topology.Node) map[string]*topology.Node {
 // builder is one up in progress, and what it has to take back if it fails.
 type builder struct {
 	dir      string
-	lab      *topology.Lab
-	given    map[string]*topology.Node // as the file has them, before images have had their say
+	lab      *topology.Lab             // first as the file and the command line say, then resolved: with what images say, and drivers
+	given    map[string]*topology.Node // as the file has them
+	byFlag   bool                      // the command line has named the driver of unions
 	nodes    []topology.Node           // those to start
 	rec      record
 	content  []byte
@@ -163,6 +170,10 @@ type builder struct {
 	hold   *image.Hold             // keeps images from being removed until the record tells of them
 	images map[string]*image.Image // by name
 	pulled bool
+	uses   []image.Use          // of images
+	inUse  map[string]image.Use // of those by nodes that run and stay, by name
+
+	storage map[string][]proto.Storage // how the nodes to start are made of their layers
 }
 
 // event is a message of the lab init.
@@ -196,7 +207,7 @@ func (b *builder) up(ctx context.Context) error {
 	if err := b.check(b.lab.Nodes); err != nil {
 		return err
 	}
-	if err := b.pull(ctx); err != nil {
+	if err := b.pull(ctx, b.lab.Nodes); err != nil {
 		return err
 	}
 	b.nodes = b.lab.Nodes
@@ -256,7 +267,7 @@ func (b *builder) check(start []topology.Node) error {
 			return err
 		}
 	}
-	return b.chooseStorage()
+	return b.chooseStorage(start)
 }
 
 // needMachineRoot tells that root is not the machine's but a user namespace's, which has no
@@ -297,6 +308,7 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 		above, layers := b.mounts.stack(n)
 		setup := proto.NodeSetup{Caps: caps, Filter: -1, Above: len(above), Layers: len(layers), Assembled: b.mounts.assembles || copiesRoot(n)}
 		setup.Digest, setup.Command = digests(b.given[n.Name])
+		setup.Made = b.made(n)
 		if setup.Assembled {
 			setup.Above, setup.Layers = 0, 0
 		}

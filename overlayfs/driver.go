@@ -52,6 +52,9 @@ type Driver interface {
 // Drivers are all drivers, the best first.
 func Drivers() []Driver { return []Driver{Overlay{}, Fuse{}, Copy{}} }
 
+// AskedFor is why a driver was taken that was named.
+const AskedFor = "asked for"
+
 // Choice is a driver and why it was taken.
 type Choice struct {
 	Driver Driver
@@ -64,7 +67,7 @@ func Choose(want string, branches []Branch, refused func() error) (Choice, error
 	if want != "" {
 		for _, d := range Drivers() {
 			if d.Name() == want {
-				return Choice{d, "asked for"}, d.Check(branches)
+				return Choice{d, AskedFor}, d.Check(branches)
 			}
 		}
 		return Choice{}, fmt.Errorf("%w: no driver of unions is called %q", errors.ErrUnsupported, want)

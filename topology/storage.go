@@ -1,5 +1,7 @@
 package topology
 
+import "slices"
+
 // Drivers of unions, by what the file and the command line call them.
 const (
 	StorageOverlay = "overlay" // the kernel's overlayfs
@@ -45,6 +47,7 @@ func (l *Lab) UseStorage(driver string) {
 	for i := range l.Nodes {
 		n := &l.Nodes[i]
 		n.Storage = driver
+		n.Unions = slices.Clone(n.Unions) // the nodes may be a copy of another lab's
 		for j := range n.Unions {
 			n.Unions[j].Storage = driver
 		}

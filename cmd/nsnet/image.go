@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -124,7 +123,5 @@ func noStore(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // idText is enough of an image's id.
 func idText(id string) string {
-	const enough = 12
-	id = strings.TrimPrefix(id, "sha256:")
-	return plain(id[:min(len(id), enough)])
+	return plain(image.ShortID(id))
 }

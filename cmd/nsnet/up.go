@@ -84,10 +84,10 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 	if err != nil {
 		return err
 	}
-	if o.StorageDriver != "" {
-		l.UseStorage(o.StorageDriver)
-	}
 	if o.DryRun {
+		if o.StorageDriver != "" {
+			l.UseStorage(o.StorageDriver)
+		}
 		_, err := printPlan(ctx, l, o.JSON, std)
 		return interrupted(ctx, err)
 	}
@@ -96,7 +96,7 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 		return fmt.Errorf("find topology file: %w", err)
 	}
 	p := newProgress(std.err, "up "+l.Name, labSize(l))
-	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, NoWait: o.NoWait, Progress: p.Step})
+	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, NoWait: o.NoWait, Progress: p.Step, StorageDriver: o.StorageDriver})
 	if err == nil && o.Wait {
 		start := time.Now()
 		p.Step(lab.Step{Name: "wait until all nodes are ready"})

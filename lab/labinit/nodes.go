@@ -108,7 +108,7 @@ func (l *labInit) status() proto.LabState {
 		n.mu.Lock()
 		s.Paused = n.paused
 		s.Slot, s.PID, s.Netns, s.Digest, s.Command, s.Fresh = n.slot, n.host, int(n.proc.Netns.Fd()), n.setup.Digest, n.setup.Command, n.fresh
-		s.Hosts = n.ownHosts
+		s.Hosts, s.Made = n.ownHosts, n.setup.Made
 		n.mu.Unlock()
 		st.Nodes = append(st.Nodes, s)
 	}

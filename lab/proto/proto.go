@@ -76,6 +76,24 @@ type NodeSetup struct {
 	Digest, Command string
 
 	Assembled bool // its root comes assembled, see container.Setup
+
+	Made Made
+}
+
+// Made is what up has found or chosen for a node when it was started, and the file does not say: what became of it is
+// compared with that.
+type Made struct {
+	Images  map[string]string // IDs of the images of the store that it runs from, by their names
+	Storage []Storage         // how its root, then its unions are made of their layers
+}
+
+// Storage is how a tree of a node is made of its layers.
+type Storage struct {
+	Path    string // "/" is the root
+	Driver  string
+	Why     string
+	Persist bool
+	Asked   bool // the file says so
 }
 
 // NodeIndex is the body of Node and Mounts: a node by its place among those that are started.
@@ -154,6 +172,7 @@ type NodeState struct {
 	Command string
 	Hosts   bool // its /etc/hosts is its own, and not its common layer's
 	Fresh   bool // its command was never started: the change that made it was broken off
+	Made    Made
 }
 
 // LabState is the answer to Status.
