@@ -33,7 +33,7 @@ func (b *builder) plan(ctx context.Context) error {
 	r := &b.rec
 	r.UserNS = !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Privileged })
 	if r.Base, r.IDs, err = allocateIDs(r.Name, len(b.lab.Nodes)); err != nil {
-		return &Error{Op: "allocate user ids", Err: err}
+		return &Error{Op: "allocate user ids", Err: err, Remedy: "take another lab down, or make this one smaller"}
 	}
 	r.Limits, r.Images = b.cgroups != nil, b.uses
 	var legs []string

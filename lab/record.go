@@ -311,9 +311,31 @@ const (
 	lastID  = 0x7fff0000
 )
 
-// spareNodes is how many nodes more than it begins with a lab can get while it runs: the map of a
-// user namespace can be written only once.
+// spareNodes is how many nodes more than it begins with a lab of few nodes can get while it runs: the map of a
+// user namespace can be written only once. A larger lab can get as many again.
 const spareNodes = 64
+
+// spares are how many nodes a lab with so many may get besides, the best first. How many others have of all ids tells which
+// is had: others need room for theirs.
+func spares(nodes int) []int {
+	var all []int
+	for n := nodes; n > spareNodes; n /= 2 {
+		all = append(all, n)
+	}
+	return append(all, spareNodes, 0)
+}
+
+// enoughLeft tells whether so many ids of labs leave room for other labs: half of all, or more for spares above the common ones.
+func enoughLeft(taken uint32, spare int) bool {
+	const all = lastID - firstID
+	switch {
+	case spare > spareNodes:
+		return taken <= all/8*3
+	case spare > 0:
+		return taken <= all/2
+	}
+	return true
+}
 
 // allocateIDs finds room for the ids of a lab with so many nodes, and for some more where there is
 // plenty, that no other lab's record claims. The caller holds the host's lock and writes its own
@@ -340,10 +362,10 @@ func allocateIDs(self string, nodes int) (base, count uint32, err error) {
 	for _, t := range taken {
 		others += t.to - t.from
 	}
-	for _, spare := range []int{spareNodes, 0} {
+	for _, spare := range spares(nodes) {
 		count = uint32(nodes+spare+1) * container.IDs
-		if spare > 0 && others+count > (lastID-firstID)/2 {
-			continue // leave room for other labs
+		if !enoughLeft(others+count, spare) {
+			continue
 		}
 		if base, ok := room(taken, count); ok {
 			return base, count, nil
@@ -354,6 +376,9 @@ func allocateIDs(self string, nodes int) (base, count uint32, err error) {
 
 // span is a range of ids that a lab has.
 type span struct{ from, to uint32 }
+
+// slots is how many nodes a lab has ids for: its own root has the first range.
+func (r *record) slots() int { return int(r.IDs/container.IDs) - 1 }
 
 // room finds the first gap of count ids between ranges, which are sorted.
 func room(taken []span, count uint32) (uint32, bool) {

@@ -113,6 +113,19 @@ func TestAllocateIDs(t *testing.T) {
 		if base, count, err := allocateIDs("self", 3); err != nil || base != firstID || count != (3+spareNodes+1)*k {
 			t.Errorf("an empty host: %d, %d ranges, error %v", base, count/k, err)
 		}
+		if base, count, err := allocateIDs("self", 300); err != nil || base != firstID || count != 601*k {
+			t.Errorf("a large lab: %d, %d ranges, error %v", base, count/k, err)
+		}
+		if base, count, err := allocateIDs("self", 1000); err != nil || base != firstID || count != 1501*k {
+			t.Errorf("a larger lab: %d, %d ranges, error %v", base, count/k, err)
+		}
+		if base, count, err := allocateIDs("self", 3000); err != nil || base != firstID || count != 3001*k {
+			t.Errorf("most of a host: %d, %d ranges, error %v", base, count/k, err)
+		}
+		madeUp(t, record{Name: "large", Base: firstID, IDs: 1501 * k})
+		if base, count, err := allocateIDs("self", 300); err != nil || base != firstID+1501*k || count != 365*k {
+			t.Errorf("beside a large lab: %d, %d ranges, error %v", base, count/k, err)
+		}
 		madeUp(t, record{Name: "big", Base: firstID, IDs: 2000 * k})
 		if base, count, err := allocateIDs("self", 10); err != nil || base != firstID+2000*k || count != 11*k {
 			t.Errorf("a host that is half full: %d, %d ranges, error %v", base, count/k, err)

@@ -287,7 +287,7 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 		return nil, err
 	}
 	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, Nodes: setups, Common: common,
-		Slots: int(b.rec.IDs/container.IDs) - 1}
+		Slots: b.rec.slots()}
 	// Inside the lab's user namespace ids count from 0.
 	if s.Base = container.IDs; !b.rec.UserNS {
 		s.Base = uidBase(&b.rec, 0)

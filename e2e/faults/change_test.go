@@ -399,18 +399,46 @@ func TestChangeRefused(t *testing.T) {
 			code     int
 			says     []string
 		}{
-			"a privileged node":  {"  c: {", "  c: {privileged: true, ", 5, []string{"node c", "privileged", "take the lab down"}},
-			"an unknown bridge":  {"\"a:eth1\", lan1", "\"a:eth1\", lan7", 3, []string{"lan7"}},
+			"a privileged node": {"  c: {", "  c: {privileged: true, ", 5, []string{"node c", "privileged", "take the lab down"}},
+			"an unknown bridge": {"\"a:eth1\", lan1", "\"a:eth1\", lan7", 3, []string{"lan7"}},
+			// All but one of the three nodes go: which ids there are is known before.
+			"too many nodes":     {text[strings.Index(text, "nodes:"):], "nodes:\n" + many(68), 5, []string{"start nodes", "user ids", "for 67 nodes, and is to have 68", "take the lab down and up again"}},
 			"a file not of yaml": {"nodes:", "nodes: [", 3, []string{r.file}},
 			"no such bridge of the host": {"nodes:\n", "  br77: {external: true}\nnodes:\n  x: {}\nlinks:\n  - {endpoints: [\"x:eth0\", br77], address: 10.1.1.1/24}\nbinds:\n", 3,
 				nil},
 		} {
 			writeFile(t, r.file, strings.Replace(text, c.old, c.new, 1))
+			fails(t, testenv.Run(t, "plan", r.file), c.code, c.says...)
 			fails(t, testenv.Run(t, "up", r.file), c.code, c.says...)
 			if after := r.picture(); after != before || !maps.Equal(pids, r.pids()) {
 				t.Errorf("%s: was refused and has changed the lab:\n%s", name, diff(before, after))
 			}
 		}
+	})
+}
+
+// many are nodes of a file, the first called a.
+func many(n int) string {
+	text := "  a: {}\n"
+	for i := range n - 1 {
+		text += fmt.Sprintf("  m%d: {}\n", i)
+	}
+	return text
+}
+
+// A lab has ids for more nodes than it began with, whatever came and went in between.
+func TestAsManyNodesAsThereAreIDs(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, "name: NAME\nnodes: {a: {}, gone: {}}\n")
+		writeFile(t, r.file, "name: "+r.name+"\nnodes:\n"+many(66))
+		testenv.Must(t, "up", r.file)
+		if n := len(r.pids()); n != 66 {
+			t.Errorf("the lab has %d nodes", n)
+		}
+		plans(t, r.file, 0)
+		writeFile(t, r.file, "name: "+r.name+"\nnodes:\n"+many(67))
+		fails(t, testenv.Run(t, "plan", r.file), 5, "for 66 nodes, and is to have 67")
 	})
 }
 
