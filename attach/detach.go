@@ -307,6 +307,11 @@ func (r *Record) restoreResolv(ns *os.File) error {
 	}
 	defer unix.Close(root)
 	f, now, err := resolvConf(root)
+	for _, passing := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN} {
+		if errors.Is(err, passing) {
+			return fmt.Errorf("put its resolv.conf back: %w", err)
+		}
+	}
 	if err != nil {
 		return nil //nolint:nilerr // it has removed the file itself
 	}

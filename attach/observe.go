@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/inroot"
 	"github.com/nsnet/nsnet/internal/rtnl"
 )
 
@@ -164,10 +166,9 @@ func settings(name string) ([]Setting, error) {
 }
 
 // resolvConf opens the target's resolv.conf and reads it. Symbolic links in it lead nowhere
-// outside of the target's root. openat2(2).
+// outside of the target's root.
 func resolvConf(root int) (*os.File, []byte, error) {
-	how := unix.OpenHow{Flags: unix.O_RDWR | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	fd, err := unix.Openat2(root, "etc/resolv.conf", &how)
+	fd, err := inroot.Open(root, "etc/resolv.conf", unix.O_RDWR|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -183,8 +184,10 @@ func resolvConf(root int) (*os.File, []byte, error) {
 	b := make([]byte, most)
 	n := 0
 	if err == nil {
-		if n, err = unix.Pread(fd, b, 0); err == nil && n == most {
-			err = fmt.Errorf("it has more than %d bytes", most)
+		if n, err = f.ReadAt(b, 0); err == nil {
+			err = fmt.Errorf("it has more than %d bytes", most-1)
+		} else if errors.Is(err, io.EOF) {
+			err = nil
 		}
 	}
 	if err != nil {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab"
 )
@@ -55,25 +57,33 @@ func List(_ context.Context) ([]Status, error) {
 	return out, err
 }
 
-// lives tells whether a record's interface is there, in a namespace that somebody uses.
+// lives tells whether a record's interface is there, in a namespace that somebody uses. In doubt it is: of one that is not,
+// callers take away what is left.
 func (j *journal) lives(r *Record) bool {
+	if r.state != attached {
+		return false
+	}
 	ns, ok := r.Target.open()
 	if !ok {
 		return false
 	}
 	defer ns.Close()
-	return r.state == attached && r.has(ns)
+	has, err := r.has(ns)
+	return has || err != nil
 }
 
 // has tells whether the interface is in a namespace.
-func (r *Record) has(ns *os.File) bool {
+func (r *Record) has(ns *os.File) (bool, error) {
 	c, err := rtnl.Dial(ns)
 	if err != nil {
-		return false
+		return false, err
 	}
 	defer c.Close()
 	l, err := c.Link(r.Index)
-	return err == nil && r.owns(l)
+	if errors.Is(err, unix.ENODEV) {
+		return false, nil
+	}
+	return err == nil && r.owns(l), err
 }
 
 // Sweep finishes what killed commands have begun, and puts back what interfaces that have gone

@@ -75,10 +75,7 @@ func (h *Host) RestrictDevices(lab, node string) (*Group, error) {
 // deviceHierarchy finds where devices are restricted: the controller of version 1, or any group of version 2.
 func (h *Host) deviceHierarchy() (hierarchy, error) {
 	bad := &Unsupported{Controller: "devices"}
-	hy, ok := h.find("devices")
-	for i := 0; !ok && i < len(h.hierarchies); i++ {
-		hy, ok = h.hierarchies[i], h.hierarchies[i].unified
-	}
+	hy, ok := h.findOrUnified("devices")
 	if !ok {
 		bad.Reason = "no mounted cgroup hierarchy restricts devices"
 		bad.Remedy = "mount one: mount -t cgroup2 none /sys/fs/cgroup"

@@ -19,10 +19,7 @@ const (
 // freezer finds the hierarchy to freeze nodes in. In version 2 every group can be frozen.
 func (h *Host) freezer() (hierarchy, error) {
 	bad := &Unsupported{Controller: "freezer"}
-	hy, ok := h.find("freezer")
-	for i := 0; !ok && i < len(h.hierarchies); i++ {
-		hy, ok = h.hierarchies[i], h.hierarchies[i].unified
-	}
+	hy, ok := h.findOrUnified("freezer")
 	if !ok {
 		bad.Reason = "no mounted cgroup hierarchy has a freezer"
 		bad.Remedy = "mount one: mount -t cgroup2 none /sys/fs/cgroup"

@@ -162,6 +162,19 @@ func (h *Host) find(controller string) (hierarchy, bool) {
 	return hierarchy{}, false
 }
 
+// findOrUnified is find for what a version 1 controller does, and every group of version 2 by itself.
+func (h *Host) findOrUnified(controller string) (hierarchy, bool) {
+	if hy, ok := h.find(controller); ok {
+		return hy, true
+	}
+	for _, hy := range h.hierarchies {
+		if hy.unified {
+			return hy, true
+		}
+	}
+	return hierarchy{}, false
+}
+
 // writable tells why the caller cannot make groups below a hierarchy's root, nil if it can.
 func (hy hierarchy) writable() error {
 	return unix.Access(hy.root, unix.W_OK)

@@ -4,10 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/failpoint"
 )
@@ -55,7 +52,7 @@ func (h *Host) RemoveEmpty(ctx context.Context, lab string) error {
 		if busy := removeTree(hy.labDir(lab)); busy != nil {
 			return busy
 		}
-		_ = unix.Rmdir(filepath.Join(hy.root, base)) // stays while another lab is in it
+		hy.removeParent()
 	}
 	return h.forget(ctx, lab)
 }

@@ -79,9 +79,7 @@ func (h *Host) RemoveLab(ctx context.Context, lab string) error {
 				return false
 			}
 			_ = failpoint.Hit("rmdir", hy.root)
-			if !hy.systemd {
-				_ = unix.Rmdir(hy.parent()) // stays while another lab is in it
-			}
+			hy.removeParent()
 			return true
 		})
 		if last == nil {
@@ -99,6 +97,13 @@ func (h *Host) RemoveLab(ctx context.Context, lab string) error {
 			return last
 		case <-time.After(wait):
 		}
+	}
+}
+
+// removeParent removes what all labs share, which stays while another lab is in it. systemd's is systemd's affair.
+func (hy hierarchy) removeParent() {
+	if !hy.systemd {
+		_ = unix.Rmdir(hy.parent())
 	}
 }
 

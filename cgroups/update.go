@@ -13,6 +13,7 @@ import (
 	"github.com/opencontainers/cgroups/fscommon"
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -145,9 +146,6 @@ func (h *Host) shrink(lab string, n Node, limit int64) (bool, error) {
 		return false, fmt.Errorf("kill process %d: %w", victim, err)
 	}
 	// Its memory comes back when it has ended.
-	_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1000)
-	if errors.Is(err, unix.EINTR) {
-		err = nil
-	}
+	_, err = pidfd.WaitFor(fd, time.Second)
 	return true, err
 }

@@ -2,6 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +102,54 @@ nodes:
 		testenv.Must(t, "up", file, "--name", r.name)
 		if got := r.node("eater").Limits; got.Memory != 256<<20 || got.CPU != 1 {
 			t.Errorf("the file's limits are not back: %+v", got)
+		}
+	})
+}
+
+// What a list of limits no longer has is no limit any more, in the kernel, too.
+func TestLimitsOfDisksThatGo(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		for _, d := range []string{"7:0", "7:1"} {
+			if _, err := os.Stat("/sys/dev/block/" + d); err != nil {
+				testenv.Miss(t, "needs loop devices")
+			}
+		}
+		dir, name := t.TempDir(), testenv.LabName(t)
+		file := func(io string) string {
+			return writeFile(t, dir, "lab.yaml", "nodes: {a: {limits: {pids: 100, io: ["+io+"]}}}\n")
+		}
+		r := startAs(t, name, file(`{device: "7:0", read_bps: 1MiB, write_bps: 2MiB}, {device: "7:1", read_iops: 10}`))
+		limits := func() string {
+			t.Helper()
+			var found []string
+			for _, pattern := range []string{"/sys/fs/cgroup/blkio/nsnet/%s/a/blkio.throttle.*_device", "/sys/fs/cgroup/nsnet/%s/a/io.max", "/sys/fs/cgroup/nsnet.slice/nsnet-%s.scope/a/io.max"} {
+				files, err := filepath.Glob(fmt.Sprintf(pattern, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, f := range files {
+					b, err := os.ReadFile(f)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for line := range strings.Lines(string(b)) {
+						found = append(found, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "blkio.throttle."), "_device")+" "+strings.TrimSpace(line))
+					}
+				}
+			}
+			return strings.Join(found, "|")
+		}
+		if got := limits(); strings.Count(got, "7:") < 2 || !strings.Contains(got, "7:1") || !strings.Contains(got, "2097152") {
+			t.Fatalf("limits: %s", got)
+		}
+		pid := r.node("a").PID
+		testenv.Must(t, "up", file(`{device: "7:0", read_bps: 1MiB}`), "--name", name)
+		if got := limits(); got != "read_bps 7:0 1048576" && got != "io.max 7:0 rbps=1048576 wbps=max riops=max wiops=max" {
+			t.Errorf("afterwards: %s", got)
+		}
+		if now := r.node("a").PID; now != pid {
+			t.Error("the node was restarted")
 		}
 	})
 }

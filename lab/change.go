@@ -339,53 +339,6 @@ func (c *change) sysctls(context.Context) error {
 	return nil
 }
 
-// newLimits gives running nodes other limits.
-func (c *change) newLimits(ctx context.Context) error {
-	if len(c.todo.limits) == 0 {
-		return nil
-	}
-	host, err := cgroups.Probe()
-	if err != nil {
-		return &Error{Op: "look at the control groups", Err: err}
-	}
-	if err := host.Adopt(ctx, c.rec.Name, c.rec.InitPID); err != nil {
-		return &Error{Op: "create its control groups", Err: err}
-	}
-	nodes := byName(c.lab.Nodes)
-	for _, name := range c.todo.limits {
-		n := nodes[name]
-		var lift []string
-		for _, was := range c.seen.before(name) {
-			lift = both(lift, lifted(was.Limits, n.Limits))
-		}
-		o := UpdateOptions{Lab: c.rec.Name, Node: name, Set: n.Limits, Lift: lift}
-		if err := o.merge(topology.Limits{}); err != nil {
-			return &Error{Node: name, Op: "change its limits", Err: err}
-		}
-		killed, err := host.Update(ctx, c.rec.Name, cgroups.Node{Name: name, PID: c.seen.nodes[name].PID}, o.Set, o.Lift)
-		if cerr := countKills(c.rec.Name, name, killed); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return &Error{Node: name, Op: "change its limits", Err: unsupported(err)}
-		}
-	}
-	return nil
-}
-
-// lifted are the keys of limits that there are no more.
-func lifted(was, now topology.Limits) []string {
-	var keys []string
-	x, y := reflect.ValueOf(was), reflect.ValueOf(now)
-	for i := range x.NumField() {
-		if !x.Field(i).IsZero() && y.Field(i).IsZero() {
-			key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("json"), ",")
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
 // writeInside writes what nodes that stay have in /etc/hosts and resolv.conf.
 func (c *change) writeInside(context.Context) error {
 	hosts := dns.Hosts(c.lab)

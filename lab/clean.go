@@ -17,6 +17,7 @@ import (
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab/wiring"
 )
@@ -325,5 +326,5 @@ func end(ctx context.Context, dir string, killed func() error) error {
 	if err := killed(); err != nil {
 		return err
 	}
-	return waitPidfd(ctx, fd)
+	return pidfd.Wait(ctx, fd)
 }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/inroot"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
@@ -39,7 +40,7 @@ func (c *change) rewriteIn(s *proto.NodeState, path string, content []byte) erro
 	if !childOf(s.PID, c.rec.InitPID) {
 		return errors.New("its init has ended")
 	}
-	fd, err := unix.Openat2(root, path, &unix.OpenHow{Flags: unix.O_WRONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV})
+	fd, err := inroot.Open(root, path, unix.O_WRONLY, unix.RESOLVE_NO_XDEV)
 	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOENT) {
 		return nil // the node's own affair
 	}

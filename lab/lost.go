@@ -10,6 +10,7 @@ import (
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/lab/labinit"
 )
 
@@ -55,24 +56,7 @@ func endInit(ctx context.Context, pid int, dev uint64) error {
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
 		return fmt.Errorf("kill: %w", err)
 	}
-	return waitPidfd(ctx, fd)
-}
-
-// waitPidfd waits for a process to end.
-func waitPidfd(ctx context.Context, fd int) error {
-	p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		n, err := unix.Poll(p, 1000)
-		if n > 0 {
-			return nil
-		}
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-	}
+	return pidfd.Wait(ctx, fd)
 }
 
 // removeMarkedRules removes the rules that carry a lab's mark.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/inroot"
 )
 
 // maxAccounts bounds what is read of the host's passwd and group files, in bytes.
@@ -94,8 +96,11 @@ func (w *walker) index(path string) int {
 // none, or not for everybody.
 func readPublic(root int, path string) ([]byte, error) {
 	fd, err := openBeneath(root, path, unix.O_RDONLY|unix.O_NONBLOCK)
-	if err != nil {
-		return nil, nil //nolint:nilerr // a host without the file has no accounts to lock
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EACCES):
+		return nil, nil // a host without the file, or with a link in its place, has no accounts to lock
+	case err != nil:
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
@@ -129,11 +134,8 @@ func readPublic(root int, path string) ([]byte, error) {
 }
 
 // openBeneath opens a path below root, through no symbolic link.
-func openBeneath(root int, path string, flags uint64) (int, error) {
-	return unix.Openat2(root, path, &unix.OpenHow{
-		Flags:   flags | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
-	})
+func openBeneath(root int, path string, flags int) (int, error) {
+	return inroot.Open(root, path, flags, unix.RESOLVE_NO_SYMLINKS)
 }
 
 // shadow renders a shadow(5) file with a password that matches nothing for each user.

@@ -159,6 +159,9 @@ func writeFile(parent int, name string, e *Entry) error {
 	defer unix.Close(fd)
 	for data := e.Data; len(data) > 0; {
 		n, err := unix.Write(fd, data)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

@@ -215,6 +215,9 @@ func copyData(in, out int, size int64) error {
 			}
 			for done := 0; done < n; {
 				m, err := unix.Pwrite(out, buf[done:n], at+int64(done))
+				if errors.Is(err, unix.EINTR) {
+					continue
+				}
 				if err != nil {
 					return err
 				}

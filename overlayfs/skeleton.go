@@ -297,6 +297,9 @@ func (w *walker) readDir(fd int) ([]dirent, error) {
 	var list []dirent
 	for len(list) < maxDirEntries {
 		n, err := unix.Getdents(fd, w.buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
 		if errors.Is(err, unix.ENOENT) { // the directory was removed
 			return list, nil
 		}

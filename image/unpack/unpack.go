@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/inroot"
 )
 
 // Errors that a caller may tell apart with errors.Is.
@@ -208,16 +209,9 @@ func (u *unpacker) clean(name string) (string, error) {
 	return clean, nil
 }
 
-// resolve opens a name of the image as the image's own root would: links lead nowhere else. openat2(2).
-func (u *unpacker) resolve(name string, flags uint64) (int, error) {
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_XDEV}
-	for {
-		fd, err := unix.Openat2(u.root, name, &how)
-		// A rename or mount anywhere on the machine makes the kernel unsure of "..".
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
-			return fd, err
-		}
-	}
+// resolve opens a name of the image as the image's own root would: links lead nowhere else.
+func (u *unpacker) resolve(name string, flags int) (int, error) {
+	return inroot.Open(u.root, name, flags, unix.RESOLVE_NO_XDEV)
 }
 
 // parent opens a directory of the image, and makes what is missing of it: archives need not have an entry for each.

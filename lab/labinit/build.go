@@ -14,6 +14,7 @@ import (
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
@@ -305,18 +306,14 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 	return nil
 }
 
+// endTime bounds the wait for the end of a node's processes, which nothing holds up but the kernel.
+const endTime = 10 * time.Second
+
 // end kills a node's init, with it all its processes, and waits until they are gone.
 func (n *node) end() {
 	if fd, err := unix.FcntlInt(n.proc.Pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 		defer unix.Close(fd)
-		defer func() {
-			for {
-				p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-				if _, err := unix.Poll(p, 10_000); err != unix.EINTR {
-					return
-				}
-			}
-		}()
+		defer func() { _, _ = pidfd.WaitFor(fd, endTime) }()
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -1,0 +1,23 @@
+package inroot
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// tries bounds how often an open starts again. A machine on which it fails so often does nothing but rename.
+const tries = 10_000
+
+// Open opens path below the directory root. Absolute links and ".." lead to root at most, and no link of /proc leads
+// anywhere. Resolve may have more of openat2(2)'s RESOLVE flags. The descriptor is closed on exec.
+func Open(root int, path string, flags int, resolve uint64) (fd int, err error) {
+	how := unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve}
+	for range tries {
+		fd, err = unix.Openat2(root, path, &how)
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	return fd, err
+}
