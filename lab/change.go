@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +44,7 @@ func (c *change) carryOut(ctx context.Context) error {
 		{"set sysctls", []string{"sysctls"}, c.sysctls},
 		{"set limits", []string{"limits"}, c.newLimits},
 		{"write files", []string{"hosts", "dns"}, c.writeInside},
-		{"name namespaces", []string{"name"}, func(context.Context) error { return writeNames(c.lab, &c.rec, c.seen.state) }},
+		{"name namespaces", []string{"name"}, c.nameNamespaces},
 		{"set up the host", []string{"nat", "rule", "sysctl"}, c.host},
 		{"start commands", []string{"command"}, c.commands},
 		{"finish", []string{"port"}, c.commit},
@@ -142,15 +141,12 @@ func (c *change) restart(ctx context.Context) error {
 		fds = append(fds, int(c.kept.Fd()))
 	}
 	spec.Keep = c.staying()
-	for i := range c.lab.Nodes {
-		spec.Order = append(spec.Order, c.lab.Nodes[i].Name)
+	if order := nodeNames(c.lab); len(c.seen.had) > 1 || !slices.Equal(order, nodeNames(c.seen.had[0])) {
+		spec.Order = order
 	}
 	var err error
 	if c.conn, err = dial(c.rec.Name); err != nil {
 		return err
-	}
-	for _, n := range c.todo.remove {
-		delete(c.seen.wires, wiring.Place(n))
 	}
 	if err := proto.Send(c.conn, proto.Change, &spec, fds...); err != nil {
 		return &Error{Op: "ask the lab's init", Err: err}
@@ -174,16 +170,22 @@ func (c *change) keep() (locked bool, err error) {
 
 // staying are the nodes that stay and are to be something else from now on.
 func (c *change) staying() []topology.Node {
-	last := byName(c.seen.had[0].Nodes)
 	fresh := byName(c.nodes)
 	var keep []topology.Node
 	for i := range c.lab.Nodes {
-		n := &c.lab.Nodes[i]
-		if was := last[n.Name]; fresh[n.Name] == nil && (was == nil || !reflect.DeepEqual(*was, *n)) {
+		if n := &c.lab.Nodes[i]; fresh[n.Name] == nil && !c.seen.same[n.Name] {
 			keep = append(keep, *n)
 		}
 	}
 	return keep
+}
+
+func nodeNames(l *topology.Lab) []string {
+	names := make([]string, len(l.Nodes))
+	for i := range l.Nodes {
+		names[i] = l.Nodes[i].Name
+	}
+	return names
 }
 
 // follow does for new nodes what only the host's root can.
@@ -222,10 +224,10 @@ func (c *change) follow(ctx context.Context) error {
 	}
 }
 
-// booted takes over how the lab is now.
+// booted takes over how the lab is now, if it has other nodes.
 func (c *change) booted(body []byte) error {
 	st := &proto.LabState{}
-	if err := proto.Decode(body, st); err != nil {
+	if err := proto.Decode(body, st); err != nil || len(st.Nodes) == 0 {
 		return err
 	}
 	c.seen.state, c.seen.nodes = st, map[string]*proto.NodeState{}
@@ -258,11 +260,7 @@ func (c *change) newGroups(ctx context.Context) error {
 // that goes takes routes along.
 func (c *change) rewire(ctx context.Context) error {
 	const rounds = 4
-	want := wiring.Of(c.lab, c.seen.state.IPv6)
-	var had []*wiring.Want
-	for _, h := range c.seen.had {
-		had = append(had, wiring.Of(h, c.seen.state.IPv6))
-	}
+	want, had := c.seen.want, c.seen.wants
 	steps := c.steps()
 	for range rounds {
 		if err := c.wires().Create(steps); err != nil {
@@ -281,14 +279,14 @@ func (c *change) rewire(ctx context.Context) error {
 		if len(places) == 0 {
 			return nil
 		}
-		again, err := wiring.Observe(c.seen, places)
+		again, err := c.seen.focus.ObserveAll(c.seen, places)
 		if err != nil {
 			return err
 		}
 		for p, n := range again {
 			c.seen.wires[p] = n
 		}
-		changes, err := wiring.Plan(want, had, c.seen.wires)
+		changes, err := wiring.Plan(want, had, c.seen.wires, c.seen.focus)
 		if err != nil {
 			return err
 		}
@@ -368,6 +366,14 @@ func (c *change) writeInside(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// nameNamespaces names the nodes' network namespaces for ip netns, where that is not so.
+func (c *change) nameNamespaces(context.Context) error {
+	if !c.todo.names {
+		return nil
+	}
+	return writeNames(c.lab, &c.rec, c.seen.state)
 }
 
 // host has the host translate and forward for the lab, or no longer.

@@ -34,7 +34,7 @@ func (c *change) announce(ctx context.Context) error {
 			return &Error{Object: filepath.Join(NetnsDir, n), Err: fmt.Errorf("%w: the name is taken by a network namespace that is not nsnet's", ErrConflict), Remedy: "give the node another name"}
 		}
 	}
-	earlier, err := json.Marshal(c.seen.had)
+	earlier, err := json.Marshal(c.seen.raw)
 	if err != nil {
 		return err
 	}
@@ -102,18 +102,52 @@ func merge(a, b *record) *record {
 	return &u
 }
 
-func both(a, b []string) []string {
-	out := slices.Clone(b)
+func both(a, b []string) []string { return append(slices.Clone(b), without(a, b)...) }
+
+// without is what of a is not in b.
+func without(a, b []string) []string {
 	have := make(map[string]bool, len(b))
 	for _, s := range b {
 		have[s] = true
 	}
+	var out []string
 	for _, s := range a {
 		if !have[s] {
 			out = append(out, s)
 		}
 	}
 	return out
+}
+
+// removeLogs removes the logs of nodes that run no command any more.
+func (c *change) removeLogs() error {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return err
+	}
+	there := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		there[e.Name()] = true
+	}
+	var errs []error
+	nodes := byName(c.lab.Nodes)
+	for _, h := range c.seen.had {
+		for i := range h.Nodes {
+			name := h.Nodes[i].Name
+			if nodes[name] != nil && len(nodes[name].Command) > 0 {
+				continue
+			}
+			for _, f := range logFiles(name) {
+				if !there[f] {
+					continue
+				}
+				if err := os.Remove(filepath.Join(c.dir, f)); err != nil && !errors.Is(err, os.ErrNotExist) {
+					errs = append(errs, err)
+				}
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // settle removes from the host what the lab no longer has there, and writes the record of what it has.
@@ -130,21 +164,8 @@ func (c *change) settle(ctx context.Context) error {
 	next := c.future(now)
 	next.Sysctls = now.Sysctls
 	gone := *now
-	gone.Netns = slices.DeleteFunc(slices.Clone(now.Netns), func(n string) bool { return slices.Contains(next.Netns, n) })
-	gone.DNS = slices.DeleteFunc(slices.Clone(now.DNS), func(n string) bool { return slices.Contains(next.DNS, n) })
-	errs := []error{removeNetns(c.rec.Name, &gone), removeDNS(c.dir, c.rec.Name, &gone)}
-	nodes := byName(c.lab.Nodes)
-	for _, h := range c.seen.had {
-		for i := range h.Nodes {
-			if name := h.Nodes[i].Name; nodes[name] == nil || len(nodes[name].Command) == 0 {
-				for _, f := range logFiles(name) {
-					if err := os.Remove(filepath.Join(c.dir, f)); err != nil && !errors.Is(err, os.ErrNotExist) {
-						errs = append(errs, err)
-					}
-				}
-			}
-		}
-	}
+	gone.Netns, gone.DNS = without(now.Netns, next.Netns), without(now.DNS, next.DNS)
+	errs := []error{removeNetns(c.rec.Name, &gone), removeDNS(c.dir, c.rec.Name, &gone), c.removeLogs()}
 	if !next.NAT && len(now.Sysctls) > 0 {
 		errs = append(errs, releaseSysctls(now))
 		next.Sysctls = nil

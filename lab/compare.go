@@ -2,7 +2,6 @@ package lab
 
 import (
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -60,23 +59,24 @@ func (d *difference) say(op, kind, name, detail, reason, cost string) {
 	d.actions = append(d.actions, Action{Op: op, Kind: kind, Name: name, Detail: detail, Reason: reason, Cost: cost})
 }
 
-// compare tells what to do for a lab that was found like this to become what is wanted. It is a plain
-// function of both.
-func compare(want *topology.Lab, o *observed) (*difference, error) {
-	d := &difference{digests: map[string]string{}, unset: map[string][]string{}}
-	if err := d.nodes(want, o); err != nil {
-		return nil, err
-	}
-	if err := d.wire(want, o); err != nil {
-		return nil, err
-	}
+// compare tells what to do for a lab that was found like this to become what is wanted, on top of the turnover
+// of its nodes. It is a plain function of both, to be called once.
+func compare(want *topology.Lab, o *observed) *difference {
+	d := o.turns
+	d.wire(o)
 	d.insides(want, o)
 	d.ports(want, o)
 	d.host(want, o)
-	return d, nil
+	return d
 }
 
-// nodes decides which nodes end and which are started.
+// turnover begins a difference with which nodes end and which are started. Nothing of the lab but the state of its
+// nodes has to be known for that.
+func turnover(want *topology.Lab, o *observed) (*difference, error) {
+	d := &difference{digests: map[string]string{}, unset: map[string][]string{}}
+	return d, d.nodes(want, o)
+}
+
 func (d *difference) nodes(want *topology.Lab, o *observed) error {
 	last := byName(o.had[0].Nodes)
 	for i := range want.Nodes {
@@ -92,7 +92,7 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 			d.say("+", "node", n.Name, nodeText(n), "", "")
 		default:
 			why := o.otherwise(n, s)
-			if len(why) == 0 && len(o.had) == 1 && last[n.Name] != nil && !s.Fresh && sameStart(last[n.Name], n) {
+			if len(why) == 0 && !s.Fresh && (o.same[n.Name] || len(o.had) == 1 && last[n.Name] != nil && sameStart(last[n.Name], n)) {
 				d.ended(n, s) // and the digests are the same, which take longer
 				continue
 			}
@@ -220,20 +220,9 @@ func nodeText(n *topology.Node) string {
 	return fmt.Sprintf("image %s, %s", n.Image, command)
 }
 
-// wire plans the wires. A node that ends takes its own along.
-func (d *difference) wire(want *topology.Lab, o *observed) error {
-	seen := maps.Clone(o.wires)
-	for _, n := range d.remove {
-		delete(seen, wiring.Place(n))
-	}
-	var had []*wiring.Want
-	for _, h := range o.had {
-		had = append(had, wiring.Of(h, o.state.IPv6))
-	}
-	var err error
-	if d.wires, err = wiring.Plan(wiring.Of(want, o.state.IPv6), had, seen); err != nil {
-		return wireError(err)
-	}
+// wire tells of the changes of the wires.
+func (d *difference) wire(o *observed) {
+	d.wires = o.changes
 	fresh := byName(d.add)
 	for i := range d.wires {
 		c := &d.wires[i]
@@ -249,7 +238,6 @@ func (d *difference) wire(want *topology.Lab, o *observed) error {
 		}
 		d.say(c.Op, c.Kind, c.Name, c.Detail, c.Reason, cost)
 	}
-	return nil
 }
 
 // insides compares what nodes that stay have inside: sysctls, limits, names.

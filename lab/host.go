@@ -123,7 +123,7 @@ func (b *builder) planWires() error {
 			return wireError(err)
 		}
 	}
-	changes, err := wiring.Plan(b.want, nil, seen)
+	changes, err := wiring.Plan(b.want, nil, seen, nil)
 	if err != nil {
 		return wireError(err)
 	}

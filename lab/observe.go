@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/nsnet/nsnet/bridge"
@@ -23,10 +24,18 @@ type observed struct {
 	rec      *record
 	hadNodes []map[string]*topology.Node // those of had, see before
 
-	had   []*topology.Lab // what it was told to be: last, and before that by changes that were broken off
+	had   []*topology.Lab   // what it was told to be: last, and before that by changes that were broken off
+	raw   []json.RawMessage // had, as it is written down
+	same  map[string]bool   // nodes that are to stay what they were last told to be
 	state *proto.LabState
 	nodes map[string]*proto.NodeState // of those that live
-	wires wiring.Seen
+	focus *wiring.Focus
+	want  *wiring.Want
+	wants []*wiring.Want // of had
+	wires wiring.Seen    // of what is in focus
+	turns *difference    // which nodes end and which are started
+
+	changes []wiring.Change // of the wires
 
 	sysctls map[string]map[string]string // of nodes with sysctls of the network, where they are set and can be read
 	names   map[string]string            // below NetnsDir, where they lead
@@ -44,53 +53,74 @@ type observed struct {
 // earlierFile holds what a lab was told to be before changes that have not come to their end.
 const earlierFile = "earlier.json"
 
-// readHad is what a lab was told to be, the last first.
-func readHad(dir string) ([]*topology.Lab, error) {
-	l, err := readLab(dir)
+// readHad is what a lab was told to be, the last first, and as it is written down.
+func readHad(dir string) (had []*topology.Lab, raw []json.RawMessage, err error) {
+	last, err := os.ReadFile(filepath.Join(dir, labFile))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	had := []*topology.Lab{l}
+	raw = []json.RawMessage{last}
 	b, err := os.ReadFile(filepath.Join(dir, earlierFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return had, nil
+	if err == nil {
+		var earlier []json.RawMessage
+		if err := json.Unmarshal(b, &earlier); err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", filepath.Join(dir, earlierFile), err)
+		}
+		raw = append(raw, earlier...)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
 	}
-	if err != nil {
-		return nil, err
+	for _, r := range raw {
+		l := &topology.Lab{}
+		if err := json.Unmarshal(r, l); err != nil {
+			return nil, nil, fmt.Errorf("read what the lab was: %w", err)
+		}
+		had = append(had, l)
 	}
-	var earlier []*topology.Lab
-	if err := json.Unmarshal(b, &earlier); err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, earlierFile), err)
-	}
-	return append(had, earlier...), nil
+	return had, raw, nil
 }
 
-// observe looks at a lab that runs, with regard to what it is to become. It changes nothing.
-func observe(rec *record, want *topology.Lab) (*observed, error) {
-	dir := dirOf(rec.Name)
-	o := &observed{rec: rec}
+// observe looks at a lab that runs and whose init has told its state, with regard to what it is to become.
+// It changes nothing.
+func observe(rec *record, state *proto.LabState, want *topology.Lab) (*observed, error) {
+	o := &observed{rec: rec, state: state, nodes: map[string]*proto.NodeState{}}
 	var err error
-	if o.had, err = readHad(dir); err != nil {
+	if o.had, o.raw, err = readHad(dirOf(rec.Name)); err != nil {
 		return nil, &Error{Lab: rec.Name, Op: "read its record", Err: err, Remedy: "take it down first"}
 	}
-	if o.state, err = labState(rec.Name); err != nil {
-		return nil, err
-	}
-	o.nodes = map[string]*proto.NodeState{}
 	for i := range o.state.Nodes {
 		if n := &o.state.Nodes[i]; n.State != StateDead {
 			o.nodes[n.Name] = n
 		}
 	}
+	o.lookAtImages(want)
+	o.same = unchanged(want, o.had)
+	if o.turns, err = turnover(want, o); err != nil {
+		return nil, err
+	}
 	if err := o.look(want); err != nil {
 		return nil, err
 	}
 	o.lookAtNames(want)
-	o.lookAtImages(want)
 	if err := o.lookAtHost(want); err != nil {
 		return nil, err
 	}
 	return o, o.lookAtGroups(want)
+}
+
+// unchanged names the nodes that are wanted as the only file before wanted them.
+func unchanged(want *topology.Lab, had []*topology.Lab) map[string]bool {
+	same := make(map[string]bool, len(want.Nodes))
+	if len(had) != 1 {
+		return same
+	}
+	last := byName(had[0].Nodes)
+	for i := range want.Nodes {
+		n := &want.Nodes[i]
+		was := last[n.Name]
+		same[n.Name] = was != nil && reflect.DeepEqual(*was, *n)
+	}
+	return same
 }
 
 // before is what a node was told to be, the last first.
@@ -109,16 +139,44 @@ func (o *observed) before(node string) []*topology.Node {
 	return all
 }
 
-// look reads the network namespaces.
+// look reads the network namespaces, but for those that are known to be as they were made and are to stay so.
 func (o *observed) look(want *topology.Lab) error {
-	wants := []*wiring.Want{wiring.Of(want, o.state.IPv6)}
+	o.want = wiring.Of(want, o.state.IPv6)
 	for _, h := range o.had {
-		wants = append(wants, wiring.Of(h, o.state.IPv6))
+		o.wants = append(o.wants, wiring.Of(h, o.state.IPv6))
 	}
-	places := wiring.Places(func(n string) bool { return o.nodes[n] != nil }, wants...)
+	ends := make(map[string]bool, len(o.turns.remove))
+	for _, n := range o.turns.remove {
+		ends[n] = true
+	}
+	runs := func(name string) bool { return o.nodes[name] != nil }
+	quiet := wiring.Quiet{Node: func(name string) bool { return runs(name) && o.nodes[name].Quiet && !ends[name] }, Fabric: o.state.Quiet}
 	var err error
-	if o.wires, err = wiring.Observe(o, places); err != nil {
+	if quiet.Fabric {
+		if quiet.Touched, quiet.Fabric, err = wiring.Touched(o, o.state.Touched); err != nil {
+			return wireError(err)
+		}
+	}
+	o.focus = wiring.FocusOn(o.want, o.wants, runs, quiet)
+	if o.wires, err = o.focus.Observe(o); err != nil {
 		return wireError(err)
+	}
+	for n := range ends { // and takes its wires along
+		delete(o.wires, wiring.Place(n))
+	}
+	if o.changes, err = wiring.Plan(o.want, o.wants, o.wires, o.focus); err != nil {
+		return wireError(err)
+	}
+	if !o.focus.Suffices(o.changes) {
+		o.focus.Widen()
+		fabric, err := o.focus.ObserveAll(o, []wiring.Place{wiring.Fabric})
+		if err != nil {
+			return wireError(err)
+		}
+		o.wires[wiring.Fabric] = fabric[wiring.Fabric]
+		if o.changes, err = wiring.Plan(o.want, o.wants, o.wires, o.focus); err != nil {
+			return wireError(err)
+		}
 	}
 	if o.sysctls, err = o.readSysctls(want); err != nil {
 		return err
@@ -137,7 +195,7 @@ func (o *observed) Open(p wiring.Place) (int, error) {
 	}
 	n := o.nodes[string(p)]
 	if n == nil {
-		return -1, fmt.Errorf("node %s does not run", string(p))
+		return -1, wiring.ErrNotThere
 	}
 	return openNetns(fmt.Sprintf("/proc/%d/fd/%d", o.rec.InitPID, n.Netns))
 }
@@ -241,11 +299,31 @@ func runningLab(ctx context.Context, want *topology.Lab) (*observed, error) {
 	if !rec.Built || ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	o, err := observe(rec, want)
+	state, err := labState(want.Name)
+	var o *observed
+	if err == nil {
+		o, err = observe(rec, state, want)
+	}
 	if hasGone(err) {
 		return nil, nil //nolint:nilnil,nilerr // it died while it was looked at
 	}
 	return o, err
+}
+
+// settled tells the lab's init that all is as the file says, so that the next look is for what changes from now on.
+func (o *observed) settled() error {
+	if len(o.focus.Places())+len(o.state.Touched) == 0 {
+		return nil // it knew
+	}
+	c, err := dial(o.rec.Name)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := proto.Send(c, proto.Settled, proto.SettledNote{Turn: o.state.Turn}); err != nil {
+		return &Error{Lab: o.rec.Name, Op: "tell its init", Err: err}
+	}
+	return nil
 }
 
 // resolvOf is a node's resolv.conf as it is for ip netns exec.

@@ -18,11 +18,7 @@ func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
 			return nil, err
 		}
 		if seen != nil {
-			todo, err := compare(l, seen)
-			if err != nil {
-				return nil, err
-			}
-			return todo.actions, nil
+			return compare(l, seen).actions, nil
 		}
 	}
 	return actions(l), nil

@@ -153,23 +153,23 @@ func drift(r *record, l *topology.Lab) ([]Action, error) {
 		return nil, nil
 	}
 	given := *l
-	seen, err := observe(r, &given)
+	state, err := labState(r.Name)
+	var seen *observed
+	if err == nil {
+		for i := range state.Nodes {
+			if n := &state.Nodes[i]; n.State == StateStopped {
+				n.State = StateRunning // somebody wants it so
+			}
+		}
+		seen, err = observe(r, state, &given)
+	}
 	if err != nil {
 		if live, _ := alive(dirOf(r.Name)); !live || busy(dirOf(r.Name)) {
 			return nil, nil //nolint:nilerr // it changed while it was looked at
 		}
 		return nil, err
 	}
-	for i := range seen.state.Nodes {
-		if n := &seen.state.Nodes[i]; n.State == StateStopped {
-			n.State = StateRunning // somebody wants it so
-		}
-	}
-	todo, err := compare(&given, seen)
-	if err != nil {
-		return nil, err
-	}
-	return todo.actions, nil
+	return compare(&given, seen).actions, nil
 }
 
 // nodeStatus puts together what is written and what the lab init says of a node: nothing, if w is nil.

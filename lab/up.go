@@ -49,14 +49,14 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	if o.StorageDriver != "" {
 		l.UseStorage(o.StorageDriver)
 	}
-	running, err := current(ctx, dir, o.Lab.Name)
+	running, state, err := current(ctx, dir, o.Lab.Name)
 	if err != nil {
 		return res, err
 	}
 	b := &builder{dir: dir.dir, lab: &l, byFlag: o.StorageDriver != "", progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
 		rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
 	if running != nil {
-		res.Actions, err = b.update(ctx, running)
+		res.Actions, err = b.update(ctx, running, state)
 		b.close()
 	} else if err = b.create(ctx); err == nil {
 		b.close()
@@ -78,18 +78,15 @@ func (b *builder) create(ctx context.Context) error {
 }
 
 // update makes a running lab what it is to be, with as little as that takes, and tells with what.
-func (b *builder) update(ctx context.Context, running *record) ([]Action, error) {
-	seen, err := observe(running, b.lab)
+func (b *builder) update(ctx context.Context, running *record, state *proto.LabState) ([]Action, error) {
+	seen, err := observe(running, state, b.lab)
 	if err != nil {
 		return nil, err
 	}
-	todo, err := compare(b.lab, seen)
-	if err != nil {
-		return nil, b.wrap(ctx, err)
-	}
+	todo := compare(b.lab, seen)
 	b.notes = seen.notes
 	if len(todo.actions) == 0 && running.Digest == b.rec.Digest && len(seen.had) == 1 {
-		return nil, nil
+		return nil, seen.settled()
 	}
 	if err := b.check(todo.add); err != nil {
 		return nil, b.wrap(ctx, err)
@@ -102,25 +99,25 @@ func (b *builder) update(ctx context.Context, running *record) ([]Action, error)
 	return todo.actions, c.carryOut(ctx)
 }
 
-// current is the record of the lab if it runs. What a dead one left is removed.
-func current(ctx context.Context, dir *locked, name string) (*record, error) {
+// current is the record of the lab if it runs, and its state. What a dead one left is removed.
+func current(ctx context.Context, dir *locked, name string) (*record, *proto.LabState, error) {
 	if live, _ := alive(dir.dir); live {
 		r, err := readRecord(dir.dir)
 		if err != nil {
-			return nil, &Error{Lab: name, Op: "read the record of the running lab", Err: err, Remedy: "take it down first"}
+			return nil, nil, &Error{Lab: name, Op: "read the record of the running lab", Err: err, Remedy: "take it down first"}
 		}
 		if r.Built {
-			if _, err = nodeStates(name); !hasGone(err) {
-				return r, err
+			if state, err := labState(name); !hasGone(err) {
+				return r, state, err
 			}
 			// A killed lab init holds its lock for one more moment.
 		}
 		// If not built, up was killed; its lab init is on the way out.
 	}
 	if err := refuseNewer(dir.dir, name); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return nil, clean(ctx, dir.dir, name, true)
+	return nil, nil, clean(ctx, dir.dir, name, true)
 }
 
 // byName finds nodes by their names.

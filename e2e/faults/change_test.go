@@ -151,8 +151,8 @@ func (r run) pids() map[string]int {
 // bridge's port; and what it has come to know by itself.
 var anew = regexp.MustCompile(`@if\d+|(?m)^\d+: | link-netns(id)? \S+| state \S+|NO-CARRIER,|,LOWER_UP| tentative| master .*link/ether \S+`)
 
-// picture is all that the file decides about a lab, as its nodes, the fabric and the host show it.
-func (r run) picture() string {
+// picture is all that the file decides about a lab, as its nodes, or some of them, the fabric and the host show it.
+func (r run) picture(some ...string) string {
 	r.t.Helper()
 	var b strings.Builder
 	look := func(argv ...string) {
@@ -166,6 +166,9 @@ func (r run) picture() string {
 	}
 	names := []string{r.name}
 	for _, n := range r.status().Nodes {
+		if len(some) > 0 && !slices.Contains(some, n.Name) {
+			continue
+		}
 		names = append(names, r.name+"."+n.Name)
 		fmt.Fprintln(&b, r.sh(n.Name, "cat /etc/hosts; sort /etc/resolv.conf; cat /proc/sys/net/ipv4/ip_forward; hostname"))
 		fmt.Fprintln(&b, n.State, n.Limits, n.Command)

@@ -23,6 +23,7 @@ const batch = 64
 type Conn struct {
 	fd     int
 	events int // socket of the multicast groups, -1 without; apart, as a flood of events loses answers
+	home   int // in a visit, the namespace that it began from; else -1
 	seq    uint32
 	buf    []byte
 }
@@ -52,7 +53,7 @@ func (e *Error) Unwrap() error { return e.Errno }
 // Dial opens a socket in the network namespace ns, the caller's own when nil, and joins
 // the multicast groups (unix.RTNLGRP_LINK ...). setns(2), netlink(7).
 func Dial(ns *os.File, groups ...int) (*Conn, error) {
-	c := &Conn{fd: -1, events: -1, buf: make([]byte, 64<<10)}
+	c := &Conn{fd: -1, events: -1, home: -1, buf: make([]byte, 64<<10)}
 	open := func() (err error) {
 		if c.fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE); err == nil && len(groups) > 0 {
 			c.events, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
@@ -246,6 +247,35 @@ func (c *Conn) receive(each func(*unix.NlMsghdr, []byte) error) error {
 			return err
 		}
 		b = b[min(nlmsgAlign(int(h.Len)), len(b)):]
+	}
+	return nil
+}
+
+// ask sends a request that has one answer, or a refusal.
+func (c *Conn) ask(req *nl.NetlinkRequest, label string, answer func([]byte) error) error {
+	c.seq++
+	req.Seq = c.seq
+	if err := c.send(req.Serialize()); err != nil {
+		return err
+	}
+	for answered := false; !answered; {
+		err := c.receive(func(h *unix.NlMsghdr, b []byte) error {
+			if h.Seq != c.seq {
+				return nil
+			}
+			answered = true
+			if h.Type != unix.NLMSG_ERROR {
+				return answer(b)
+			}
+			errno, detail, err := parseAck(h, b)
+			if err != nil {
+				return err
+			}
+			return &Error{Label: label, Errno: errno, Detail: detail}
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

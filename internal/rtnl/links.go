@@ -54,39 +54,28 @@ func (c *Conn) Links() ([]Link, error) {
 
 // Link finds the interface with this index, ENODEV where there is none. RTM_GETLINK.
 func (c *Conn) Link(index int) (Link, error) {
-	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(index)
-	req.AddData(msg)
+	return c.lookUp(msg)
+}
+
+// LinkNamed finds the interface with this name, ENODEV where there is none. RTM_GETLINK.
+func (c *Conn) LinkNamed(name string) (Link, error) {
+	return c.lookUp(nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(name)))
+}
+
+func (c *Conn) lookUp(by ...nl.NetlinkRequestData) (Link, error) {
+	req := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+	for _, d := range by {
+		req.AddData(d)
+	}
 	req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(rtextFilterSkipStats)))
-	c.seq++
-	req.Seq = c.seq
-	if err := c.send(req.Serialize()); err != nil {
-		return Link{}, err
-	}
-	for {
-		var l Link
-		found := false
-		err := c.receive(func(h *unix.NlMsghdr, b []byte) error {
-			if h.Seq != c.seq {
-				return nil
-			}
-			found = true
-			if h.Type == unix.NLMSG_ERROR {
-				errno, detail, err := parseAck(h, b)
-				if err != nil {
-					return err
-				}
-				return &Error{Label: "look up an interface", Errno: errno, Detail: detail}
-			}
-			var err error
-			l, err = parseLink(b)
-			return err
-		})
-		if err != nil || found {
-			return l, err
-		}
-	}
+	var l Link
+	err := c.ask(req, "look up an interface", func(b []byte) (err error) {
+		l, err = parseLink(b)
+		return err
+	})
+	return l, err
 }
 
 const rtextFilterSkipStats = 1 << 3

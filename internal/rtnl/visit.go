@@ -30,7 +30,7 @@ func Visit(n int, open func(i int) (fd int, err error), each func(i int, c *Conn
 				return
 			}
 			defer unix.Close(own)
-			c := &Conn{fd: -1, events: -1, buf: make([]byte, 64<<10)}
+			c := &Conn{fd: -1, events: -1, home: own, buf: make([]byte, 64<<10)}
 			for !failed.Load() {
 				i := int(next.Add(1)) - 1
 				if i >= n {

@@ -33,6 +33,7 @@ type labInit struct {
 
 	super    supervisor
 	changing sync.Mutex // held by who adds or removes nodes, ports or the table
+	quiet    quiet
 
 	mu    sync.Mutex // guards what follows
 	nodes []*node
@@ -40,16 +41,19 @@ type labInit struct {
 	hosts []*os.File      // of common layers
 	kept  *os.File        // locks what nodes keep, where that came with a change
 	table *os.File        // the NAT table's socket: the table stays for as long as it is open
+
+	numbered int // how many ids of network namespaces were given
 }
 
 // node is a running node.
 type node struct {
-	name  string
-	slot  int
-	setup proto.NodeSetup
-	proc  *container.Process
-	logs  []int
-	host  int // pid of its init, as up saw it
+	name    string
+	slot    int
+	netnsID int // see number
+	setup   proto.NodeSetup
+	proc    *container.Process
+	logs    []int
+	host    int // pid of its init, as up saw it
 
 	uppers     []int // writable layers, for diff and commit
 	upperPaths []string
@@ -102,7 +106,7 @@ func (l *labInit) build(s *session, spec *proto.LabSpec) error {
 		return err
 	}
 	want := wiring.Of(&spec.Lab, l.ipv6)
-	changes, err := wiring.Plan(want, nil, nil)
+	changes, err := wiring.Plan(want, nil, nil, nil)
 	if err != nil {
 		return &buildError{op: "plan the wires", err: err}
 	}
@@ -228,6 +232,9 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 	case err := <-errs:
 		return slices.DeleteFunc(nodes, func(n *node) bool { return n == nil }), err
 	default:
+	}
+	if err := l.number(nodes); err != nil {
+		return nodes, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

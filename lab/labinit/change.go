@@ -45,7 +45,11 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 		return err
 	}
 	l.order(spec.Order)
-	if err := s.send(proto.Booted, l.status()); err != nil {
+	booted := proto.LabState{}
+	if len(spec.Remove)+len(spec.Add) > 0 {
+		booted = l.status()
+	}
+	if err := s.send(proto.Booted, booted); err != nil {
 		return err
 	}
 	c, err := await(s, s.commit)
@@ -112,8 +116,11 @@ func (l *labInit) remove(names []string) {
 	}
 }
 
-// order puts the nodes into the order of the file.
+// order puts the nodes into the order of the file, where that is another one.
 func (l *labInit) order(names []string) {
+	if len(names) == 0 {
+		return
+	}
 	at := make(map[string]int, len(names))
 	for i, name := range names {
 		at[name] = i

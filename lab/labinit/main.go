@@ -115,6 +115,11 @@ func (l *labInit) run(s *session) error {
 	if err != nil {
 		return err
 	}
+	if len(l.all()) >= manyNodes { // before commands change what is theirs
+		if err := l.quiet.begin(); err != nil {
+			return err
+		}
+	}
 	if err := l.finish(&c); err != nil {
 		return err
 	}
@@ -198,6 +203,12 @@ func (l *labInit) answer(u *net.UnixConn) {
 	switch k {
 	case proto.Status:
 		_ = proto.Send(c, proto.Reply, l.status())
+	case proto.Settled:
+		var r proto.SettledNote
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		l.quiet.settle(r.Turn)
 	case proto.Exec:
 		var r proto.ExecRequest
 		if err := proto.Decode(body, &r); err != nil {

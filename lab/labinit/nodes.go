@@ -101,14 +101,16 @@ func (l *labInit) reaped(pid int, ws syscall.WaitStatus) {
 // status is the state of the lab, its nodes in file order.
 func (l *labInit) status() proto.LabState {
 	st := proto.LabState{Nodes: []proto.NodeState{}, IPv6: l.ipv6}
-	for _, n := range l.all() {
+	nodes := l.all()
+	st.Turn, st.Touched, st.Quiet = l.quiet.look(len(nodes))
+	for _, n := range nodes {
 		l.super.mu.Lock()
 		s := n.seen()
 		l.super.mu.Unlock()
 		n.mu.Lock()
 		s.Paused = n.paused
 		s.Slot, s.PID, s.Netns, s.Digest, s.Command, s.Fresh = n.slot, n.host, int(n.proc.Netns.Fd()), n.setup.Digest, n.setup.Command, n.fresh
-		s.Hosts, s.Made = n.ownHosts, n.setup.Made
+		s.Hosts, s.Made, s.Quiet = n.ownHosts, n.setup.Made, l.quiet.is(n.netnsID)
 		n.mu.Unlock()
 		st.Nodes = append(st.Nodes, s)
 	}

@@ -43,6 +43,8 @@ const (
 	Control
 	// Await asks the control socket to tell by Reply when all nodes are ready, or that one of them does not become so.
 	Await
+	// Settled tells the control socket that the lab was found to be as its file says. It has no answer.
+	Settled
 )
 
 // LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes, the /etc/hosts of
@@ -151,38 +153,45 @@ type Failure struct {
 	Command                string // of the node that cannot be run, for the reason that Errno is
 }
 
-// NodeState is one node in the answer to Status.
+// NodeState is one node in the answer to Status. Most of it is empty for most nodes, of which there may be many.
 type NodeState struct {
 	Name       string
-	State      string // see lab's
-	CommandPID int
-	WaitStatus uint32 // of the last end of the command or, of a dead node, of its init
-	Ended      bool   // there was one
-	Reason     string
-	Restarts   int    // since the last start by request
-	Retry      int64  // when the command is started again, Unix time in nanoseconds, 0: it is not
-	Ready      string // "", "waiting", "ready" or "unhealthy"
-	Output     string // of the last check that failed
-	Paused     bool
+	State      string `json:",omitempty"` // see lab's
+	CommandPID int    `json:",omitempty"`
+	WaitStatus uint32 `json:",omitempty"` // of the last end of the command or, of a dead node, of its init
+	Ended      bool   `json:",omitempty"` // there was one
+	Reason     string `json:",omitempty"`
+	Restarts   int    `json:",omitempty"` // since the last start by request
+	Retry      int64  `json:",omitempty"` // when the command is started again, Unix time in nanoseconds, 0: it is not
+	Ready      string `json:",omitempty"` // "", "waiting", "ready" or "unhealthy"
+	Output     string `json:",omitempty"` // of the last check that failed
+	Paused     bool   `json:",omitempty"`
 
-	Slot    int    // which of the lab's ranges of ids it has
-	PID     int    // of its init, as up saw it
-	Netns   int    // the lab init's descriptor of its network namespace
-	Digest  string // see NodeSetup
-	Command string
-	Hosts   bool // its /etc/hosts is its own, and not its common layer's
-	Fresh   bool // its command was never started: the change that made it was broken off
-	Made    Made
+	Slot    int    `json:",omitempty"` // which of the lab's ranges of ids it has
+	PID     int    `json:",omitempty"` // of its init, as up saw it
+	Netns   int    `json:",omitempty"` // the lab init's descriptor of its network namespace
+	Digest  string `json:",omitempty"` // see NodeSetup
+	Command string `json:",omitempty"`
+	Hosts   bool   `json:",omitempty"` // its /etc/hosts is its own, and not its common layer's
+	Fresh   bool   `json:",omitempty"` // its command was never started: the change that made it was broken off
+	Made    Made   `json:",omitzero"`
+	Quiet   bool   `json:",omitempty"` // nothing has changed in its network namespace since all was as the file says
 }
 
 // LabState is the answer to Status.
 type LabState struct {
-	Nodes []NodeState
-	Ports []string // keys of the published ones
-	Table bool     // the lab has a NAT table
-	IPv6  bool     // new network namespaces have it
-	Hosts []int    // the lab init's descriptors of /etc/hosts of the nodes' common layers
+	Nodes   []NodeState
+	Ports   []string // keys of the published ones
+	Table   bool     // the lab has a NAT table
+	IPv6    bool     // new network namespaces have it
+	Hosts   []int    // the lab init's descriptors of /etc/hosts of the nodes' common layers
+	Quiet   bool     // nothing has changed in the fabric since all was as the file says, but for
+	Touched []int    // these of its interfaces, by index
+	Turn    uint64   // number of this answer, see SettledNote
 }
+
+// SettledNote is the body of Settled.
+type SettledNote struct{ Turn uint64 } // of the state that was known before the look at the lab
 
 // PauseRequest is the body of Pause.
 type PauseRequest struct {

@@ -17,10 +17,11 @@ import (
 type kernel struct {
 	seen Seen
 	macs int
+	ids  map[Place]int // of network namespaces, the same in all
 }
 
 func newKernel(places ...Place) *kernel {
-	k := &kernel{seen: Seen{}}
+	k := &kernel{seen: Seen{}, ids: map[Place]int{}}
 	for _, p := range places {
 		k.add(p)
 	}
@@ -29,7 +30,10 @@ func newKernel(places ...Place) *kernel {
 
 // add makes a new network namespace.
 func (k *kernel) add(p Place) {
-	k.seen[p] = &Net{Links: []rtnl.Link{{Index: 1, Name: "lo"}}}
+	if _, known := k.ids[p]; !known {
+		k.ids[p] = len(k.ids)
+	}
+	k.seen[p] = &Net{Links: []rtnl.Link{{Index: 1, Name: "lo"}}, IDs: k.ids}
 }
 
 func (k *kernel) link(p Place, name string) *rtnl.Link {
@@ -61,18 +65,15 @@ func (k *kernel) delete(p Place, index int) {
 	if l.Kind != "veth" {
 		return
 	}
-	for other, o := range k.seen {
-		for _, peer := range o.Links {
-			if peer.Kind == "veth" && peer.Alias+peer.Name != "" && k.pair(l) == k.pair(peer) {
-				k.delete(other, peer.Index)
-				return
-			}
+	if l.LowerNS < 0 {
+		k.delete(p, l.Lower)
+	}
+	for other := range k.seen {
+		if l.LowerNS == k.ids[other] {
+			k.delete(other, l.Lower)
 		}
 	}
 }
-
-// pair tells which veth pair an interface is of: the test's own number, in LowerNS.
-func (k *kernel) pair(l rtnl.Link) int { return l.LowerNS }
 
 func (k *kernel) free(p Place) int {
 	i := 2
@@ -216,7 +217,8 @@ func (k *kernel) cable(s Step) error {
 	for _, e := range []struct {
 		end          *End
 		index, other int
-	}{{&s.Cable.A, a, b}, {&s.Cable.B, b, a}} {
+		far          Place
+	}{{&s.Cable.A, a, b, s.Cable.B.Place}, {&s.Cable.B, b, a, s.Cable.A.Place}} {
 		n := k.seen[e.end.Place]
 		if n == nil {
 			return fmt.Errorf("%s: no place %q", s.label(), e.end.Place)
@@ -228,7 +230,11 @@ func (k *kernel) cable(s Step) error {
 		if err != nil {
 			mac = net.HardwareAddr{2, 0, 0, 0, byte(k.macs >> 8), byte(k.macs)}
 		}
-		l := rtnl.Link{Index: e.index, Name: e.end.Name, Kind: "veth", MAC: mac, MTU: e.end.MTU, Lower: e.other, LowerNS: k.macs}
+		there := k.ids[e.far]
+		if e.far == e.end.Place {
+			there = -1
+		}
+		l := rtnl.Link{Index: e.index, Name: e.end.Name, Kind: "veth", MAC: mac, MTU: e.end.MTU, Lower: e.other, LowerNS: there}
 		if e.end.Place == Fabric {
 			l.Master, l.Flags = s.Master, unix.IFF_UP
 		}
@@ -278,7 +284,7 @@ func (k *kernel) converge(l *topology.Lab, had ...*topology.Lab) (int, error) {
 
 func (k *kernel) follow(want *Want, had []*Want) (int, error) {
 	for round := range 5 {
-		changes, err := Plan(want, had, k.seen)
+		changes, err := Plan(want, had, k.seen, nil)
 		if err != nil {
 			return round, err
 		}
@@ -292,7 +298,7 @@ func (k *kernel) follow(want *Want, had []*Want) (int, error) {
 			}
 		}
 	}
-	changes, err := Plan(want, had, k.seen)
+	changes, err := Plan(want, had, k.seen, nil)
 	return 5, fmt.Errorf("there is always something left: %+v, error %w", changes, err)
 }
 
@@ -334,6 +340,10 @@ func (k *kernel) lacks(l *topology.Lab) (lacks []string) {
 		switch {
 		case c.B.Node != "":
 			end(c.B)
+			a, b := k.link(Place(c.A.Node), c.A.Interface), k.link(Place(c.B.Node), c.B.Interface)
+			if a == nil || b == nil || a.Lower != b.Index || b.Lower != a.Index || a.LowerNS != b.LowerNS && (a.LowerNS != k.ids[Place(c.B.Node)] || b.LowerNS != k.ids[Place(c.A.Node)]) {
+				miss("a cable from %+v to %+v: %+v, %+v", c.A, c.B, a, b)
+			}
 		case external[c.B.Bridge]:
 			if !slices.ContainsFunc(k.seen[Host].Links, func(h rtnl.Link) bool {
 				return h.Master == 7 && h.Up() && h.Alias == "nsnet:demo:"+c.A.Node+":"+c.A.Interface
@@ -343,7 +353,7 @@ func (k *kernel) lacks(l *topology.Lab) (lacks []string) {
 		default:
 			mine, bridge := k.link(Place(c.A.Node), c.A.Interface), k.link(Fabric, c.B.Bridge)
 			if mine == nil || bridge == nil || !slices.ContainsFunc(k.seen[Fabric].Links, func(p rtnl.Link) bool {
-				return p.Master == bridge.Index && p.Up() && p.LowerNS == mine.LowerNS && p.MTU == c.A.MTU
+				return p.Master == bridge.Index && p.Up() && p.LowerNS == k.ids[Place(c.A.Node)] && p.Lower == mine.Index && mine.Lower == p.Index && p.MTU == c.A.MTU
 			}) {
 				miss("a port of %s for %s:%s", c.B.Bridge, c.A.Node, c.A.Interface)
 			}

@@ -18,9 +18,13 @@ type Seen map[Place]*Net
 // Net is what a network namespace has.
 type Net struct {
 	Links     []rtnl.Link
+	IDs       map[Place]int // by which links tell that their other end is in one of these
 	Addresses []rtnl.InterfaceAddress
 	Routes    []rtnl.TableRoute // of nodes
 }
+
+// ErrNotThere is of a node that does not run.
+var ErrNotThere = errors.New("the node does not run")
 
 // Namespaces opens network namespaces. The caller closes what it gets; -1 is its own.
 type Namespaces interface {
@@ -29,7 +33,18 @@ type Namespaces interface {
 
 // Observe reads places, on all processors: one dump of links, one of addresses, one of routes
 // in each. Of the host, whose routes are no lab's, it reads links and addresses.
-func Observe(ns Namespaces, places []Place) (Seen, error) {
+func Observe(ns Namespaces, places []Place) (Seen, error) { return visit(ns, places, &Focus{}) }
+
+// Observe reads what is in the focus.
+func (f *Focus) Observe(ns Namespaces) (Seen, error) { return visit(ns, f.places, f) }
+
+// ObserveAll reads all of some places that are in the focus.
+func (f *Focus) ObserveAll(ns Namespaces, places []Place) (Seen, error) {
+	return visit(ns, places, &Focus{peers: f.peers})
+}
+
+// visit reads places, as much of each as is in the focus.
+func visit(ns Namespaces, places []Place, f *Focus) (Seen, error) {
 	nets := make([]*Net, len(places))
 	err := rtnl.Visit(len(places), func(i int) (int, error) {
 		fd, err := ns.Open(places[i])
@@ -38,7 +53,14 @@ func Observe(ns Namespaces, places []Place) (Seen, error) {
 		}
 		return fd, err
 	}, func(i int, c *rtnl.Conn) (err error) {
-		nets[i], err = observe(c, places[i])
+		if places[i] == Fabric && len(f.names) > 0 {
+			nets[i], err = named(c, f.names)
+		} else {
+			nets[i], err = observe(c, places[i])
+		}
+		if err == nil && len(f.peers[places[i]]) > 0 {
+			nets[i].IDs, err = identify(c, ns, places[i], f.peers[places[i]])
+		}
 		return err
 	})
 	if err != nil {
@@ -70,6 +92,70 @@ func observe(c *rtnl.Conn, p Place) (*Net, error) {
 		return nil, &Error{Place: p, Op: "list its routes", Err: err}
 	}
 	return n, nil
+}
+
+// named reads a few interfaces of the fabric. One that is missing is not in it.
+func named(c *rtnl.Conn, names map[string]bool) (*Net, error) {
+	n := &Net{}
+	for name := range names {
+		l, err := c.LinkNamed(name)
+		if errors.Is(err, unix.ENODEV) {
+			continue
+		}
+		if err != nil {
+			return nil, &Error{Place: Fabric, Op: "look up its interface " + name, Err: err}
+		}
+		n.Links = append(n.Links, l)
+	}
+	return n, nil
+}
+
+// identify finds out by which ids links of a place tell that their other ends are in others.
+func identify(c *rtnl.Conn, ns Namespaces, p Place, others []Place) (map[Place]int, error) {
+	ids := make(map[Place]int, len(others))
+	for _, o := range others {
+		var id int
+		fd, err := ns.Open(o)
+		if errors.Is(err, ErrNotThere) {
+			continue
+		}
+		if err == nil {
+			id, err = c.NetnsID(fd)
+			if fd >= 0 {
+				_ = unix.Close(fd)
+			}
+		}
+		if err != nil {
+			return nil, &Error{Place: p, Op: "identify another network namespace", Err: err}
+		}
+		if id >= 0 { // else no link leads there
+			ids[o] = id
+		}
+	}
+	return ids, nil
+}
+
+// Touched looks up interfaces of the fabric by their indexes. ok is false when one of them is not there.
+func Touched(ns Namespaces, indexes []int) (links []rtnl.Link, ok bool, err error) {
+	if len(indexes) == 0 {
+		return nil, true, nil
+	}
+	c, err := dial(ns, Fabric)
+	if err != nil {
+		return nil, false, &Error{Place: Fabric, Op: "enter its network namespace", Err: err}
+	}
+	defer c.Close()
+	for _, i := range indexes {
+		l, err := c.Link(i)
+		if errors.Is(err, unix.ENODEV) {
+			return nil, false, nil
+		}
+		if err != nil {
+			return nil, false, &Error{Place: Fabric, Op: "look up an interface", Err: err}
+		}
+		links = append(links, l)
+	}
+	return links, true, nil
 }
 
 func dial(ns Namespaces, p Place, groups ...int) (*rtnl.Conn, error) {

@@ -1,7 +1,6 @@
 package wiring
 
 import (
-	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -13,9 +12,10 @@ import (
 )
 
 // Plan tells what to change for what is seen to become what is wanted, where had is what
-// earlier files of the same lab wanted. Places of nodes that are about to be started are not in seen.
-func Plan(want *Want, had []*Want, seen Seen) ([]Change, error) {
-	p := &planner{want: want, seen: seen, places: map[Place]*place{}, had: ownedBy(had)}
+// earlier files of the same lab wanted. Places of nodes that are about to be started are not in seen, and those
+// that are not in the focus need no look; nil is a focus on everything.
+func Plan(want *Want, had []*Want, seen Seen, focus *Focus) ([]Change, error) {
+	p := &planner{want: want, seen: seen, focus: focus, places: map[Place]*place{}, had: ownedBy(had, focus)}
 	p.bridges()
 	if err := p.cables(); err != nil {
 		return nil, err
@@ -42,6 +42,7 @@ type planner struct {
 	want    *Want
 	had     *owned
 	seen    Seen
+	focus   *Focus
 	places  map[Place]*place
 	changes []Change
 }
@@ -52,12 +53,12 @@ type owned struct {
 	routes    map[Place][]Route
 }
 
-func ownedBy(had []*Want) *owned {
+func ownedBy(had []*Want, focus *Focus) *owned {
 	o := &owned{addresses: map[Place]map[string][]netip.Prefix{}, routes: map[Place][]Route{}}
 	for _, w := range had {
 		for i := range w.Cables {
 			for _, e := range []*End{&w.Cables[i].A, &w.Cables[i].B} {
-				if len(e.Addresses) == 0 {
+				if len(e.Addresses) == 0 || !focus.on(e.Place) {
 					continue
 				}
 				if o.addresses[e.Place] == nil {
@@ -68,6 +69,9 @@ func ownedBy(had []*Want) *owned {
 		}
 		for i := range w.Nodes {
 			p := Place(w.Nodes[i].Name)
+			if !focus.on(p) {
+				continue
+			}
 			o.routes[p] = append(o.routes[p], w.Nodes[i].Routes...)
 		}
 	}
@@ -133,84 +137,14 @@ func (pl *place) remove(where Place, l *rtnl.Link) Step {
 	return Step{Verb: DelLink, Place: where, Link: l.Name, Index: l.Index}
 }
 
-func (p *planner) bridges() {
-	f := p.place(Fabric)
-	least := p.leastMTUs()
-	for i := range p.want.Bridges {
-		b := &p.want.Bridges[i]
-		c := Change{Kind: "bridge", Name: b.Name}
-		mtu := b.MTU
-		if m, ok := least[b.Name]; ok {
-			mtu = m
-		}
-		l := f.byName[b.Name]
-		if l != nil && l.Kind == "bridge" {
-			f.bridges[b.Name] = l.Index
-			var why []string
-			if l.MTU != mtu {
-				why = append(why, fmt.Sprintf("mtu %d -> %d", l.MTU, mtu))
-			}
-			if l.MAC.String() != b.MAC {
-				why = append(why, fmt.Sprintf("mac %s -> %s", l.MAC, b.MAC))
-			}
-			if l.Bridge.STP != b.STP {
-				why = append(why, "stp "+onOff(l.Bridge.STP)+" -> "+onOff(b.STP))
-			}
-			if len(why) > 0 {
-				set := *b
-				set.MTU = mtu
-				c.Steps = append(c.Steps, Step{Verb: SetBridge, Place: Fabric, Link: b.Name, Index: l.Index, Bridge: &set})
-			}
-			if !l.Up() {
-				why = append(why, "down -> up")
-				c.Steps = append(c.Steps, Step{Verb: UpBridge, Place: Fabric, Link: b.Name, Index: l.Index, Bridge: b})
-			}
-			if len(why) > 0 {
-				c.Op, c.Detail = "~", strings.Join(why, ", ")
-				p.changes = append(p.changes, c)
-			}
-			continue
-		}
-		c.Op, c.Detail = "+", fmt.Sprintf("mtu %d, stp %s", b.MTU, onOff(b.STP))
-		if l != nil {
-			c.Op, c.Reason = "~", "an interface of another kind has its name"
-			c.Steps = append(c.Steps, f.remove(Fabric, l))
-		}
-		index := f.take(firstBridge, 0)
-		f.bridges[b.Name] = index
-		c.Steps = append(c.Steps, Step{Verb: AddBridge, Place: Fabric, Link: b.Name, Index: index, Bridge: b},
-			Step{Verb: UpBridge, Place: Fabric, Link: b.Name, Index: index, Bridge: b})
-		p.changes = append(p.changes, c)
-	}
-}
-
-// leastMTUs are the least MTUs of the bridges' ports: a bridge's own follows them, br_mtu_auto_adjust in
-// net/bridge/br_if.c, and says nothing about what it forwards.
-func (p *planner) leastMTUs() map[string]int {
-	least := map[string]int{}
-	for i := range p.want.Cables {
-		for _, e := range []*End{&p.want.Cables[i].A, &p.want.Cables[i].B} {
-			if e.Place != Fabric {
-				continue
-			}
-			if m, ok := least[e.Master]; !ok || e.MTU < m {
-				least[e.Master] = e.MTU
-			}
-		}
-	}
-	return least
-}
-
-func onOff(b bool) string {
-	if b {
-		return "on"
-	}
-	return "off"
-}
-
 func (p *planner) cables() error {
 	for i := range p.want.Cables {
-		if err := p.cable(&p.want.Cables[i]); err != nil {
+		k := &p.want.Cables[i]
+		if !p.focus.judges(i) {
+			p.settled(k)
+			continue
+		}
+		if err := p.cable(k); err != nil {
 			return err
 		}
 	}
@@ -224,10 +158,10 @@ func (p *planner) cable(k *Cable) error {
 	if k.Leg {
 		c.Kind = "leg"
 	}
-	if lb != nil && k.B.Place == Host && !strings.HasPrefix(lb.Alias, Mark(p.want.Lab)) && !paired(la, lb) {
+	if lb != nil && k.B.Place == Host && !strings.HasPrefix(lb.Alias, Mark(p.want.Lab)) && !p.paired(k, la, lb) {
 		return &Taken{lb.Name}
 	}
-	if paired(la, lb) {
+	if p.paired(k, la, lb) {
 		a.index[k.A.Name], b.index[k.B.Name] = la.Index, lb.Index
 		why := append(p.end(&c, &k.A, a, la), p.end(&c, &k.B, b, lb)...)
 		if len(c.Steps) > 0 {
@@ -275,6 +209,18 @@ func (p *planner) cable(k *Cable) error {
 	return nil
 }
 
+// settled takes note of the ends in view of a cable that needs no look.
+func (p *planner) settled(k *Cable) {
+	for _, e := range []*End{&k.A, &k.B} {
+		if !p.focus.on(e.Place) {
+			continue
+		}
+		if pl := p.place(e.Place); pl.byName[e.Name] != nil {
+			pl.index[e.Name] = pl.byName[e.Name].Index
+		}
+	}
+}
+
 // known tells whether a cable was there by the last file: its nodes are not new, and one of its
 // ends had addresses.
 func (p *planner) known(k *Cable) bool {
@@ -288,10 +234,17 @@ func (p *planner) known(k *Cable) bool {
 	return a || b
 }
 
-// paired tells whether two interfaces are the ends of one veth pair, as far as each says of the
-// other. veth(4).
-func paired(a, b *rtnl.Link) bool {
-	return a != nil && b != nil && a.Kind == "veth" && b.Kind == "veth" && a.Lower == b.Index && b.Lower == a.Index
+// paired tells whether two interfaces are the ends of a cable, one veth pair: each has the index that the other says its
+// other end has, which goes for ends of different pairs, too, and that is in the namespace of the other. veth(4).
+func (p *planner) paired(k *Cable, a, b *rtnl.Link) bool {
+	if a == nil || b == nil || a.Kind != "veth" || b.Kind != "veth" || a.Lower != b.Index || b.Lower != a.Index {
+		return false
+	}
+	if k.A.Place == k.B.Place {
+		return a.LowerNS < 0
+	}
+	id, known := p.place(k.A.Place).net.IDs[k.B.Place]
+	return known && a.LowerNS == id
 }
 
 // broken is why a cable has to be made anew.
@@ -439,20 +392,16 @@ func (pl *place) connected(a rtnl.InterfaceAddress) bool {
 
 // stale removes what earlier files wanted and this one does not.
 func (p *planner) stale(had []*Want) {
-	type at struct {
-		place Place
-		name  string
-	}
-	wanted := map[at]bool{}
+	wanted := map[end]bool{}
 	for i := range p.want.Cables {
 		k := &p.want.Cables[i]
-		wanted[at{k.A.Place, k.A.Name}], wanted[at{k.B.Place, k.B.Name}] = true, true
+		wanted[end{k.A.Place, k.A.Name}], wanted[end{k.B.Place, k.B.Name}] = true, true
 	}
 	for i := range p.want.Bridges {
-		wanted[at{Fabric, p.want.Bridges[i].Name}] = true
+		wanted[end{Fabric, p.want.Bridges[i].Name}] = true
 	}
-	done := map[at]bool{}
-	remove := func(c *Change, e at, ok func(*rtnl.Link) bool) {
+	done := map[end]bool{}
+	remove := func(c *Change, e end, ok func(*rtnl.Link) bool) {
 		if wanted[e] || done[e] || p.seen[e.place] == nil {
 			return
 		}
@@ -473,7 +422,7 @@ func (p *planner) stale(had []*Want) {
 				c.Kind = "leg"
 			}
 			for _, e := range []*End{&k.A, &k.B} {
-				remove(&c, at{e.Place, e.Name}, ours)
+				remove(&c, end{e.Place, e.Name}, ours)
 			}
 			if len(c.Steps) > 0 {
 				p.changes = append(p.changes, c)
@@ -481,7 +430,7 @@ func (p *planner) stale(had []*Want) {
 		}
 		for i := range w.Bridges {
 			c := Change{Op: "-", Kind: "bridge", Name: w.Bridges[i].Name}
-			remove(&c, at{Fabric, w.Bridges[i].Name}, func(l *rtnl.Link) bool { return l.Kind == "bridge" })
+			remove(&c, end{Fabric, w.Bridges[i].Name}, func(l *rtnl.Link) bool { return l.Kind == "bridge" })
 			if len(c.Steps) > 0 {
 				p.changes = append(p.changes, c)
 			}
@@ -505,6 +454,9 @@ func (p *planner) routes() {
 	for i := range p.want.Nodes {
 		n := &p.want.Nodes[i]
 		here := Place(n.Name)
+		if !p.focus.on(here) {
+			continue
+		}
 		pl := p.place(here)
 		var has []*rtnl.TableRoute
 		for j := range pl.net.Routes {
@@ -552,6 +504,9 @@ func (p *planner) routes() {
 func (p *planner) loopbacks() {
 	for i := range p.want.Nodes {
 		name := p.want.Nodes[i].Name
+		if !p.focus.on(Place(name)) {
+			continue
+		}
 		pl := p.place(Place(name))
 		if l := pl.byName["lo"]; l != nil && l.Up() {
 			continue
@@ -559,28 +514,4 @@ func (p *planner) loopbacks() {
 		p.changes = append(p.changes, Change{Op: "~", Kind: "interface", Node: name, Name: name + ":lo", Detail: "down -> up",
 			Steps: []Step{{Verb: UpLink, Place: Place(name), Link: "lo", Index: 1}}})
 	}
-}
-
-// Places are those that a plan for these wants has to look at: the fabric, the host where one has anything
-// there, and the nodes, of which it is asked whether they run.
-func Places(runs func(node string) bool, wants ...*Want) []Place {
-	set := map[Place]bool{Fabric: true}
-	for _, w := range wants {
-		for i := range w.Cables {
-			if w.Cables[i].B.Place == Host {
-				set[Host] = true
-			}
-		}
-		for i := range w.Nodes {
-			if runs(w.Nodes[i].Name) {
-				set[Place(w.Nodes[i].Name)] = true
-			}
-		}
-	}
-	places := make([]Place, 0, len(set))
-	for p := range set {
-		places = append(places, p)
-	}
-	slices.SortFunc(places, func(a, b Place) int { return cmp.Compare(a, b) })
-	return places
 }

@@ -165,7 +165,7 @@ func TestBrokenOff(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.nodes(b)
-		changes, err := Plan(wb, []*Want{wa}, k.seen)
+		changes, err := Plan(wb, []*Want{wa}, k.seen, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -284,7 +284,7 @@ func TestStrangersStay(t *testing.T) {
 			}
 			n.Routes = append(n.Routes, rtnl.TableRoute{To: netip.MustParsePrefix("203.0.113.0/24"), Index: 9001, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_BGP, Type: unix.RTN_UNICAST})
 		}
-		if changes, err := Plan(w, []*Want{w}, k.seen); err != nil || len(changes) > 0 {
+		if changes, err := Plan(w, []*Want{w}, k.seen, nil); err != nil || len(changes) > 0 {
 			t.Fatalf("%+v, error %v", changes, err)
 		}
 	})
@@ -297,7 +297,7 @@ func TestTaken(t *testing.T) {
 	w := Of(l, true)
 	k := fresh()
 	k.seen[Host].Links = append(k.seen[Host].Links, rtnl.Link{Index: 8, Name: w.Cables[0].B.Name, Kind: "dummy"})
-	if _, err := Plan(w, nil, k.seen); err == nil || !strings.Contains(err.Error(), "not this lab's") {
+	if _, err := Plan(w, nil, k.seen, nil); err == nil || !strings.Contains(err.Error(), "not this lab's") {
 		t.Errorf("an interface of the host is in the way: %v", err)
 	}
 }

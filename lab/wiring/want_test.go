@@ -90,7 +90,7 @@ func TestIndexes(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		l := anyLab().Draw(t, "lab")
-		changes, err := Plan(Of(l, true), nil, nil)
+		changes, err := Plan(Of(l, true), nil, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
