@@ -464,3 +464,35 @@ func TestPlanJSON(t *testing.T) {
 		}
 	})
 }
+
+// A lab that is changed over and over has no more descriptors than one that was changed once: its init keeps nothing of nodes that
+// have gone.
+func TestChangesLeaveNoDescriptors(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		const text = "name: NAME\nnodes: {a: {env: {X: \"ROUND\"}}, b: {command: [sleep, infinity], tmpfs: [/tROUND]}, stays: {}}\n"
+		r := start(t, strings.ReplaceAll(text, "ROUND", "0"))
+		open := func() int {
+			entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", r.status().InitPID))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(entries)
+		}
+		var counts []int
+		for i := range 6 {
+			writeFile(t, r.file, strings.NewReplacer("NAME", r.name, "ROUND", fmt.Sprint(i+1)).Replace(text))
+			testenv.Must(t, "up", r.file)
+			counts = append(counts, open())
+		}
+		if first, last := counts[0], counts[len(counts)-1]; last > first+2 { // some connection may not be closed yet
+			t.Errorf("descriptors of the lab's init after each change: %v", counts)
+		}
+		// Those who stay and those who are new see what is written later.
+		writeFile(t, r.file, strings.NewReplacer("NAME", r.name, "ROUND", "6", "nodes:", "bridges: {lan: {subnet: 10.60.0.0/24}}\nlinks: [{endpoints: [\"a:eth0\", lan], address: 10.60.0.7/24}]\nnodes:").Replace(text))
+		testenv.Must(t, "up", r.file)
+		for _, n := range []string{"a", "b", "stays"} {
+			r.sh(n, "grep 10.60.0.7 /etc/hosts")
+		}
+	})
+}

@@ -38,11 +38,18 @@ type labInit struct {
 	mu    sync.Mutex // guards what follows
 	nodes []*node
 	ports map[string]port // by key
-	hosts []*os.File      // of common layers
+	hosts []commonHosts   // of common layers
+	round int             // nodes of one round were started together, and have common layers of their own
 	kept  *os.File        // locks what nodes keep, where that came with a change
 	table *os.File        // the NAT table's socket: the table stays for as long as it is open
 
 	numbered int // how many ids of network namespaces were given
+}
+
+// commonHosts is the /etc/hosts that nodes of one round have in common, open for who is to change it.
+type commonHosts struct {
+	*os.File
+	round int
 }
 
 // node is a running node.
@@ -50,6 +57,7 @@ type node struct {
 	name    string
 	slot    int
 	netnsID int // see number
+	round   int // see labInit
 	setup   proto.NodeSetup
 	proc    *container.Process
 	logs    []int
@@ -206,7 +214,7 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 			break
 		}
 		running <- struct{}{}
-		n := &node{name: specs[i].Name, slot: slots[i], setup: setups[i], spec: specs[i], fresh: true, ownHosts: len(specs[i].Hosts) > 0 || setups[i].Assembled,
+		n := &node{name: specs[i].Name, slot: slots[i], round: l.round, setup: setups[i], spec: specs[i], fresh: true, ownHosts: len(specs[i].Hosts) > 0 || setups[i].Assembled,
 			supervised: newSupervised(&specs[i])}
 		if err := l.spawn(s, spawner, i, n); err != nil {
 			errs <- err

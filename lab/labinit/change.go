@@ -20,6 +20,7 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 		hosts = hosts[:last]
 	}
 	l.hold(hosts)
+	defer l.letGo() // of nodes that did not come up
 	go s.listen()
 	if spec.Table {
 		l.giveTable(nil) // there can be one of the name
@@ -45,6 +46,7 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 		return err
 	}
 	l.order(spec.Order)
+	l.letGo()
 	booted := proto.LabState{}
 	if len(spec.Remove)+len(spec.Add) > 0 {
 		booted = l.status()
@@ -130,11 +132,25 @@ func (l *labInit) order(names []string) {
 	slices.SortStableFunc(l.nodes, func(a, b *node) int { return at[a.name] - at[b.name] })
 }
 
-// hold keeps the files open that are /etc/hosts in nodes, for who is to change them.
+// hold begins a round of nodes, and keeps the files open that are /etc/hosts in them.
 func (l *labInit) hold(fds []int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.round++
 	for _, fd := range fds {
-		l.hosts = append(l.hosts, os.NewFile(uintptr(fd), "hosts"))
+		l.hosts = append(l.hosts, commonHosts{os.NewFile(uintptr(fd), "hosts"), l.round})
 	}
+}
+
+// letGo lets go of what was held for rounds of which no node is left, and with it of their common layers.
+func (l *labInit) letGo() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hosts = slices.DeleteFunc(l.hosts, func(h commonHosts) bool {
+		used := slices.ContainsFunc(l.nodes, func(n *node) bool { return n.round == h.round })
+		if !used {
+			_ = h.Close()
+		}
+		return !used
+	})
 }

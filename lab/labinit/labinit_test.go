@@ -76,3 +76,25 @@ func TestUnlike(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// Sockets of ports that come behind one that cannot be served are not left open: the host's ports would be taken.
+func TestPublishClosesWhatItDoesNotServe(t *testing.T) {
+	t.Parallel()
+	var first, second [2]int
+	for _, p := range []*[2]int{&first, &second} {
+		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(p[1])
+	}
+	l := &labInit{ports: map[string]port{}}
+	ports := []proto.PublishedPort{{Node: "a", Key: "1", Protocol: "tcp"}, {Node: "b", Key: "2", Protocol: "tcp"}}
+	if err := l.publish(ports, []int{first[0], second[0]}); err == nil {
+		t.Fatal("a pipe is no listening socket")
+	}
+	for i, p := range [][2]int{first, second} {
+		if _, err := unix.Write(p[1], []byte("x")); !errors.Is(err, unix.EPIPE) {
+			t.Errorf("descriptor %d is open still: %v", i, err)
+		}
+	}
+}

@@ -55,6 +55,7 @@ func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
 		}
 		_ = f.Close()
 		if err != nil {
+			closeAll(fds[i+1:])
 			return fmt.Errorf("publish a port of node %s: %w", p.Node, err)
 		}
 		l.mu.Lock()
