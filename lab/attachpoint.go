@@ -45,13 +45,13 @@ func NodeNetns(name, node string) (*os.File, int, error) {
 		}
 		s, there := states[node]
 		if !there || s.State == StateDead {
-			return &Error{Lab: name, Node: node, Err: ErrNotRunning, Remedy: "its init has ended; take the lab down and up again"}
+			return &Error{Lab: name, Node: node, Err: ErrNotRunning, Remedy: deadNode}
 		}
 		pid = s.PID
 		path := filepath.Join(NetnsDir, name+"."+node)
 		target, err := os.Readlink(path)
 		if err != nil || !strings.HasPrefix(target, fmt.Sprintf("/proc/%d/", init)) {
-			return &Error{Lab: name, Node: node, Op: "open its network namespace", Err: fmt.Errorf("%s does not lead to it", path), Remedy: "take the lab down and up again"}
+			return &Error{Lab: name, Node: node, Op: "open its network namespace", Err: fmt.Errorf("%s does not lead to it", path), Remedy: "nsnet up with the lab's file mends it"}
 		}
 		if ns, err = os.Open(target); err != nil {
 			return &Error{Lab: name, Node: node, Op: "open its network namespace", Err: err}

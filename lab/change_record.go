@@ -65,21 +65,7 @@ func (c *change) announce(ctx context.Context) error {
 func (c *change) future(now *record) *record {
 	next := *now
 	next.File, next.Digest = c.rec.File, c.rec.Digest
-	legs, v4, v6 := natLegs(c.lab)
-	next.NAT = v4 || v6
-	next.Links = slices.Clone(legs)
-	next.DNS = nil
-	for i := range c.lab.Links {
-		if k := &c.lab.Links[i]; c.isExternal(k.B.Bridge) {
-			next.Links = append(next.Links, bridge.PortName(c.lab.Name, k.A.Node, k.A.Interface))
-		}
-	}
-	next.Netns = namespaceNames(c.lab)
-	for i := range c.lab.Nodes {
-		if n := &c.lab.Nodes[i]; n.DNS != nil {
-			next.DNS = append(next.DNS, n.Name)
-		}
-	}
+	next.claim(c.lab)
 	next.Rules = c.seen.rules
 	next.Sysctls = append(slices.Clone(now.Sysctls), c.seen.forwarding...)
 	next.Limits = now.Limits || c.cgroups != nil

@@ -159,45 +159,17 @@ func (d *difference) ended(n *topology.Node, s *proto.NodeState) {
 }
 
 // sameStart tells whether two nodes are the same in all that a node is started with.
-func sameStart(a, b *topology.Node) bool {
-	x, y := *a, *b
-	for _, n := range []*topology.Node{&x, &y} {
-		n.Routes, n.Hosts, n.Ports, n.Limits = nil, nil, nil, topology.Limits{}
-		n.Sysctls = startSysctls(n.Sysctls)
-		n.Restart, n.Ready, n.DependsOn = topology.Restart{}, nil, nil
-		withoutStorage(n)
-		if n.DNS != nil {
-			n.DNS = &topology.DNS{}
-		}
-	}
-	return reflect.DeepEqual(x, y)
-}
+func sameStart(a, b *topology.Node) bool { return reflect.DeepEqual(fixedOf(a), fixedOf(b)) }
 
 // differing names the keys in which two nodes differ, of those that a node is started with, both with what their images say.
 func differing(a, b *topology.Node) []string {
 	if a == nil {
 		return []string{"its content"}
 	}
-	p, q := *a, *b
-	withoutStorage(&p)
-	withoutStorage(&q)
-	x, y := reflect.ValueOf(p), reflect.ValueOf(q)
+	x, y := reflect.ValueOf(fixedOf(a)), reflect.ValueOf(fixedOf(b))
 	var keys []string
 	for i := range x.NumField() {
-		f := x.Type().Field(i)
-		switch f.Name {
-		case "Sysctls":
-			if reflect.DeepEqual(startSysctls(a.Sysctls), startSysctls(b.Sysctls)) {
-				continue
-			}
-		case "Routes", "Hosts", "Ports", "Limits", "Restart", "Ready", "DependsOn":
-			continue
-		case "DNS":
-			if (a.DNS == nil) == (b.DNS == nil) {
-				continue
-			}
-		}
-		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
+		if f := x.Type().Field(i); !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
 			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			keys = append(keys, strings.TrimSuffix(key, "_given"))
 		}

@@ -11,21 +11,26 @@ import (
 // digests stand for what a node is started with and a running one cannot be given, and for what its command is
 // started with.
 func digests(n *topology.Node) (node, command string) {
-	fixed := *n
-	// What a running node can be given.
-	fixed.Routes, fixed.Hosts, fixed.Ports, fixed.Limits = nil, nil, nil, topology.Limits{}
-	fixed.Sysctls = startSysctls(n.Sysctls)
-	fixed.Restart, fixed.Ready, fixed.DependsOn = topology.Restart{}, nil, nil
-	withoutStorage(&fixed) // compared with what it is
-	if fixed.DNS != nil {
-		fixed.DNS = &topology.DNS{} // that there is a file, not what is in it
-	}
+	fixed := fixedOf(n)
 	var run topology.Node
 	run.Command, run.Entrypoint, run.EntrypointGiven, run.CommandGiven = n.Command, n.Entrypoint, n.EntrypointGiven, n.CommandGiven
 	run.Env, run.Workdir, run.User = n.Env, n.Workdir, n.User
 	fixed.Command, fixed.Entrypoint, fixed.EntrypointGiven, fixed.CommandGiven = nil, nil, false, false
 	fixed.Env, fixed.Workdir, fixed.User = nil, "", ""
 	return digest(&fixed), digest(&run)
+}
+
+// fixedOf is what a node is started with: all but what a running one can be given, and what is compared with what it is.
+func fixedOf(n *topology.Node) topology.Node {
+	f := *n
+	f.Routes, f.Hosts, f.Ports, f.Limits = nil, nil, nil, topology.Limits{}
+	f.Sysctls = startSysctls(n.Sysctls)
+	f.Restart, f.Ready, f.DependsOn = topology.Restart{}, nil, nil
+	if f.DNS != nil {
+		f.DNS = &topology.DNS{} // that there is a file, not what is in it
+	}
+	withoutStorage(&f)
+	return f
 }
 
 func digest(v any) string {

@@ -36,29 +36,9 @@ func (b *builder) plan(ctx context.Context) error {
 		return &Error{Op: "allocate user ids", Err: err, Remedy: "take another lab down, or make this one smaller"}
 	}
 	r.Limits, r.Images = b.cgroups != nil, b.uses
-	var legs []string
-	var v4, v6 bool
-	for i := range b.lab.Bridges {
-		t := &b.lab.Bridges[i]
-		if t.External || len(t.Addresses) == 0 {
-			continue
-		}
-		legs = append(legs, bridge.LegName(r.Name, t.Name))
-		if !t.NAT {
-			continue
-		}
-		r.NAT = true
-		for _, a := range t.Addresses {
-			v4, v6 = v4 || a.Addr().Is4(), v6 || a.Addr().Is6()
-		}
-	}
-	r.Links = slices.Clone(legs)
-	for i := range b.lab.Links {
-		if k := &b.lab.Links[i]; b.isExternal(k.B.Bridge) {
-			r.Links = append(r.Links, bridge.PortName(r.Name, k.A.Node, k.A.Interface))
-		}
-	}
+	r.claim(b.lab)
 	if r.NAT {
+		legs, v4, v6 := natLegs(b.lab)
 		if r.Sysctls, err = bridge.PlanForwarding(v4, v6); err != nil {
 			return &Error{Op: "look at the host's forwarding", Err: err}
 		}
@@ -67,14 +47,6 @@ func (b *builder) plan(ctx context.Context) error {
 			return &Error{Op: "look at the host's firewall", Err: err}
 		}
 		b.notes = append(b.notes, notes...)
-	}
-	r.Netns = []string{r.Name}
-	for i := range b.lab.Nodes {
-		n := &b.lab.Nodes[i]
-		r.Netns = append(r.Netns, r.Name+"."+n.Name)
-		if n.DNS != nil {
-			r.DNS = append(r.DNS, n.Name)
-		}
 	}
 	for _, n := range r.Netns {
 		if _, err := os.Lstat(filepath.Join(NetnsDir, n)); err == nil {
@@ -90,13 +62,29 @@ func (b *builder) plan(ctx context.Context) error {
 	return nil
 }
 
-func (b *builder) isExternal(name string) bool {
-	return slices.ContainsFunc(b.lab.Bridges, func(t topology.Bridge) bool { return t.External && t.Name == name })
+// claim notes what a lab has on the host by its content alone.
+func (r *record) claim(l *topology.Lab) {
+	legs, v4, v6 := natLegs(l)
+	r.NAT, r.Links, r.Netns, r.DNS = v4 || v6, slices.Clone(legs), namespaceNames(l), nil
+	for i := range l.Links {
+		if k := &l.Links[i]; isExternal(l, k.B.Bridge) {
+			r.Links = append(r.Links, bridge.PortName(l.Name, k.A.Node, k.A.Interface))
+		}
+	}
+	for i := range l.Nodes {
+		if n := &l.Nodes[i]; n.DNS != nil {
+			r.DNS = append(r.DNS, n.Name)
+		}
+	}
+}
+
+func isExternal(l *topology.Lab, name string) bool {
+	return slices.ContainsFunc(l.Bridges, func(t topology.Bridge) bool { return t.External && t.Name == name })
 }
 
 // checkExternal finds the host's bridge that a link goes to.
 func (b *builder) checkExternal(k *topology.Link) error {
-	if !b.isExternal(k.B.Bridge) {
+	if !isExternal(b.lab, k.B.Bridge) {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join("/sys/class/net", k.B.Bridge, "bridge")); err != nil {

@@ -31,6 +31,9 @@ type runningNode struct {
 	idle   bool // it has no command
 }
 
+// deadNode is the remedy for a node that is dead in a lab that lives.
+const deadNode = "its init has ended; nsnet up with the lab's file starts it anew"
+
 // whileLocked calls f with a running lab, or one node of it, while no other nsnet changes it.
 func whileLocked(ctx context.Context, o PauseOptions, f func(*running) error) error {
 	dir, err := lockLab(ctx, o.Lab, false, o.NoWait)
@@ -63,7 +66,7 @@ func whileRunning(name, node string, f func(*running) error) error {
 			s, there := states[n]
 			if !there || s.State == StateDead || !childOf(s.PID, init) {
 				if node != "" {
-					return &Error{Lab: name, Node: n, Err: ErrNotRunning, Remedy: "its init has ended; take the lab down and up again"}
+					return &Error{Lab: name, Node: n, Err: ErrNotRunning, Remedy: deadNode}
 				}
 				continue
 			}

@@ -53,19 +53,12 @@ func labState(name string) (*proto.LabState, error) {
 		return nil, err
 	}
 	defer c.Close()
+	wrap := func(err error) error { return &Error{Lab: name, Op: "ask for its state", Err: err} }
 	if err := c.Send(proto.Status, nil); err != nil {
-		return nil, &Error{Lab: name, Op: "ask for its state", Err: err}
-	}
-	k, body, fds, err := c.Receive()
-	closeFDs(fds)
-	if err != nil {
-		return nil, &Error{Lab: name, Op: "ask for its state", Err: err}
-	}
-	if k != proto.Reply {
-		return nil, &Error{Lab: name, Op: "ask for its state", Err: fmt.Errorf("unexpected message %d", k)}
+		return nil, wrap(err)
 	}
 	s := &proto.LabState{}
-	return s, proto.Decode(body, s)
+	return s, receiveReply(c, wrap, s)
 }
 
 // hasGone tells whether an error of nodeStates means that there is no lab init any more.

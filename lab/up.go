@@ -68,7 +68,7 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 // create makes a lab, wholly or not at all.
 func (b *builder) create(ctx context.Context) error {
 	if err := b.up(ctx); err != nil {
-		err = b.wrap(ctx, err)
+		err = b.wrap(ctx, err, "nothing is left of it")
 		if rerr := b.rollback(); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
@@ -81,7 +81,7 @@ func (b *builder) create(ctx context.Context) error {
 func (b *builder) update(ctx context.Context, running *record, state *proto.LabState) ([]Action, error) {
 	seen, err := observe(running, state, b.lab)
 	if err != nil {
-		return nil, err
+		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
 	todo := compare(b.lab, seen)
 	b.notes = seen.notes
@@ -89,11 +89,11 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 		return nil, seen.settled()
 	}
 	if err := b.check(todo.add); err != nil {
-		return nil, b.wrap(ctx, err)
+		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
 	b.keepMade(running, seen, todo)
 	if err := b.pull(ctx, todo.add); err != nil {
-		return nil, b.wrap(ctx, err)
+		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
 	c := &change{builder: b, seen: seen, todo: todo}
 	return todo.actions, c.carryOut(ctx)
@@ -187,10 +187,10 @@ func (b *builder) step(name string, done, total int) {
 	}
 }
 
-// wrap says which lab an error is of, and that it was interrupted if it was.
-func (b *builder) wrap(ctx context.Context, err error) error {
+// wrap says which lab an error is of, and that it was interrupted if it was, with how it is then.
+func (b *builder) wrap(ctx context.Context, err error, now string) error {
 	if ctx.Err() != nil {
-		return &Error{Lab: b.lab.Name, Err: context.Cause(ctx), Remedy: "nothing is left of it"}
+		return &Error{Lab: b.lab.Name, Err: context.Cause(ctx), Remedy: now}
 	}
 	var e *Error
 	if errors.As(err, &e) {

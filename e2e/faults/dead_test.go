@@ -107,5 +107,6 @@ func TestFault02_NodeInitKilled(t *testing.T) {
 		}
 		r.sh("n2", "ping -n -c 1 -W 1 n3 -I q2 || ping -n -c 1 -W 1 10.83.3.2")
 		fails(t, r.exec("n1", "true"), 125, "dead")
+		fails(t, testenv.Run(t, "pause", r.name+"/n1"), 9, "its init has ended", "nsnet up")
 	})
 }
