@@ -219,7 +219,7 @@ func (c *change) follow(ctx context.Context) error {
 			closeFDs(e.fds)
 		}
 		if err != nil {
-			return err
+			return c.cause(ctx, err)
 		}
 	}
 }

@@ -293,7 +293,7 @@ func logFiles(node string) []string { return []string{node + ".log", node + ".lo
 // the first range, its nodes the ones behind it.
 func uidBase(r *record, slot int) uint32 { return r.Base + uint32(slot+1)*container.IDs }
 
-// pidOf is the pid of a pidfd's process as this process sees it. proc_pid_fdinfo(5).
+// pidOf is the pid of a pidfd's process as this process sees it; ESRCH: it has ended. proc_pid_fdinfo(5).
 func pidOf(pidfd int) (int, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
 	if err != nil {
@@ -305,7 +305,7 @@ func pidOf(pidfd int) (int, error) {
 			return pid, nil
 		}
 	}
-	return 0, errors.New("it has ended")
+	return 0, fmt.Errorf("it has ended: %w", unix.ESRCH)
 }
 
 // finish writes what names the lab on the host, and commits.

@@ -1,0 +1,50 @@
+package lab
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/lab/proto"
+)
+
+// A node whose process is gone is not why an up fails: that is what the lab init says, which has ended it.
+func TestCauseOfANodeThatHasEnded(t *testing.T) {
+	t.Parallel()
+	cmd := exec.Command("true")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.PidfdOpen(cmd.Process.Pid, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if pid, err := pidOf(fd); pid != cmd.Process.Pid || err != nil {
+		t.Errorf("pid %d, %v; it is %d", pid, err, cmd.Process.Pid)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	pid, err := pidOf(fd)
+	if !errors.Is(err, unix.ESRCH) {
+		t.Fatalf("of a process that has ended: pid %d, %v", pid, err)
+	}
+	b := &builder{events: make(chan event, 2)}
+	b.events <- event{kind: proto.Progress}
+	body, err2 := json.Marshal(proto.Failure{Op: "start", Node: "b", Text: "too many open files", Errno: uint32(unix.EMFILE)})
+	if err2 != nil {
+		t.Fatal(err2)
+	}
+	b.events <- event{kind: proto.Failed, body: body}
+	if got := b.cause(t.Context(), &Error{Node: "a", Op: "find its process", Err: err}); !errors.Is(got, unix.EMFILE) {
+		t.Errorf("the cause is %v", got)
+	}
+	other := errors.New("something else")
+	if got := b.cause(t.Context(), other); !errors.Is(got, other) {
+		t.Errorf("the cause is %v", got)
+	}
+}
