@@ -181,7 +181,7 @@ func (r run) picture(some ...string) string {
 		look("ip", "-n", n, "-6", "route")
 	}
 	look("ip", "-o", "address")
-	look("sh", "-c", "ls /run/netns /etc/netns 2>&1; cat /proc/sys/net/ipv4/ip_forward; nft list tables | grep -c nsnet- || true; ss -Hltnu; ip -n "+r.name+" -d link show type bridge | grep -o 'stp_state [0-9]'")
+	look("sh", "-c", "ls /run/netns /etc/netns 2>&1; cat /proc/sys/net/ipv4/ip_forward; nft list tables | grep -c nsnet- || true; ss -Hltnu; ip -n "+r.name+" -d link show type bridge | grep -o 'stp_state [0-9]' || true")
 	look("ls", "/run/nsnet/"+r.name)
 	return b.String()
 }

@@ -41,7 +41,7 @@ func DeleteAddress(index int, p netip.Prefix, label string) Request {
 	return Request{req, label}
 }
 
-// Route adds a route. Either via is valid or index is above 0. RTM_NEWROUTE.
+// Route adds a route, by a gateway or an interface or a gateway behind an interface: via is valid or index is above 0, or both. RTM_NEWROUTE.
 func Route(to netip.Prefix, via netip.Addr, index, metric int, label string) Request {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	msg := nl.NewRtMsg()

@@ -124,7 +124,7 @@ func (r *Route) text() string {
 	if r.Via.IsValid() {
 		b.WriteString(" via " + r.Via.String())
 	}
-	if r.Dev != "" {
+	if r.Dev != "" && !r.Via.IsValid() {
 		b.WriteString(" dev " + r.Dev)
 	}
 	if r.Metric > 0 {

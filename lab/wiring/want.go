@@ -59,7 +59,7 @@ type Node struct {
 	Routes []Route
 }
 
-// Route is a route of a node. Via or Dev is set.
+// Route is a route of a node. Via or Dev is set, or both where an interface is in one subnet with Via.
 type Route struct {
 	To     netip.Prefix
 	Via    netip.Addr
@@ -124,12 +124,41 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 		}
 		w.Cables = append(w.Cables, c)
 	}
-	for i := range l.Nodes {
-		for _, r := range l.Nodes[i].Routes {
-			w.Nodes[i].Routes = append(w.Nodes[i].Routes, Route(r))
+	w.routes(l)
+	return w
+}
+
+// routes adds those of the file. The interface by which a gateway is reached is said, where the kernel would take the one that
+// has come first, as the interfaces of a lab that was changed have not come in the order of the file.
+func (w *Want) routes(l *topology.Lab) {
+	ends := make(map[Place][]*End)
+	for i := range w.Cables {
+		for _, e := range []*End{&w.Cables[i].A, &w.Cables[i].B} {
+			ends[e.Place] = append(ends[e.Place], e)
 		}
 	}
-	return w
+	for i := range l.Nodes {
+		for _, r := range l.Nodes[i].Routes {
+			route := Route(r)
+			if route.Dev == "" {
+				route.Dev = toward(route.Via, ends[Place(l.Nodes[i].Name)])
+			}
+			w.Nodes[i].Routes = append(w.Nodes[i].Routes, route)
+		}
+	}
+}
+
+// toward is the interface whose subnet has an address, the smallest subnet and the first of those, empty for none.
+func toward(via netip.Addr, ends []*End) (dev string) {
+	bits := -1
+	for _, e := range ends {
+		for _, a := range e.Addresses {
+			if a.Masked().Contains(via) && !a.Addr().IsLinkLocalUnicast() && a.Bits() > bits {
+				dev, bits = e.Name, a.Bits()
+			}
+		}
+	}
+	return dev
 }
 
 // LinkName is a link in the words of the file: "web:eth0 -- lan0".
