@@ -149,7 +149,7 @@ func (r run) pids() map[string]int {
 
 // anew is what the kernel decides on each time: an interface's index, where its other end is, the address of a
 // bridge's port; and what it has come to know by itself.
-var anew = regexp.MustCompile(`@if\d+|(?m)^\d+: | link-netns(id)? \S+| state \S+|NO-CARRIER,|,LOWER_UP| tentative| master .*link/ether \S+`)
+var anew = regexp.MustCompile(`@if\d+|(?m)^\d+: | link-netns(id)? \S+| state \S+|NO-CARRIER,|,LOWER_UP| tentative| noprefixroute| proto kernel_lo| master .*link/ether \S+`)
 
 // picture is all that the file decides about a lab, as its nodes, or some of them, the fabric and the host show it.
 func (r run) picture(some ...string) string {
@@ -264,6 +264,7 @@ func TestDrift(t *testing.T) {
 		"a leg deleted":              {"ip link del $(ip -o link | grep -o 'ns[0-9a-f]*@' | tr -d @)", `leg +the host -- lan0`},
 		"an address changed":         {"ip -n NAME.b addr del 10.90.0.9/24 dev eth0; ip -n NAME.b addr add 10.90.0.99/24 dev eth0", `b:eth0 \+ 10.90.0.9/24, b:eth0 - 10.90.0.99/24`},
 		"the host's address deleted": {"ip addr del 10.90.0.1/24 dev $(ip -o link | grep -o 'ns[0-9a-f]*@' | tr -d @)", `leg +the host -- lan0 .*10.90.0.1/24`},
+		"lo flushed":                 {"ip -n NAME.a addr flush dev lo", `~ interface +a:lo +lo \+ 127.0.0.1/8, lo \+ ::1/128`},
 		"a link down":                {"ip -n NAME.a link set p0 down", `a:p0 down -> up`},
 		"an interface renamed":       {"ip -n NAME.c link set eth0 down; ip -n NAME.c link set eth0 name wan; ip -n NAME.c link set wan up", `c:eth0 is missing`},
 		"a port taken off":           {"ip -n NAME link set c.eth0 nomaster", `c.eth0 is not a port of lan1`},

@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab"
 )
 
 // anyFile is a random topology of few names, so that the next one has many of the same things in other places: an interface on another
@@ -97,7 +101,83 @@ func anyFile(rnd *rand.Rand) string {
 	return b.String()
 }
 
-// Whatever a lab was before, up makes it what it would be if it were made from the file, with the kernel as it is: property P2.
+// harm does to a lab by hand what does not add to it, and tells what it did.
+func (r run) harm(rnd *rand.Rand) string {
+	r.t.Helper()
+	status := r.status()
+	at := rnd.IntN(len(status.Nodes) + 2)
+	args, place := []string{"ip"}, ""
+	switch {
+	case at < len(status.Nodes):
+		place = r.name + "." + status.Nodes[at].Name
+		args = append(args, "-n", place)
+	case at == len(status.Nodes):
+		place = r.name
+		args = append(args, "-n", place)
+	}
+	if _, err := os.Lstat("/run/netns/" + place); err != nil {
+		return "nothing" // its name was removed
+	}
+	out, err := exec.Command(args[0], append(args[1:], "-o", "link")...).Output()
+	if err != nil {
+		r.t.Fatalf("%v: %v", args, err)
+	}
+	var links []string
+	for _, m := range regexp.MustCompile(`(?m)^\d+: ([^:@]+)[@:]`).FindAllStringSubmatch(string(out), -1) {
+		if place != "" || strings.HasPrefix(m[1], "ns") { // of the host's none but the lab's
+			links = append(links, m[1])
+		}
+	}
+	if len(links) == 0 {
+		return "nothing"
+	}
+	link := links[rnd.IntN(len(links))]
+	ip := strings.Join(args, " ")
+	var script string
+	switch n := rnd.IntN(11); {
+	case n == 0 && link != "lo":
+		script = ip + " link del " + link
+	case n == 1:
+		script = ip + " link set " + link + " down"
+	case n == 2 && link != "lo":
+		script = ip + " link set " + link + " mtu 1290"
+	case n == 3 && place == r.name:
+		script = ip + " link set " + link + " nomaster"
+	case n == 4 && place == "": // its link-local address is the host's affair
+		script = ip + " address flush scope global dev " + link
+	case n == 4:
+		script = ip + " address flush dev " + link
+	case n == 5 && place != "":
+		script = ip + " route flush table main; " + ip + " -6 route flush table main"
+	case n == 6 && link != "lo" && place != "" && place != r.name: // a bridge of another name is another bridge
+		script = fmt.Sprintf("%[1]s link set %[2]s down; %[1]s link set %[2]s name x%d; %[1]s link set x%[3]d up", ip, link, rnd.IntN(1000))
+	case n == 7 && link != "lo" && at < len(status.Nodes):
+		script = ip + " link set " + link + " address 02:00:00:00:00:77"
+	case n == 8 && at < len(status.Nodes):
+		script = fmt.Sprintf("kill -9 %d", status.Nodes[at].PID)
+	case n == 9 && place != "":
+		script = "rm -f /run/netns/" + place
+	case n == 10 && len(links) > 1 && at < len(status.Nodes):
+		script = fmt.Sprintf("%[1]s link set %[2]s down; %[1]s link set %[2]s name y; %[1]s link set %[3]s down; %[1]s link set %[3]s name %[2]s; %[1]s link set y name %[3]s", ip, links[0], links[1])
+		if links[0] == "lo" {
+			return "nothing"
+		}
+	default:
+		return "nothing"
+	}
+	if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
+		return fmt.Sprintf("%s: %v: %s", script, err, out) // what was done before may be in the way
+	}
+	if strings.HasPrefix(script, "kill") {
+		testenv.Eventually(r.t, 5*time.Second, "the lab knows of the end of a node's init", func() bool {
+			return r.node(status.Nodes[at].Name).State == lab.StateDead
+		})
+	}
+	return script
+}
+
+// Whatever a lab was before, and whatever was done to it, up makes it what it would be if it were made from the file, with the kernel
+// as it is: property P2.
 func TestRandomEdits(t *testing.T) {
 	t.Parallel()
 	const parts = 4
@@ -113,15 +193,23 @@ func TestRandomEdits(t *testing.T) {
 				r := start(t, anyFile(rnd))
 				last := "the first"
 				for i := range times {
+					var harms []string
+					for range rnd.IntN(4) {
+						harms = append(harms, r.harm(rnd))
+					}
 					text := strings.ReplaceAll(anyFile(rnd), "NAME", r.name)
 					writeFile(t, r.file, text)
-					testenv.Must(t, "up", r.file)
-					plans(t, r.file, 0)
+					if res := testenv.Run(t, "up", r.file); res.Code != 0 {
+						t.Fatalf("change %d: exit code %d: %s\nfrom\n%s\nwith %q\nto\n%s", i, res.Code, res.Stderr, last, harms, text)
+					}
+					if res := testenv.Run(t, "plan", r.file); res.Code != 0 {
+						t.Fatalf("change %d is not done: %s\nfrom\n%s\nwith %q\nto\n%s", i, res.Stdout, last, harms, text)
+					}
 					changed := r.picture()
 					testenv.Must(t, "down", r.name)
 					testenv.Must(t, "up", r.file)
 					if fresh := r.picture(); fresh != changed {
-						t.Fatalf("change %d, - made anew, + changed:\n%s\nfrom\n%s\nto\n%s", i, diff(fresh, changed), last, text)
+						t.Fatalf("change %d, - made anew, + changed:\n%s\nfrom\n%s\nwith %q\nto\n%s", i, diff(fresh, changed), last, harms, text)
 					}
 					last = text
 				}

@@ -15,16 +15,22 @@ func Address(index int, p netip.Prefix, label string) Request {
 	msg := nl.NewIfAddrmsg(family(a))
 	msg.Index = uint32(index)
 	msg.Prefixlen = uint8(p.Bits())
-	if a.IsLinkLocalUnicast() && a.Is6() {
+	switch {
+	case a.IsLinkLocalUnicast() && a.Is6():
 		msg.Scope = unix.RT_SCOPE_LINK
+	case a.IsLoopback():
+		msg.Scope = unix.RT_SCOPE_HOST
 	}
-	if a.Is6() {
+	if a.Is6() && !a.IsLoopback() {
 		msg.IfAddrmsg.Flags = unix.IFA_F_NODAD
 	}
 	req.AddData(msg)
+	if a.Is6() && a.IsLoopback() { // the kernel's own has no route beside its local one
+		req.AddData(nl.NewRtAttr(unix.IFA_FLAGS, nl.Uint32Attr(unix.IFA_F_NOPREFIXROUTE)))
+	}
 	req.AddData(nl.NewRtAttr(unix.IFA_LOCAL, a.AsSlice()))
 	req.AddData(nl.NewRtAttr(unix.IFA_ADDRESS, a.AsSlice()))
-	if a.Is4() && p.Bits() < 31 {
+	if a.Is4() && p.Bits() < 31 && !a.IsLoopback() {
 		req.AddData(nl.NewRtAttr(unix.IFA_BROADCAST, broadcast(p).AsSlice()))
 	}
 	return Request{req, label}

@@ -169,12 +169,18 @@ func (k *kernel) carryOut(s Step) error {
 		}
 	case UpLink, UpBridge:
 		l.Flags |= unix.IFF_UP
+		if l.Name != "lo" || slices.ContainsFunc(n.Addresses, func(a rtnl.InterfaceAddress) bool { return a.Index == l.Index }) {
+			break
+		}
+		for _, a := range loopback(&topology.Node{}, true) {
+			n.Addresses = append(n.Addresses, rtnl.InterfaceAddress{Index: l.Index, Prefix: a, Flags: unix.IFA_F_PERMANENT})
+		}
 	case AddAddress:
 		if slices.ContainsFunc(n.Addresses, func(a rtnl.InterfaceAddress) bool { return a.Index == s.Index && a.Prefix == s.Address }) {
 			return fmt.Errorf("%s: exists", s.label())
 		}
 		n.Addresses = append(n.Addresses, rtnl.InterfaceAddress{Index: s.Index, Prefix: s.Address, Flags: unix.IFA_F_PERMANENT})
-		if !s.Address.IsSingleIP() && s.Place != Host {
+		if !s.Address.IsSingleIP() && s.Place != Host && l.Name != "lo" { // lo's is local
 			n.Routes = append(n.Routes, rtnl.TableRoute{To: s.Address.Masked(), Index: s.Index, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST})
 		}
 	case DelAddress:
@@ -362,6 +368,11 @@ func (k *kernel) lacks(l *topology.Lab) (lacks []string) {
 	for _, n := range l.Nodes {
 		if lo := k.link(Place(n.Name), "lo"); lo == nil || !lo.Up() {
 			miss("lo of %s", n.Name)
+		}
+		for _, w := range []string{"127.0.0.1/8", "::1/128"} {
+			if !slices.ContainsFunc(k.seen[Place(n.Name)].Addresses, func(a rtnl.InterfaceAddress) bool { return a.Prefix.String() == w }) {
+				miss("%s of %s", w, n.Name)
+			}
 		}
 		for _, w := range n.Routes {
 			if !slices.ContainsFunc(k.seen[Place(n.Name)].Routes, func(r rtnl.TableRoute) bool {

@@ -500,18 +500,32 @@ func (p *planner) routes() {
 	}
 }
 
-// loopbacks brings up the nodes' lo.
+// loopbacks brings up the nodes' lo, which gets its addresses from the kernel then, and gives it those that it has lost since.
 func (p *planner) loopbacks() {
 	for i := range p.want.Nodes {
-		name := p.want.Nodes[i].Name
-		if !p.focus.on(Place(name)) {
+		n := &p.want.Nodes[i]
+		here := Place(n.Name)
+		if !p.focus.on(here) {
 			continue
 		}
-		pl := p.place(Place(name))
-		if l := pl.byName["lo"]; l != nil && l.Up() {
+		pl := p.place(here)
+		c := Change{Op: "~", Kind: "interface", Node: n.Name, Name: n.Name + ":lo"}
+		l := pl.byName["lo"]
+		if l == nil || !l.Up() {
+			c.Detail, c.Steps = "down -> up", []Step{{Verb: UpLink, Place: here, Link: "lo", Index: 1}}
+			p.changes = append(p.changes, c)
 			continue
 		}
-		p.changes = append(p.changes, Change{Op: "~", Kind: "interface", Node: name, Name: name + ":lo", Detail: "down -> up",
-			Steps: []Step{{Verb: UpLink, Place: Place(name), Link: "lo", Index: 1}}})
+		var why []string
+		for _, w := range n.Loopback {
+			if !slices.ContainsFunc(pl.byIndex[l.Index], func(a rtnl.InterfaceAddress) bool { return a.Prefix == w }) {
+				c.Steps = append(c.Steps, Step{Verb: AddAddress, Place: here, Link: "lo", Index: l.Index, Address: w})
+				why = append(why, fmt.Sprintf("lo + %s", w))
+			}
+		}
+		if len(why) > 0 {
+			c.Detail = strings.Join(why, ", ")
+			p.changes = append(p.changes, c)
+		}
 	}
 }

@@ -55,8 +55,9 @@ type End struct {
 
 // Node is what a node's network namespace has besides interfaces.
 type Node struct {
-	Name   string
-	Routes []Route
+	Name     string
+	Routes   []Route
+	Loopback []netip.Prefix // what lo has when it is up
 }
 
 // Route is a route of a node. Via or Dev is set, or both where an interface is in one subnet with Via.
@@ -97,6 +98,7 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 	for i := range l.Nodes {
 		nodes[l.Nodes[i].Name] = i
 		w.Nodes[i].Name = l.Nodes[i].Name
+		w.Nodes[i].Loopback = loopback(&l.Nodes[i], ipv6)
 	}
 	end := func(e *topology.Endpoint) End {
 		n := nodes[e.Node]
@@ -168,6 +170,15 @@ func LinkName(k *topology.Link) string {
 		other = k.B.Node + ":" + k.B.Interface
 	}
 	return k.A.Node + ":" + k.A.Interface + " -- " + other
+}
+
+// loopback is what the kernel gives lo when it comes up.
+func loopback(n *topology.Node, ipv6 bool) []netip.Prefix {
+	all := []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8)}
+	if lo := (topology.Endpoint{Interface: "lo", MTU: 65536}); ipv6 && hasIPv6(n, &lo) {
+		all = append(all, netip.PrefixFrom(netip.IPv6Loopback(), 128))
+	}
+	return all
 }
 
 // hasIPv6 tells whether an interface can have a link-local address: it has one then, as
