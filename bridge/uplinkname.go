@@ -7,21 +7,21 @@ import (
 
 // LegName is the name of the interface in the host's network namespace by which a bridge of a
 // lab reaches the host: "ns" and ten hexadecimal digits.
-func LegName(lab, bridge string) string { return "ns" + digest("leg", lab, bridge) }
+func LegName(lab, bridge string) string { return "ns" + Digest("leg", lab, bridge) }
 
 // PortName is the name in the host's network namespace of the far end of a node's interface
 // that is plugged into a bridge of the host: "ns" and ten hexadecimal digits.
-func PortName(lab, node, iface string) string { return "ns" + digest("port", lab, node, iface) }
+func PortName(lab, node, iface string) string { return "ns" + Digest("port", lab, node, iface) }
 
 // TableName is the name of a lab's nftables table.
-func TableName(lab string) string { return "nsnet-" + digest("table", lab) }
+func TableName(lab string) string { return "nsnet-" + Digest("table", lab) }
 
 // mark is the comment that tells whose a rule is.
 func mark(lab string) string { return "nsnet:" + lab }
 
-// digest is 40 bits of a hash over words, in hexadecimal. Names have no NUL, so that different
+// Digest is 40 bits of a hash over words, in hexadecimal. Names have no NUL, so that different
 // words are never hashed as the same bytes.
-func digest(words ...string) string {
+func Digest(words ...string) string {
 	h := sha256.New()
 	for _, w := range words {
 		h.Write([]byte(w))

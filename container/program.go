@@ -2,6 +2,7 @@ package container
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -83,7 +84,7 @@ const FindCommand = "find the command"
 // name an interface.
 func PostProgram(n *topology.Node) []wire.Step {
 	p := program{}
-	for _, k := range sortedKeys(n.Sysctls) {
+	for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
 		if perInterface(k) {
 			p.sysctl(k, n.Sysctls[k])
 		}
@@ -329,7 +330,7 @@ func (p *program) sysctls(n *topology.Node, defaults [][2]string) {
 	for _, kv := range defaults {
 		p.sysctl(kv[0], kv[1])
 	}
-	for _, k := range sortedKeys(n.Sysctls) {
+	for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
 		if !perInterface(k) {
 			p.sysctl(k, n.Sysctls[k])
 		}
@@ -383,15 +384,6 @@ func Environ(n *topology.Node, extra []string) []string {
 		env = append(env, e)
 	}
 	return env
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 func flag(b bool) uint64 {

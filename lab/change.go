@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -313,7 +314,7 @@ func (c *change) sysctls(context.Context) error {
 	for i := range c.lab.Nodes {
 		n := &c.lab.Nodes[i]
 		set := map[string]string{}
-		for _, k := range sortedKeys(n.Sysctls) {
+		for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
 			if is, read := now[n.Name][k]; read && is != strings.Join(strings.Fields(n.Sysctls[k]), " ") {
 				set[k] = n.Sysctls[k]
 			}

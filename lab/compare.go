@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"reflect"
+	"maps"
 	"slices"
 	"strings"
 	"syscall"
@@ -290,7 +291,7 @@ func (d *difference) lookAtNames(want *topology.Lab, o *observed, fresh map[stri
 // were to be.
 func (d *difference) nodeSysctls(n *topology.Node, before []*topology.Node, o *observed) {
 	var text []string
-	for _, k := range sortedKeys(n.Sysctls) {
+	for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
 		if !ofNetwork(k) {
 			continue
 		}
@@ -305,7 +306,7 @@ func (d *difference) nodeSysctls(n *topology.Node, before []*topology.Node, o *o
 		}
 	}
 	for _, was := range before {
-		for _, k := range sortedKeys(was.Sysctls) {
+		for _, k := range slices.Sorted(maps.Keys(was.Sysctls)) {
 			if _, still := n.Sysctls[k]; ofNetwork(k) && !still && !slices.Contains(d.unset[n.Name], k) {
 				d.unset[n.Name] = append(d.unset[n.Name], k)
 				text = append(text, k+" to its default")

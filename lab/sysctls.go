@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"maps"
 	"slices"
 	"strings"
 
@@ -84,7 +85,7 @@ func (o *observed) setSysctls(node string, set map[string]string) error {
 	}
 	defer ns.Close()
 	return rtnl.In(ns, func() error {
-		for _, k := range sortedKeys(set) {
+		for _, k := range slices.Sorted(maps.Keys(set)) {
 			err := failpoint.Hit("sysctl", k)
 			if err == nil {
 				err = os.WriteFile(filepath.Join("/proc/sys", container.SysctlPath(k)), []byte(set[k]), 0)
@@ -98,15 +99,6 @@ func (o *observed) setSysctls(node string, set map[string]string) error {
 		}
 		return nil
 	})
-}
-
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // defaultSysctls are the values that nodes have of sysctls which no file sets: nsnet's own, or those of a

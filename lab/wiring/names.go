@@ -1,14 +1,12 @@
 package wiring
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-
+	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/topology"
 )
 
 // legPort is the fabric's end of the leg of a bridge.
-func legPort(bridge string) string { return "_host" + digest(bridge) }
+func legPort(name string) string { return "_host" + bridge.Digest(name) }
 
 // portNames gives each link's port in the fabric a name: NODE.INTERFACE where that fits
 // and no bridge has it, so that a capture in the fabric is easy to aim. No bridge has a name
@@ -27,19 +25,9 @@ func portNames(l *topology.Lab) []string {
 		name := e.Node + "." + e.Interface
 		// Node "a" with "b.c" and node "a.b" with "c" would be one.
 		if len(name) > longest || bridges[name] || taken[name] {
-			name = "_port" + digest(e.Node, e.Interface)
+			name = "_port" + bridge.Digest(e.Node, e.Interface)
 		}
 		names[i], taken[name] = name, true
 	}
 	return names
-}
-
-// digest is 40 bits of a hash over words, in hexadecimal.
-func digest(words ...string) string {
-	h := sha256.New()
-	for _, w := range words {
-		h.Write([]byte(w))
-		h.Write([]byte{0})
-	}
-	return hex.EncodeToString(h.Sum(nil)[:5])
 }
