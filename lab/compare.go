@@ -2,8 +2,8 @@ package lab
 
 import (
 	"fmt"
-	"reflect"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
