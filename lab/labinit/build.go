@@ -68,7 +68,9 @@ type node struct {
 
 	supervised // guarded by the supervisor's mutex
 
-	mu       sync.Mutex // guards what follows and sending to proc
+	out outbox // to its init, once it is prepared
+
+	mu       sync.Mutex // guards what follows
 	spec     topology.Node
 	ownHosts bool // its /etc/hosts is not its common layer's
 	fresh    bool // its command has not been started yet

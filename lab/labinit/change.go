@@ -58,14 +58,14 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 	if err != nil {
 		return err
 	}
-	if err := l.finish(&c); err != nil {
+	if err := l.finish(&c, s.ended); err != nil {
 		return err
 	}
 	return s.send(proto.Started, struct{}{})
 }
 
-// finish does what a commitment says: ports, the NAT table, commands.
-func (l *labInit) finish(c *commitment) error {
+// finish does what a commitment says: ports, the NAT table, commands. For these it does not wait once gone is closed.
+func (l *labInit) finish(c *commitment, gone <-chan struct{}) error {
 	l.unpublish(c.spec.Close)
 	l.retarget(c.spec.Retarget)
 	ports, rest := c.fds[:len(c.spec.Ports)], c.fds[len(c.spec.Ports):]
@@ -85,7 +85,7 @@ func (l *labInit) finish(c *commitment) error {
 			n.mu.Unlock()
 		}
 	}
-	l.startCommands()
+	l.startCommands(gone)
 	return nil
 }
 

@@ -139,7 +139,7 @@ func same(t *testing.T, what, got, want string) {
 func TestControlInOrder(t *testing.T) {
 	t.Parallel()
 	l, h, _ := fakeLab(t, spec("web", "x", "db"), spec("db", "x", "disk"), spec("disk", "x"), spec("idle", ""))
-	l.startCommands()
+	l.startCommands(nil)
 	if r := l.await(&proto.AwaitRequest{}, nil); len(r.Unready) > 0 {
 		t.Fatalf("%+v", r)
 	}
@@ -171,7 +171,7 @@ func TestControlInOrder(t *testing.T) {
 func TestControlKills(t *testing.T) {
 	t.Parallel()
 	l, h, _ := fakeLab(t, spec("n", "deaf"))
-	l.startCommands()
+	l.startCommands(nil)
 	began := time.Now()
 	r := l.control(&proto.ControlRequest{Op: proto.OpStop, Nodes: []string{"n"}, Grace: 50 * time.Millisecond}, nil)
 	same(t, "stop", h.take(), "start n, term n, kill n")
@@ -184,7 +184,7 @@ func TestControlKills(t *testing.T) {
 func TestControlTellsWhatFails(t *testing.T) {
 	t.Parallel()
 	l, h, _ := fakeLab(t, spec("n", "missing"), spec("user", "x", "n"))
-	l.startCommands()
+	l.startCommands(nil)
 	same(t, "up", l.states(), "n exited, user waiting")
 	r := l.control(&proto.ControlRequest{Op: proto.OpRestart, Nodes: []string{"n"}}, nil)
 	if n := r.Nodes[0]; n.Failed != "missing: no such file or directory" || n.Errno != uint32(unix.ENOENT) {
@@ -209,7 +209,7 @@ func TestAwaitIsOver(t *testing.T) {
 	n := spec("n", "x")
 	n.Ready = &topology.Ready{Log: "never", StartPeriodMS: 60_000, Retries: 1}
 	l, _, inits := fakeLab(t, n)
-	l.startCommands()
+	l.startCommands(nil)
 	r := l.await(&proto.AwaitRequest{Timeout: 20 * time.Millisecond}, nil)
 	if !r.TimedOut || len(r.Unready) != 1 || r.Unready[0].Failed || r.Unready[0].Check != `log "never"` {
 		t.Errorf("%+v", r)
@@ -244,7 +244,7 @@ func TestAdapt(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.nodes[0].logs = logs[:]
-	l.startCommands()
+	l.startCommands(nil)
 	if l.nodes[0].logs != nil {
 		t.Error("the lab init keeps the log open, which is the node's init's")
 	}

@@ -120,7 +120,7 @@ func (l *labInit) run(s *session) error {
 			return err
 		}
 	}
-	if err := l.finish(&c); err != nil {
+	if err := l.finish(&c, s.ended); err != nil {
 		return err
 	}
 	if err := s.send(proto.Started, struct{}{}); err != nil {
@@ -265,8 +265,26 @@ func (l *labInit) exec(c *container.Conn, r *proto.ExecRequest, fds []int) error
 	return n.exec(r.Command, append([]int{int(f.Fd())}, fds...)...)
 }
 
-// exec has a node's init run a command. Descriptors: the client's socket, stdin, stdout, stderr.
+// exec has a node's init run a command, and returns when that has been told so. Descriptors, which stay the caller's: the client's
+// socket, stdin, stdout, stderr.
 func (n *node) exec(cmd wire.Command, fds ...int) error {
+	own, err := duplicates(fds)
+	if err != nil {
+		return err
+	}
+	m, err := n.ask(cmd, own)
+	if err != nil {
+		closeAll(own)
+		return err
+	}
+	if err := n.out.await(m, patience); !errors.Is(err, net.ErrClosed) && !errors.Is(err, unix.EPIPE) {
+		return err
+	}
+	return errors.New("the node has ended")
+}
+
+// ask puts the request for a command into the outbox.
+func (n *node) ask(cmd wire.Command, fds []int) (*message, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	cmd.Env = container.Environ(&n.spec, cmd.Env)
@@ -279,12 +297,12 @@ func (n *node) exec(cmd wire.Command, fds ...int) error {
 	var w wire.Writer
 	cmd.Encode(&w)
 	if n.dead {
-		return fmt.Errorf("the node is dead")
+		return nil, fmt.Errorf("the node is dead")
 	}
 	if n.paused {
-		return errPaused
+		return nil, errPaused
 	}
-	return n.proc.Conn.Send(wire.Exec, w.Bytes(), fds...)
+	return n.out.put(n.proc.Conn, wire.Exec, w.Bytes(), fds...), nil
 }
 
 // reap waits for children. Of a node's init it is told how it has ended.

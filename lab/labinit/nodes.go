@@ -11,8 +11,9 @@ import (
 	"github.com/nsnet/nsnet/lab/supervise"
 )
 
-// startCommands starts the commands of fresh nodes, and listens to each of them from then on.
-func (l *labInit) startCommands() {
+// startCommands starts the commands of fresh nodes, and listens to each of them from then on. It does not wait for them once gone is
+// closed.
+func (l *labInit) startCommands(gone <-chan struct{}) {
 	var fresh []*node
 	for _, n := range l.all() {
 		n.mu.Lock()
@@ -22,7 +23,7 @@ func (l *labInit) startCommands() {
 		n.fresh = false
 		n.mu.Unlock()
 	}
-	l.launch(fresh)
+	l.launch(fresh, gone)
 }
 
 // watch follows what a node's init reports until it ends.

@@ -105,8 +105,9 @@ func (l *labInit) drop(n *node) {
 }
 
 // launch has the commands of fresh nodes started, those that depend on other nodes as soon as these allow, and returns when
-// each that does not has started or could not.
-func (l *labInit) launch(nodes []*node) {
+// each that does not has started or could not, or gone is closed: an init that does not answer, as one that is stopped or starts a program of
+// a file system that hangs, must not keep a lab from being served, or changed, after its up was broken off.
+func (l *labInit) launch(nodes []*node, gone <-chan struct{}) {
 	s := &l.super
 	for _, n := range nodes {
 		s.add(n)
@@ -127,7 +128,7 @@ func (l *labInit) launch(nodes []*node) {
 	}
 	l.release()
 	s.mu.Unlock()
-	s.until(nil, func() bool {
+	s.until(gone, func() bool {
 		for _, n := range nodes {
 			if n.unit.Phase == supervise.Starting && len(n.deps) == 0 {
 				return false
@@ -204,10 +205,9 @@ func (l *labInit) start(n *node) {
 	var w wire.Writer
 	cmd.Encode(&w)
 	if !n.dead {
-		_ = n.proc.Conn.Send(wire.Start, w.Bytes(), n.logs...) // that it is gone, watch finds out
+		n.out.put(n.proc.Conn, wire.Start, w.Bytes(), n.logs...)
+		n.logs = nil // the init has them from now on, for every further start
 	}
-	closeAll(n.logs) // the init has them by now, for every further start
-	n.logs = nil
 }
 
 // listen has a node's init tell of the command's output from now on, if that is what the check looks at.
@@ -232,12 +232,12 @@ func (n *node) share(on bool) {
 	n.send(wire.Share, w.Bytes())
 }
 
-// send sends a message to a node's init. That it is gone, watch finds out.
-func (n *node) send(k wire.Kind, body []byte, fds ...int) {
+// send sends a message to a node's init.
+func (n *node) send(k wire.Kind, body []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.dead {
-		_ = n.proc.Conn.Send(k, body, fds...)
+		n.out.put(n.proc.Conn, k, body)
 	}
 }
 
