@@ -33,62 +33,67 @@ func TestKernels(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no scripts: %v", err)
 	}
-	files := guestFiles(t)
+	testenv.Need(t, "bridge", "systemd", "systemctl", "unshare", "mergerfs")
+	files := contractFiles(t)
 	for _, version := range []string{"6.1", "6.12"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			boot(t, version, files, nil, scripts...)
+			m := machine(t, version, scripts...)
+			m.Programs = append(m.Programs, "bridge", "systemd", "systemctl", "unshare", "mergerfs")
+			m.Files = files
+			boot(t, m)
 		})
 	}
 }
 
 // A controller that was in use does not change between the versions: each of these has a machine of its own.
 func TestVersion1(t *testing.T) {
-	files := guestFiles(t)
+	files := contractFiles(t)
 	for script, version := range map[string]string{"hybrid": "6.1", "mixed": "6.12"} {
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
-			boot(t, version, files, nil, "testdata/v1/"+script+".sh")
+			m := machine(t, version, "testdata/v1/"+script+".sh")
+			m.Files = files
+			boot(t, m)
 		})
 	}
-}
-
-// FAULTS 15, goal 9: the power is cut at acts of import and up, and the next boot finds nothing that it cannot read.
-func TestFault15_PowerCut(t *testing.T) {
-	t.Parallel()
-	testenv.Need(t, "mkfs.ext4")
-	files := guestFiles(t)
-	godown := filepath.Join(t.TempDir(), "godown")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", godown, "./testdata/godown")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build godown: %v\n%s", err, out)
-	}
-	files["/usr/bin/nsnet-failpoint"], files["/usr/bin/godown"] = testenv.FailpointBinary(t), godown
-	boot(t, "6.12", files, []string{"mkfs.ext4"}, "testdata/power/cut.sh")
 }
 
 // FAULTS goal 6: labs that come and go leave nothing in the kernel. Only where nothing else happens can that be counted.
 func TestCyclesLeaveNothingInTheKernel(t *testing.T) {
 	t.Parallel()
-	boot(t, "6.12", guestFiles(t), nil, "testdata/cycles/cycles.sh")
+	m := machine(t, "6.12", "testdata/cycles/cycles.sh")
+	m.Files = guestFiles(t)
+	boot(t, m)
 }
 
-// guestFiles are what the scripts run, by the path in the guest.
+// guestFiles are nsnet and how thoroughly it is to be tested, by the path in the guest.
 func guestFiles(t *testing.T) map[string]string {
 	t.Helper()
-	testenv.Need(t, "qemu-system-x86_64", "busybox", "ip", "bridge", "go", "systemd", "systemctl", "unshare", "mergerfs")
-	names := filepath.Join(t.TempDir(), "contract")
-	if err := os.WriteFile(names, []byte(contract), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	how := filepath.Join(t.TempDir(), "faults")
-	if err := os.WriteFile(how, []byte(os.Getenv("NSNET_FAULTS")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return map[string]string{"/usr/bin/nsnet": testenv.Binary(t), "/usr/share/contract": names, "/usr/share/faults": how,
-		"/usr/bin/cgroups.test": testProgram(t, "../../cgroups"), "/usr/bin/lab.test": testProgram(t, "../../lab")}
+	return map[string]string{"/usr/bin/nsnet": testenv.Binary(t), "/usr/share/faults": text(t, os.Getenv("NSNET_FAULTS"))}
 }
+
+// contractFiles has the tests of packages that are run in the guest as well.
+func contractFiles(t *testing.T) map[string]string {
+	t.Helper()
+	files := guestFiles(t)
+	files["/usr/share/contract"] = text(t, contract)
+	files["/usr/bin/cgroups.test"], files["/usr/bin/lab.test"] = testProgram(t, "../../cgroups"), testProgram(t, "../../lab")
+	return files
+}
+
+// text is a file that has it.
+func text(t *testing.T, content string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "text")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// full is what make faults asks for.
+func full() bool { return os.Getenv("NSNET_FAULTS") == "full" }
 
 // testProgram builds the tests of a package as a static program.
 func testProgram(t *testing.T, dir string) string {
@@ -102,27 +107,32 @@ func testProgram(t *testing.T, dir string) string {
 	return program
 }
 
-// boot runs scripts on a kernel, each a test of its own. They have more programs of this machine than all need.
-func boot(t *testing.T, version string, files map[string]string, more []string, scripts ...string) {
+// machine is one that has what nsnet needs of a kernel and runs these scripts.
+func machine(t *testing.T, version string, scripts ...string) *vm.Machine {
 	t.Helper()
+	testenv.Need(t, "qemu-system-x86_64", "busybox", "ip", "go")
 	k, err := vm.Find(version)
 	if err != nil {
 		testenv.Miss(t, err.Error())
 	}
+	return &vm.Machine{
+		Kernel:   k,
+		Memory:   768, // the guest's root is a part of it
+		Modules:  modules(),
+		Programs: []string{"ip"},
+		Scripts:  scripts,
+	}
+}
+
+// boot runs a machine, each of its scripts a test of its own.
+func boot(t *testing.T, m *vm.Machine) []vm.Result {
+	t.Helper()
 	most := limit
-	if os.Getenv("NSNET_FAULTS") == "full" {
-		most *= 5
+	if full() {
+		most *= 12 // a thousand labs that come and go
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), most)
 	defer cancel()
-	m := vm.Machine{
-		Kernel:   k,
-		Memory:   768, // the disk is a part of it
-		Modules:  modules(),
-		Programs: append([]string{"ip", "bridge", "systemd", "systemctl", "unshare", "mergerfs"}, more...),
-		Files:    files,
-		Scripts:  scripts,
-	}
 	results, console, err := m.Run(ctx)
 	if err != nil {
 		t.Errorf("%v\n%s", err, console)
@@ -140,4 +150,5 @@ func boot(t *testing.T, version string, files map[string]string, more []string, 
 			}
 		})
 	}
+	return results
 }

@@ -3,13 +3,18 @@
 // scripts/fetch-kernels.sh unpacks Debian's kernels into a cache directory, see [Find]; nothing of
 // them is installed. A [Machine] is such a kernel with an initramfs made in memory: a static busybox,
 // the modules that are wanted and those that they name, programs of this machine with their
-// shared libraries, and the scripts. The machine has no network device and no disk.
+// shared libraries, and the scripts. The machine has no network device and no disk but those that are asked for.
 //
 // # The guest's root
 //
 // An initramfs is a ramfs, which a real host's root is not: idmapped mounts, extended attributes and
 // pivot_root(2) differ. The guest's first program therefore copies everything to ext4 in a RAM disk
 // and goes on from there, see guest/init.
+//
+// # Power cuts
+//
+// A [Machine] may have a disk, a file of this machine, and a script that resets it: nothing is synced, unmounted or flushed
+// before. Another machine with the same disk is the next boot, and finds what had been written.
 //
 // # What comes back
 //

@@ -23,6 +23,9 @@ type Machine struct {
 	Files    map[string]string // more files: path in the guest, path here
 	Scripts  []string          // paths of what is run, one after the other, by sh -eux after guest/lib.sh
 	Memory   int               // MiB; 0 is 512
+	Disk     string            // path of a disk's raw content, /dev/vda of the guest, for another machine to go on with; empty: none
+	Card     bool              // a network card, eth0 of the guest, with nothing at the other end of its cable
+	Cut      bool              // the last script is to end with power_cut of guest/lib.sh: then it has no Result
 }
 
 // Result is how one script ended.
@@ -58,21 +61,46 @@ func (m *Machine) Run(ctx context.Context) (results []Result, console string, er
 	// Both processors in one thread: with one thread each, qemu 7.2 meets breakpoints that the kernel
 	// has taken away again (text_poke). And without CMPXCHG16B, after which it leaves garbage in the
 	// flags, and the kernel sees single steps.
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-smp", "2", "-m", strconv.Itoa(memory),
+	args := []string{"-accel", "tcg,thread=single", "-cpu", "max,-cx16", "-smp", "2", "-m", strconv.Itoa(memory),
 		"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio",
 		"-kernel", m.Kernel.image, "-initrd", initrd,
 		// An oops ends the machine at once: what comes after it proves nothing.
-		"-append", "console=ttyS0 quiet panic=-1 oops=panic")
-	out, err := cmd.CombinedOutput()
+		"-append", "console=ttyS0 quiet panic=-1 oops=panic"}
+	out, err := exec.CommandContext(ctx, "qemu-system-x86_64", append(args, m.devices()...)...).CombinedOutput()
 	console = strings.ReplaceAll(string(out), "\r", "")
 	if err != nil {
 		return nil, console, fmt.Errorf("run qemu with kernel %s: %w", m.Kernel.Version, errors.Join(ctx.Err(), err))
 	}
-	results, err = parse(console, scriptNames(m.Scripts))
+	results, err = parse(console, scriptNames(m.Scripts), m.Cut)
 	if err != nil {
 		err = fmt.Errorf("kernel %s: %w", m.Kernel.Version, err)
 	}
 	return results, console, err
+}
+
+// devices are qemu's words for the disk and the card.
+func (m *Machine) devices() []string {
+	var args []string
+	if m.Disk != "" {
+		// What the guest has written is in the file, whatever becomes of the guest: a disk without a cache that a power cut empties.
+		args = append(args, "-drive", "if=virtio,format=raw,cache=writeback,file="+strings.ReplaceAll(m.Disk, ",", ",,"))
+	}
+	if m.Card {
+		args = append(args, "-netdev", "hubport,id=cable,hubid=0", "-device", "virtio-net-pci,netdev=cable,romfile=")
+	}
+	return args
+}
+
+// modules are those that the machine needs itself, and those that are wanted.
+func (m *Machine) modules() []string {
+	names := []string{"brd"}
+	if m.Disk != "" {
+		names = append(names, "virtio_pci", "virtio_blk")
+	}
+	if m.Card {
+		names = append(names, "virtio_pci", "virtio_net")
+	}
+	return append(names, m.Modules...)
 }
 
 func scriptNames(paths []string) []string {
@@ -112,7 +140,7 @@ func (m *Machine) tree() (tree, error) {
 		}
 		t.put(to, 0o755, data)
 	}
-	modules, err := m.Kernel.load(append([]string{"brd"}, m.Modules...))
+	modules, err := m.Kernel.load(m.modules())
 	if err != nil {
 		return nil, err
 	}

@@ -93,3 +93,27 @@ func TestMissingModule(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A power cut loses what was not written to the disk, and that alone; the next machine goes on with it. A card has a cable.
+func TestDiskAndCard(t *testing.T) {
+	t.Parallel()
+	disk := filepath.Join(t.TempDir(), "a, b")
+	if err := os.WriteFile(disk, make([]byte, 8<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first := machine(t, []string{"card", "cut"}, map[string]string{
+		"card": "[ ! -e /sys/class/net/eth1 ]; grep 52:54:00 /sys/class/net/eth0/address\n",
+		"cut": "ip link set eth0 up; eventually grep -q 1 /sys/class/net/eth0/carrier; " +
+			"mke2fs -F /dev/vda >/dev/null; mount -t ext4 /dev/vda /mnt; echo whole >/mnt/written; sync; echo whole >/mnt/in-memory; power_cut\n",
+	})
+	first.Disk, first.Card, first.Cut = disk, true, true
+	results, console, err := run(t, first)
+	if err != nil || len(results) != 1 || results[0].Code != 0 {
+		t.Fatalf("%v\n%s", err, console)
+	}
+	next := machine(t, []string{"next"}, map[string]string{"next": "[ ! -e /sys/class/net/eth0 ]; mount -t ext4 /dev/vda /mnt; grep whole /mnt/written; [ ! -e /mnt/in-memory ]; umount /mnt\n"})
+	next.Disk = disk
+	if results, console, err = run(t, next); err != nil || results[0].Code != 0 {
+		t.Errorf("%v\n%s", err, console)
+	}
+}

@@ -15,11 +15,14 @@ const (
 	markLast  = "VM: done"
 )
 
-// parse reads a console: a result for each script that was wanted, or an error.
-func parse(console string, want []string) ([]Result, error) {
+// markReset is the kernel's last word before it resets the machine, see power_cut in guest/lib.sh.
+const markReset = "sysrq: Resetting"
+
+// parse reads a console: a result for each script that was wanted, or an error. The last one may have to cut the power.
+func parse(console string, want []string, cut bool) ([]Result, error) {
 	var results []Result
 	var out strings.Builder
-	current, done, bad := "", false, false
+	current, done, bad, reset := "", false, false, false
 	for line := range strings.Lines(console) {
 		text := strings.TrimSuffix(line, "\n")
 		switch {
@@ -42,8 +45,12 @@ func parse(console string, want []string) ([]Result, error) {
 		case strings.HasPrefix(text, markLast):
 			done = true
 		default:
+			reset = reset || strings.Contains(text, markReset)
 			out.WriteString(line)
 		}
+	}
+	if n := len(want) - 1; cut && reset && len(results) == n && current == want[n] {
+		return results, inOrder(results, want)
 	}
 	switch {
 	case current != "":
@@ -54,11 +61,18 @@ func parse(console string, want []string) ([]Result, error) {
 		return results, errors.New("the kernel complained about itself; see the end of the console")
 	case len(results) != len(want):
 		return results, fmt.Errorf("%d scripts were run, %d were wanted", len(results), len(want))
+	case cut && results[len(results)-1].Code == 0:
+		return results, fmt.Errorf("the machine has outlived script %s, which was to cut its power", want[len(want)-1])
 	}
+	return results, inOrder(results, want)
+}
+
+// inOrder tells whether these are the first scripts that were wanted.
+func inOrder(results []Result, want []string) error {
 	for i, r := range results {
 		if r.Name != want[i] {
-			return results, fmt.Errorf("script %s was run in place of %s", r.Name, want[i])
+			return fmt.Errorf("script %s was run in place of %s", r.Name, want[i])
 		}
 	}
-	return results, nil
+	return nil
 }

@@ -84,3 +84,12 @@ finish() {
 		sleep 0.1
 	done
 }
+
+# complaints prints what the kernel has said against itself, and fails where that is nothing.
+complaints() { dmesg | grep -E 'BUG:|WARNING:|Oops|unregister_netdevice: waiting'; }
+
+# power_cut resets the machine, and what it had not written to its disk is lost. For the last script of a machine with Cut.
+power_cut() {
+	! complaints || fail "the kernel complained"
+	echo b >/proc/sysrq-trigger
+}
