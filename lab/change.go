@@ -153,8 +153,7 @@ func (c *change) restart(ctx context.Context) error {
 		return &Error{Op: "ask the lab's init", Err: err}
 	}
 	c.pids = map[string]int{}
-	c.events = make(chan event)
-	go c.listenInit()
+	c.listen()
 	return c.follow(ctx)
 }
 

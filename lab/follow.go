@@ -78,8 +78,7 @@ func (b *builder) start(spec *proto.LabSpec) error {
 	if _, err := fmt.Fprintf(b.alive, "%d\n", b.init.Pid); err != nil {
 		return &Error{Op: "write the lab's pid", Err: err}
 	}
-	b.events = make(chan event)
-	go b.listenInit()
+	b.listen()
 	hosts, err := b.mounts.hosts()
 	if err != nil {
 		return &Error{Op: "start the lab", Err: err}
@@ -113,16 +112,23 @@ func (b *builder) save() error {
 	return b.rec.write(b.dir)
 }
 
-// listenInit takes the lab init's messages until it ends.
-func (b *builder) listenInit() {
-	for {
-		var e event
-		e.kind, e.body, e.fds, e.err = b.conn.Receive()
-		b.events <- e
-		if e.err != nil {
-			return
+// listen has the lab init's messages taken until it ends, or until close.
+func (b *builder) listen() {
+	b.events, b.over = make(chan event), make(chan struct{})
+	go func() {
+		for {
+			var e event
+			e.kind, e.body, e.fds, e.err = b.conn.Receive()
+			select {
+			case b.events <- e:
+			case <-b.over: // one that stayed for good would grow who watches a file
+				closeFDs(e.fds)
+			}
+			if e.err != nil {
+				return
+			}
 		}
-	}
+	}()
 }
 
 // initDied tells why the lab init ended, by what it wrote last.

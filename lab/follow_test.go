@@ -4,10 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"runtime/pprof"
+	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
@@ -46,5 +51,36 @@ func TestCauseOfANodeThatHasEnded(t *testing.T) {
 	other := errors.New("something else")
 	if got := b.cause(t.Context(), other); !errors.Is(got, other) {
 		t.Errorf("the cause is %v", got)
+	}
+}
+
+// Who listens to a lab init ends with the up, be there a message that nobody has taken or not: watch does many.
+func TestListenerEnds(t *testing.T) {
+	t.Parallel()
+	for _, messages := range []int{0, 1, 3} {
+		ours, theirs, err := container.SocketPair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &builder{}
+		if b.conn, err = container.NewConn(ours); err != nil {
+			t.Fatal(err)
+		}
+		peer, err := container.NewConn(theirs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range messages {
+			if err := peer.Send(proto.Progress, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.listen()
+		b.close()
+		testenv.Eventually(t, 5*time.Second, "the listener has ended", func() bool {
+			var stacks strings.Builder
+			return pprof.Lookup("goroutine").WriteTo(&stacks, 2) == nil && !strings.Contains(stacks.String(), "lab.(*builder).listen.func")
+		})
+		_ = peer.Close()
 	}
 }

@@ -153,6 +153,7 @@ type builder struct {
 	init         *os.Process
 	nat          *os.File
 	events       chan event
+	over         chan struct{}  // closed: nobody takes events any more
 	pids         map[string]int // of the nodes' inits
 
 	want                *wiring.Want
@@ -353,6 +354,9 @@ func (b *builder) close() {
 	if b.conn != nil {
 		_ = b.conn.Close()
 	}
+	if b.over != nil {
+		close(b.over)
+	}
 	for _, f := range append(b.ports, b.alive, b.kept, b.nat) {
 		if f != nil {
 			_ = f.Close()
@@ -369,16 +373,6 @@ func (b *builder) rollback() error {
 	if b.init != nil {
 		_ = b.init.Kill()
 	}
-	go func() { // the listener may wait to deliver one more message
-		if b.events != nil {
-			for e := range b.events {
-				closeFDs(e.fds)
-				if e.err != nil {
-					return
-				}
-			}
-		}
-	}()
 	if b.init != nil {
 		_, _ = b.init.Wait()
 		b.init = nil
