@@ -26,14 +26,17 @@ $1"
 
 # eventually COMMAND...: it succeeds within half a minute.
 eventually() {
-	{ set +x; } 2>/dev/null
+	{
+		case $- in *x*) traced=yes ;; *) traced= ;; esac
+		set +x
+	} 2>/dev/null
 	n=0
 	until "$@" >/dev/null 2>&1; do
 		n=$((n + 1))
 		[ $n -lt 150 ] || fail "not within 30 s: $*"
 		sleep 0.2
 	done
-	set -x
+	[ -z "$traced" ] || set -x
 }
 
 # snapshot prints what nsnet may leave behind.
