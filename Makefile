@@ -25,7 +25,7 @@ test-vm: build ## the tests on other kernels, in virtual machines; sh scripts/se
 	NSNET_STRICT=1 NSNET_BIN=$(CURDIR)/bin/nsnet go test -count=1 -v ./e2e/vm
 
 .PHONY: faults
-faults: ## measure what nsnet promises of its reliability, as one table (as root; some ten minutes); GOALS='-only 1,6'
+faults: ## measure what nsnet promises of its reliability, as one table (as root; an hour); GOALS='-only 1,6'
 	sh scripts/build.sh bin/nsnet
 	GOFLAGS=-tags=failpoint sh scripts/build.sh bin/nsnet-failpoint
 	NSNET_BIN=$(CURDIR)/bin/nsnet NSNET_FAILPOINT_BIN=$(CURDIR)/bin/nsnet-failpoint go run ./internal/goals $(GOALS)
