@@ -10,7 +10,7 @@ import (
 )
 
 // Goal 15: that a command was killed at its node's limit of memory is told at once, with the limit and the peak, by ps and inspect, and by
-// the exec that has started it. The time is from before the memory fills up. Version 2 has testdata/limits.sh of e2e/vm.
+// the exec that has started it. The time is from before the memory fills up. Version 2 is tried in e2e/vm.
 func TestOutOfMemoryIsToldAtOnce(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {

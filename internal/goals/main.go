@@ -51,7 +51,7 @@ func goals() []goal {
 		{13, "first packet after up: 0 lost in IPv4 and IPv6", []tests{{"./e2e", "^TestFault26_"}}},
 		{14, "one link of 50 nodes changed: below 200 ms, 0 lost on others, pids kept", []tests{faults("^TestFault17_")}},
 		{15, "out of memory is told within 1 s, on version 1 and 2; 10,000 orphans: 0 zombies after 1 s", []tests{
-			faults("^Test(OutOfMemoryIsToldAtOnce|OrphansAreReaped)$"), vm("^TestKernels$")}},
+			faults("^Test(OutOfMemoryIsToldAtOnce|OrphansAreReaped)$"), vm("^TestOutOfMemoryIsToldAtOnce$")}},
 		{16, "a lent card comes home after SIGKILL, 20 of 20", []tests{vm("^TestFault16_")}},
 		{17, "each numbered fault has a test with its number, or a reason", []tests{{"./internal/rules", "^TestFaultsHaveTests$"}}},
 	}

@@ -35,7 +35,7 @@ func machine(t *testing.T, names []string, scripts map[string]string) *Machine {
 
 func run(t *testing.T, m *Machine) ([]Result, string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute) // on a host that is busy with other tests
 	defer cancel()
 	return m.Run(ctx)
 }
