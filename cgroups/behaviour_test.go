@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -247,6 +248,47 @@ func TestDiskErrors(t *testing.T) {
 	}
 	if err := h.Check(topology.Limits{HugeTLB: map[string]int64{"4KiB": 4096}}); err == nil || !strings.Contains(err.Error(), "huge") {
 		t.Errorf("pages that there are not: %v", err)
+	}
+}
+
+// Traffic is limited by the disk: a partition is refused with what to name in its place.
+func TestPartition(t *testing.T) {
+	t.Parallel()
+	h, _ := contract(t, topology.Limits{IO: []topology.IOLimit{{Device: blockDevice(t), ReadBPS: 1}}})
+	disk := loop(t, 8)
+	f, err := os.OpenFile(disk, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := unix.IoctlLoopSetStatus64(int(f.Fd()), &unix.LoopInfo64{Flags: unix.LO_FLAGS_PARTSCAN}); err != nil {
+		t.Fatal(err)
+	}
+	part := unix.BlkpgPartition{Start: 1 << 20, Length: 2 << 20, Pno: 1}
+	arg := unix.BlkpgIoctlArg{Op: unix.BLKPG_ADD_PARTITION, Datalen: int32(unsafe.Sizeof(part)), Data: (*byte)(unsafe.Pointer(&part))}
+	blkpg := func() error {
+		if _, _, e := unix.Syscall(unix.SYS_IOCTL, f.Fd(), unix.BLKPG, uintptr(unsafe.Pointer(&arg))); e != 0 {
+			return e
+		}
+		return nil
+	}
+	if err := blkpg(); err != nil {
+		t.Fatalf("make a partition: %v", err)
+	}
+	defer func() {
+		arg.Op = unix.BLKPG_DEL_PARTITION
+		if err := blkpg(); err != nil {
+			t.Error(err)
+		}
+	}()
+	name := filepath.Base(disk)
+	b, err := os.ReadFile(filepath.Join("/sys/block", name, name+"p1", "dev"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	device := strings.TrimSpace(string(b))
+	if err := h.Check(topology.Limits{IO: []topology.IOLimit{{Device: device, ReadBPS: 1}}}); err == nil || !strings.Contains(err.Error(), device+" is a partition") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -135,6 +135,41 @@ func TestFreezeWhatForks(t *testing.T) {
 	}
 }
 
+// A group is not frozen because it was told to be: a process in the kernel may take its time.
+func TestFreezeWaits(t *testing.T) {
+	root := t.TempDir()
+	h := &Host{Version: V2, hierarchies: []hierarchy{{root: root, unified: true}}}
+	dir := filepath.Join(root, base, "lab", "n")
+	write := func(file, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write("cgroup.controllers", "")
+	write("cgroup.procs", "")
+	write("cgroup.freeze", "0")
+	write("cgroup.events", "populated 1\nfrozen 0\n")
+	done := make(chan error, 1)
+	go func() { done <- h.Freeze(t.Context(), "lab", Node{"n", 1 << 30}) }()
+	await(t, "it is told to freeze", func() bool {
+		b, _ := os.ReadFile(filepath.Join(dir, "cgroup.freeze"))
+		return string(b) == "1"
+	})
+	select {
+	case err := <-done:
+		t.Fatalf("it is not frozen, and Freeze ends: %v", err)
+	case <-time.After(20 * freezeLook):
+	}
+	write("cgroup.events", "populated 1\nfrozen 1\n")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFreezeEndsWithItsContext(t *testing.T) {
 	h, lab := freezable(t)
 	cmd, _ := counter(t, h, lab, nested)

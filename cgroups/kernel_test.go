@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -157,16 +158,23 @@ func TestPids(t *testing.T) {
 }
 
 func TestIO(t *testing.T) {
-	l := topology.Limits{IO: []topology.IOLimit{{Device: blockDevice(t), ReadBPS: 1 << 20, WriteIOPS: 100}}}
+	disk := blockDevice(t)
+	l := topology.Limits{IO: []topology.IOLimit{{Device: disk, ReadBPS: 1 << 20, WriteBPS: 2 << 20, ReadIOPS: 30, WriteIOPS: 40}}}
 	h, lab := contract(t, l)
 	g := create(t, h, lab, "n", l)
-	var text string
-	for _, f := range []string{"io.max", "blkio.throttle.read_bps_device", "blkio.throttle.write_iops_device"} {
-		b, _ := os.ReadFile(filepath.Join(g.dirs[0], f))
-		text += string(b)
+	got := map[string]string{}
+	for _, f := range []string{"io.max", "blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device", "blkio.throttle.read_iops_device", "blkio.throttle.write_iops_device"} {
+		if b, err := os.ReadFile(filepath.Join(g.dirs[0], f)); err == nil {
+			got[f] = strings.TrimSpace(string(b))
+		}
 	}
-	if !strings.Contains(text, l.IO[0].Device) || !strings.Contains(text, "1048576") || !strings.Contains(text, "100") {
-		t.Errorf("set: %q", text)
+	want := map[string]string{"io.max": disk + " rbps=1048576 wbps=2097152 riops=30 wiops=40"}
+	if hy, err := h.place(need{"io", "io"}); err != nil || !hy.unified {
+		want = map[string]string{"blkio.throttle.read_bps_device": disk + " 1048576", "blkio.throttle.write_bps_device": disk + " 2097152",
+			"blkio.throttle.read_iops_device": disk + " 30", "blkio.throttle.write_iops_device": disk + " 40"}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("set: %q", got)
 	}
 }
 

@@ -3,6 +3,7 @@ package cgroups
 import (
 	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -90,6 +91,36 @@ func TestCheckSaysWhatIsMissing(t *testing.T) {
 			}
 			if g, err := h.Create("lab", "node", l); err == nil {
 				t.Errorf("%s: %+v: created %v", h.Version, l, g.dirs)
+			}
+		}
+	}
+}
+
+// What the kernel or the mounts lack is named: the limit, and the controller, the file system or the option that it needs.
+func TestCheckNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	limits := map[string]topology.Limits{
+		"cpu": {CPU: 1}, "cpu_weight": {CPUWeight: 1}, "cpuset": {CPUSet: "0"}, "memory": {Memory: 1}, "memory_swap": {MemorySwap: 1},
+		"memory_reservation": {MemoryReservation: 1}, "pids": {Pids: 1}, "io": {IO: []topology.IOLimit{{Device: "8:0", ReadBPS: 1}}},
+		"hugetlb": {HugeTLB: map[string]int64{"2MiB": 1 << 21}},
+	}
+	root := t.TempDir()
+	bare := &Host{Version: V1, hierarchies: []hierarchy{{root: root, controllers: v1Controllers}}}
+	readOnly := &Host{Version: V1, hierarchies: []hierarchy{{root: root, controllers: v1Controllers, readOnly: true}}}
+	other := &Host{Version: V2, hierarchies: []hierarchy{{root: root, unified: true, controllers: []string{"misc"}}}}
+	for key, l := range limits {
+		for h, want := range map[*Host]string{
+			{Version: None}: "no cgroup hierarchy is mounted; mount one",
+			readOnly:        root + " is mounted read-only; remount it",
+			other:           "no mounted cgroup hierarchy has the " + needs(l)[0].controller + " controller; see /proc/cgroups",
+		} {
+			if err := h.Check(l); err == nil || !strings.Contains(err.Error(), "limit "+key+" cannot be enforced: "+want) {
+				t.Errorf("%s on %s: %v", key, h.Version, err)
+			}
+		}
+		if f, ok := v1Files[key]; ok {
+			if err := bare.Check(l); err == nil || !strings.Contains(err.Error(), "limit "+key+" cannot be enforced: the kernel was built without "+f.option) {
+				t.Errorf("%s on a kernel without: %v", key, err)
 			}
 		}
 	}

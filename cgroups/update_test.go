@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -84,5 +85,26 @@ func TestUpdateRefuses(t *testing.T) {
 	n := Node{"n", unix.Getpid()}
 	if _, err := h.Update(t.Context(), lab, n, topology.Limits{}, []string{"speed"}); err == nil || !strings.Contains(err.Error(), "speed") {
 		t.Errorf("%v", err)
+	}
+}
+
+// The node's init is not what pays for a new limit, even where it has the most: then the limit is refused.
+func TestUpdateSparesTheInit(t *testing.T) {
+	l := topology.Limits{Memory: 256 << 20}
+	h, lab := contract(t, l)
+	file := t.TempDir() + "/full"
+	cmd, start := shell(t, "sleep 60 & x=$(head -c 67108864 /dev/zero | tr '\\0' x); echo >"+file+"; wait; echo ${#x}")
+	g := create(t, h, lab, "n", l)
+	add(t, g, cmd)
+	start()
+	await(t, "the init has its memory", func() bool { return exists(file) })
+	if _, err := h.Update(t.Context(), lab, Node{"n", cmd.Process.Pid}, topology.Limits{Memory: 10 << 20}, nil); err == nil {
+		t.Error("the init's 64 MiB are within 10")
+	}
+	if p, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid)); err != nil || strings.Contains(string(p), ") Z") {
+		t.Errorf("the init is gone: %s, %v", p, err)
+	}
+	if u := usageOf(t, h, lab, Node{"n", cmd.Process.Pid}); u.MemoryLimit == nil || *u.MemoryLimit != 256<<20 {
+		t.Errorf("after an update that was refused: %+v", u)
 	}
 }

@@ -1,6 +1,7 @@
 package cgroups
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -99,5 +100,44 @@ func TestField(t *testing.T) {
 		if n, ok := field([]byte(text), word); ok {
 			t.Errorf("%s %d", word, n)
 		}
+	}
+}
+
+// What a node no longer has is its peak still.
+func TestPeak(t *testing.T) {
+	l := topology.Limits{Memory: 256 << 20}
+	h, lab := contract(t, l)
+	cmd, start := shell(t, "head -c 67108864 /dev/zero | tail -c 67108864 >/dev/null; echo; sleep 60")
+	add(t, create(t, h, lab, "n", l), cmd)
+	start()
+	n := Node{"n", cmd.Process.Pid}
+	await(t, "64 MiB were its peak, and are gone", func() bool {
+		u := usageOf(t, h, lab, n)
+		return u.Memory != nil && *u.Memory < 32<<20 && u.MemoryPeak != nil && *u.MemoryPeak >= 64<<20
+	})
+}
+
+// What is read from a disk is no more what is written to it than the other way round, and counts when who did it has ended.
+func TestDiskUsage(t *testing.T) {
+	h, lab := contract(t, topology.Limits{})
+	disk := loop(t, 8)
+	cmd, start := shell(t, "dd if="+disk+" of=/dev/null bs=64k count=16 iflag=direct; dd if=/dev/zero of="+disk+" bs=64k count=48 oflag=direct; sleep 60")
+	start()
+	n := Node{"n", cmd.Process.Pid}
+	var u Usage
+	await(t, "it has written", func() bool {
+		u = usageOf(t, h, lab, n)
+		return u.Written != nil && *u.Written >= 3<<20
+	})
+	if *u.Read < 1<<20 || *u.Read >= 3<<20 || *u.Written != 3<<20 {
+		t.Errorf("of 1 MiB read and 3 MiB written: %d and %d", *u.Read, *u.Written)
+	}
+}
+
+// Threads count, and the dead do not; the time of both does.
+func TestUsageOfThreads(t *testing.T) {
+	u, err := new(Host).usage("lab", "n", []process{{pid: os.Getpid(), threads: 7, ticks: 150}, {pid: 1 << 30, dead: true, threads: 1, ticks: 50}})
+	if err != nil || u.Pids != 7 || u.CPU != 2*time.Second {
+		t.Errorf("%+v, %v", u, err)
 	}
 }

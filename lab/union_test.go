@@ -176,6 +176,8 @@ func TestUnionContract(t *testing.T) {
 			for title, clause := range contract() {
 				t.Run(name+"/"+title, func(t *testing.T) {
 					top, low := planted(t, "apple=fruit", "tomato=fruit", "both/a=top"), planted(t, "carrots=veg", "tomato=veg", "both/b=low", "gone/x=low", "gone/y/z=low")
+					must(t, os.Chown(top, 3, 4))
+					must(t, unix.Chmod(top, 0o1751))
 					before := []map[string]string{picture(t, top), picture(t, low)}
 					at, own := mountUnion(t, d, overlayfs.Branch{Path: top}, overlayfs.Branch{Path: low})
 					clause(t, union{at, own, d.lacks})
@@ -202,6 +204,13 @@ func contract() map[string]func(*testing.T, union) {
 			}
 			if got := content(t, u.at+"/tomato") + content(t, u.at+"/carrots"); got != "fruitveg" {
 				t.Errorf("tomato and carrots are %q", got)
+			}
+		},
+		"its root is the topmost layer's": func(t *testing.T, u union) {
+			var st unix.Stat_t
+			must(t, unix.Stat(u.at, &st))
+			if st.Mode&0o7777 != 0o1751 || st.Uid != 3 || st.Gid != 4 {
+				t.Errorf("it is %o of %d:%d", st.Mode, st.Uid, st.Gid)
 			}
 		},
 		"a file of a layer is written": func(t *testing.T, u union) {
@@ -335,6 +344,10 @@ func TestUnionMarks(t *testing.T) {
 				if diff := cmp.Diff([]string{"", "/closed", "/closed/mine", "/seen"}, got); diff != "" {
 					t.Error(diff)
 				}
+				alone, _ := mountUnion(t, d, overlayfs.Branch{Path: top})
+				if got := picture(t, alone); len(got) != 3 || got[alone+"/hidden"] != "" {
+					t.Errorf("of one layer alone: %v", got)
+				}
 			})
 		}
 	})
@@ -393,6 +406,23 @@ func TestUnionWritableLayers(t *testing.T) {
 			if err := d.Check([]overlayfs.Branch{{Path: "/x", Writable: true}}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "fuse") {
 				t.Errorf("%s with a writable layer: %v", d.Name(), err)
 			}
+		}
+	})
+}
+
+// A layer of a small file system is written as long as there is room.
+func TestUnionOnASmallFileSystem(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "mergerfs")
+		t.Cleanup(func() { serversEnd(t) })
+		small := t.TempDir()
+		must(t, unix.Mount("tmpfs", small, "tmpfs", 0, "size=4m"))
+		t.Cleanup(func() { _ = unix.Unmount(small, unix.MNT_DETACH) })
+		at, _ := mountUnion(t, overlayfs.Fuse{}, overlayfs.Branch{Path: small, Writable: true}, overlayfs.Branch{Path: planted(t, "low=1")})
+		must(t, os.WriteFile(at+"/new", []byte("mine"), 0o644))
+		if got := content(t, small+"/new"); got != "mine" {
+			t.Errorf("the layer has %q", got)
 		}
 	})
 }

@@ -65,6 +65,9 @@ func (f Fuse) Mount(s *Spec) (int, error) {
 		if err := s.inOwn("upper"); err != nil {
 			return -1, err
 		}
+		if err := copyRootAttributes(paths[0], filepath.Join(s.Own, "upper"), s.Base); err != nil {
+			return -1, err
+		}
 		own := filepath.Join(s.Scratch, "own")
 		if err := os.Mkdir(own, 0o755); err != nil {
 			return -1, err

@@ -13,10 +13,10 @@ func TestParseLimits(t *testing.T) {
 	t.Parallel()
 	got, err := ParseLimits(map[string][]string{
 		"cpu": {"0.2"}, "cpu_weight": {"50"}, "cpuset": {"3,0-1,1"}, "memory": {"64MiB"}, "memory_swap": {"1G"}, "memory_reservation": {"32M"}, "pids": {"100"},
-		"io": {"device=8:0,read_bps=1MiB,weight=300", "device=/dev/sdb,write_iops=7"}, "hugetlb": {"2MiB=4M", "1024MiB=2GiB"},
+		"io": {"device=8:0,read_bps=1MiB,weight=300", "device=/dev/sdb,write_bps=2MiB,read_iops=5,write_iops=7"}, "hugetlb": {"2MiB=4M", "1024MiB=2GiB"},
 	})
 	want := Limits{CPU: 0.2, CPUWeight: 50, CPUSet: "0-1,3", Memory: 64 << 20, MemorySwap: 1 << 30, MemoryReservation: 32 << 20, Pids: 100,
-		IO: []IOLimit{{Device: "8:0", ReadBPS: 1 << 20, Weight: 300}, {Device: "/dev/sdb", WriteIOPS: 7}}, HugeTLB: map[string]int64{"2MiB": 4 << 20, "1GiB": 2 << 30}}
+		IO: []IOLimit{{Device: "8:0", ReadBPS: 1 << 20, Weight: 300}, {Device: "/dev/sdb", WriteBPS: 2 << 20, ReadIOPS: 5, WriteIOPS: 7}}, HugeTLB: map[string]int64{"2MiB": 4 << 20, "1GiB": 2 << 30}}
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("%v\n%s", err, d)
 	}
@@ -33,6 +33,7 @@ func TestParseLimits(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"read_bps=1": "device is missing", "device=8:0": "a limit is missing", "device=sda,read_bps=1": "neither an absolute path nor MAJOR:MINOR",
+		"device=8:,read_bps=1": "neither an absolute path nor MAJOR:MINOR", "device=8:x,read_bps=1": "neither an absolute path nor MAJOR:MINOR",
 		"device=8:0,weight=1001": "weight", "device=8:0,reed_bps=1": "read_bps",
 	} {
 		if got, err := ParseLimits(map[string][]string{"io": {text}}); err == nil || !strings.Contains(err.Error(), want) {
@@ -45,16 +46,17 @@ func TestParseLimits(t *testing.T) {
 func TestLimitsOfDefaultsAndNode(t *testing.T) {
 	t.Parallel()
 	l, err := Parse("lab.yaml", []byte(`name: x
-defaults: {limits: {memory: 64MiB, memory_swap: 1GiB, hugetlb: {2MiB: 4MiB}, cpuset: "1"}}
+defaults: {limits: {memory: 64MiB, memory_swap: 1GiB, hugetlb: {2MiB: 4MiB}, cpuset: "1", cpu: 0.5, cpu_weight: 50, pids: 20, io: [{device: "8:0", read_iops: 5}]}}
 nodes:
-  a: {limits: {memory: 128MiB, memory_reservation: 100MiB, cpuset: 0}}
+  a: {limits: {memory: 128MiB, memory_reservation: 100MiB, cpuset: 0, cpu: 2, cpu_weight: 7, pids: 30, io: [{device: "8:1", write_bps: 1MiB}]}}
   b: {limits: {hugetlb: {}}}
 `), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := Limits{Memory: 128 << 20, MemorySwap: 1 << 30, MemoryReservation: 100 << 20, CPUSet: "0", HugeTLB: map[string]int64{"2MiB": 4 << 20}}
-	b := Limits{Memory: 64 << 20, MemorySwap: 1 << 30, CPUSet: "1"}
+	a := Limits{Memory: 128 << 20, MemorySwap: 1 << 30, MemoryReservation: 100 << 20, CPUSet: "0", HugeTLB: map[string]int64{"2MiB": 4 << 20},
+		CPU: 2, CPUWeight: 7, Pids: 30, IO: []IOLimit{{Device: "8:1", WriteBPS: 1 << 20}}}
+	b := Limits{Memory: 64 << 20, MemorySwap: 1 << 30, CPUSet: "1", CPU: 0.5, CPUWeight: 50, Pids: 20, IO: []IOLimit{{Device: "8:0", ReadIOPS: 5}}}
 	if d := cmp.Diff([]Limits{a, b}, []Limits{l.Nodes[0].Limits, l.Nodes[1].Limits}); d != "" {
 		t.Error(d)
 	}
