@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -318,7 +319,7 @@ func TestWeightOfDisk(t *testing.T) {
 	}
 }
 
-// A limit of huge pages is set, and taken back. That one is kept to cannot be tried where no pages are set aside.
+// A limit of huge pages is set, kept to where pages are set aside, and taken back.
 func TestHugePages(t *testing.T) {
 	t.Parallel()
 	l := topology.Limits{HugeTLB: map[string]int64{"2MiB": 2 << 20}}
@@ -329,8 +330,34 @@ func TestHugePages(t *testing.T) {
 			t.Errorf("%s: %s", f, b)
 		}
 	}
-	if _, err := h.Update(t.Context(), lab, Node{Name: "n", PID: os.Getpid()}, topology.Limits{}, []string{"hugetlb"}); err != nil {
+	const size = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
+	allocates := func(mib int) bool {
+		t.Helper()
+		b, err := os.ReadFile(size + "free_hugepages")
+		if free, aerr := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || aerr != nil || free < 2 {
+			t.Fatalf("no two huge pages are free: %q, %v, %v", b, err, aerr)
+		}
+		dir := t.TempDir()
+		if err := unix.Mount("huge", dir, "hugetlbfs", 0, "pagesize=2M"); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
+		cmd, start := shell(t, fmt.Sprintf("exec fallocate -l %d %s/f", mib<<20, dir))
+		add(t, g, cmd)
+		start()
+		return cmd.Wait() == nil
+	}
+	b, _ := os.ReadFile(size + "nr_hugepages")
+	aside := strings.TrimSpace(string(b)) != "0" // as in the machines of e2e/vm
+	if aside && (!allocates(2) || allocates(4)) {
+		t.Error("of 2 and 4 MiB in huge pages, a node at 2 MiB does not get just the first")
+	}
+	cmd, _ := shell(t, ":")
+	if _, err := h.Update(t.Context(), lab, Node{Name: "n", PID: cmd.Process.Pid}, topology.Limits{}, []string{"hugetlb"}); err != nil {
 		t.Error(err)
+	}
+	if aside && !allocates(4) {
+		t.Error("without a limit it does not get 4 MiB in huge pages")
 	}
 }
 

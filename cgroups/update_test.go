@@ -93,13 +93,13 @@ func TestUpdateSparesTheInit(t *testing.T) {
 	l := topology.Limits{Memory: 256 << 20}
 	h, lab := contract(t, l)
 	file := t.TempDir() + "/full"
-	cmd, start := shell(t, "sleep 60 & x=$(head -c 67108864 /dev/zero | tr '\\0' x); echo >"+file+"; wait; echo ${#x}")
+	cmd, start := shell(t, "sleep 60 & x=$(head -c 16777216 /dev/zero | tr '\\0' x); echo >"+file+"; wait; echo ${#x}")
 	g := create(t, h, lab, "n", l)
 	add(t, g, cmd)
 	start()
 	await(t, "the init has its memory", func() bool { return exists(file) })
-	if _, err := h.Update(t.Context(), lab, Node{"n", cmd.Process.Pid}, topology.Limits{Memory: 10 << 20}, nil); err == nil {
-		t.Error("the init's 64 MiB are within 10")
+	if _, err := h.Update(t.Context(), lab, Node{"n", cmd.Process.Pid}, topology.Limits{Memory: 8 << 20}, nil); err == nil {
+		t.Error("the init's 16 MiB are within 8")
 	}
 	if p, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid)); err != nil || strings.Contains(string(p), ") Z") {
 		t.Errorf("the init is gone: %s, %v", p, err)

@@ -208,6 +208,8 @@ func TestUpWaitFails(t *testing.T) {
 		"tcp": {"web: {command: sleep inf, ready: {tcp: 80, " + early + "}}", []string{"check tcp 80: ", "connection refused"}, "running(unhealthy)"},
 		"http": {"web: {command: python3 -m http.server 80, ready: {http: {path: /no-such-file}, start_period: 5s, retries: 1}}",
 			[]string{"check http port 80 path /no-such-file: HTTP/1.0 404"}, "running(unhealthy)"},
+		"http without an answer": {"web: {command: \"exec python3 -c 'import socket, time; s = socket.create_server((str(), 80)); time.sleep(1000)'\", ready: {http: {}, timeout: 200ms, start_period: 5s, retries: 1}}",
+			[]string{"check http port 80 path /: no answer: ", "i/o timeout"}, "running(unhealthy)"},
 		"log": {"web: {command: \"echo starting; sleep inf\", ready: {log: \"^up\", start_period: 300ms}}",
 			[]string{`check log "^up": no line matches; the last one: starting`}, "running(unhealthy)"},
 		"exited":             {"web: {command: exit 4}, other: {command: sleep inf, ready: {exec: [sleep, inf]}}", []string{"node web is not ready: its command has ended with exit code 4"}, "exited(4)"},

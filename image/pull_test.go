@@ -108,7 +108,47 @@ func TestPlatforms(t *testing.T) {
 		}
 	}
 	mustEqual(t, "the platform", content(pull(t, s, parse(t, r.Host+"/multi:both")), "arch"), runtime.GOARCH)
-	_, err := s.Pull(context.Background(), parse(t, r.Host+"/multi:foreign"), PullOptions{})
+	// Without an index the configuration says it.
+	img := imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"arch": foreign}))
+	f, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f = f.DeepCopy()
+	f.Architecture = foreign
+	if img, err = mutate.ConfigFile(img, f); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pull(context.Background(), r.push("alone:1", img), PullOptions{}); !errors.Is(err, ErrPlatform) || !strings.Contains(err.Error(), "linux/"+foreign) {
+		t.Errorf("an image of another machine: %v", err)
+	}
+	// The index is who says what this machine's manifest is.
+	own := index(runtime.GOARCH)
+	manifest, err := own.IndexManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref, err := name.ParseReference(r.Host + "/multi:own")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := registryclient.WriteIndex(ref, own); err != nil {
+		t.Fatal(err)
+	}
+	child, err := own.Image(manifest.Manifests[0].Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := child.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Front(tampered("/manifests/"+manifest.Manifests[0].Digest.String(), func(b []byte) []byte { return append(slices.Clone(b), ' ') }, func(string) []byte { return raw }))
+	if _, err := s.Pull(context.Background(), parse(t, r.Host+"/multi:own"), PullOptions{}); !errors.Is(err, ErrDigest) {
+		t.Errorf("a manifest that the index does not name: %v", err)
+	}
+	r.Front(nil)
+	_, err = s.Pull(context.Background(), parse(t, r.Host+"/multi:foreign"), PullOptions{})
 	if !errors.Is(err, ErrPlatform) || !strings.Contains(err.Error(), "linux/"+foreign) {
 		t.Errorf("the error is %v", err)
 	}
@@ -171,6 +211,9 @@ func TestTampering(t *testing.T) {
 		// A flipped bit may break the compression before the digest is known.
 		if err == nil || !errors.Is(err, ErrDigest) && name != "layer" {
 			t.Errorf("%s: the error is %v", name, err)
+		}
+		if parts, err := filepath.Glob(filepath.Join(s.layers(), "*.part")); err != nil || len(parts) > 0 {
+			t.Errorf("%s: %q is left, %v", name, parts, err)
 		}
 		sweep(t, s, nobody)
 		checkWhole(t, s)
@@ -255,6 +298,36 @@ func TestConcurrentPulls(t *testing.T) {
 			t.Errorf("layer %s was fetched %d times", l.Digest, n)
 		}
 	}
+	sweep(t, s, nobody)
+	checkWhole(t, s)
+}
+
+// Who looks through the store while a layer is on its way removes nothing of it.
+func TestSweepDuringPull(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	img := threeLayers(t)
+	ref := r.push("img:1", img)
+	manifest, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	swept := make(chan error, len(manifest.Layers))
+	r.Front(func(_ http.ResponseWriter, req *http.Request) bool {
+		for _, l := range manifest.Layers {
+			if strings.HasSuffix(req.URL.Path, l.Digest.String()) {
+				swept <- s.Sweep(nobody)
+			}
+		}
+		return false
+	})
+	got := pull(t, s, ref)
+	for range manifest.Layers {
+		if err := <-swept; err != nil {
+			t.Error(err)
+		}
+	}
+	mustEqual(t, "its files", content(got, "low")+content(got, "over")+content(got, "top"), "123")
 	sweep(t, s, nobody)
 	checkWhole(t, s)
 }

@@ -156,6 +156,36 @@ func TestMissingLayer(t *testing.T) {
 	mustEqual(t, "the file, pulled again", content(pull(t, s, ref), "over"), "2")
 }
 
+// A record that cannot be read hides no other image, and keeps what may be its own from being removed.
+func TestUnreadableRecord(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	kept, lost := r.push("kept:1", threeLayers(t)), r.push("lost:1", imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"lost": "x"})))
+	pull(t, s, kept)
+	img := pull(t, s, lost)
+	record := s.nameFile(lost.String())
+	before, err := os.ReadFile(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(record, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.List(); err == nil || !strings.Contains(err.Error(), record) || len(all) != 1 || all[0].Name != kept.String() {
+		t.Errorf("%+v, %v", all, err)
+	}
+	if err := remove(s, kept, nobody); err == nil || !strings.Contains(err.Error(), "pull the image again") {
+		t.Errorf("remove: %v", err)
+	}
+	if err := os.WriteFile(record, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustEqual(t, "the file of the image whose record was lost", content(img, "lost"), "x")
+	if _, err := s.Find(lost); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLayout(t *testing.T) {
 	t.Parallel()
 	dir, s := t.TempDir(), newStore(t)

@@ -94,6 +94,7 @@ func TestDiffAndWriteLayer(t *testing.T) {
 	if err := errors.Join(os.Link(upper+"/new/file", upper+"/new/link"), unix.Mkfifo(upper+"/new/pipe", 0o600), os.Chown(upper+"/new/file", 1033, 1034), unix.Chmod(upper+"/new/file", 0o4755)); err != nil {
 		t.Fatal(err)
 	}
+	hasAttributes := !errors.Is(unix.Setxattr(upper+"/new/file", "user.nsnet", []byte("v"), 0), unix.EOPNOTSUPP)
 	if f, err := os.Create(upper + "/new/sparse"); err != nil || f.Truncate(1<<50) != nil {
 		t.Log("no sparse file of a petabyte here") // ext4's limit is 16 TiB
 	} else {
@@ -142,11 +143,15 @@ func TestDiffAndWriteLayer(t *testing.T) {
 	if list, _ := os.ReadDir(outside); len(list) != 1 {
 		t.Errorf("outside has %v", list)
 	}
-	archiveHas(t, dir)
+	value := make([]byte, 4)
+	if n, err := unix.Getxattr(dir+"/new/file", "user.nsnet", value); hasAttributes && (err != nil || string(value[:n]) != "v") {
+		t.Errorf("its attribute: %q, %v", value, err)
+	}
+	archiveHas(t, dir, hasAttributes)
 }
 
 // archiveHas looks at the archive of the layer that TestDiffAndWriteLayer makes.
-func archiveHas(t *testing.T, dir string) {
+func archiveHas(t *testing.T, dir string, attributes bool) {
 	t.Helper()
 	if err := os.RemoveAll(dir + "/new/sparse"); err != nil {
 		t.Fatal(err)
@@ -161,6 +166,7 @@ func archiveHas(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	got := map[string]byte{}
+	var attribute string
 	for r := tar.NewReader(&b); ; {
 		h, err := r.Next()
 		if err == io.EOF {
@@ -170,6 +176,12 @@ func archiveHas(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 		got[h.Name] = h.Typeflag
+		if h.Name == "new/file" {
+			attribute = h.PAXRecords["SCHILY.xattr.user.nsnet"]
+		}
+	}
+	if attributes && attribute != "v" {
+		t.Errorf("the attribute of new/file is %q in the archive", attribute)
 	}
 	for name, kind := range map[string]byte{"same/.wh.gone": tar.TypeReg, "closed/.wh..wh..opq": tar.TypeReg, "new/link": tar.TypeLink, "new/pipe": tar.TypeFifo, "out": tar.TypeSymlink, "new/": tar.TypeDir} {
 		if got[name] != kind {

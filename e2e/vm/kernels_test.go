@@ -26,6 +26,7 @@ const limit = 6 * time.Minute
 
 // contract are the tests of package cgroups that look at what happens to a process.
 const contract = "^Test(CPUShareOfACore|WeightsShareAProcessor|CPUSet|MemoryIsKilled|MemorySwap|Pids|IO|ReadBPS|DiskErrors|WeightOfDisk|RestrictDevices|" +
+	"HugePages|Lift|Peak|Partition|DiskUsage|UpdateSparesTheInit|" +
 	"Create.*|Failed.*|Add.*|RemoveFrozen)$"
 
 func TestKernels(t *testing.T) {

@@ -301,3 +301,15 @@ func TestTaken(t *testing.T) {
 		t.Errorf("an interface of the host is in the way: %v", err)
 	}
 }
+
+// A card that attach has made where the last file had a link is no link of the lab's, not even of a lab called attach.
+func TestAttachedStays(t *testing.T) {
+	t.Parallel()
+	had := &Want{Lab: "attach", Cables: []Cable{{Name: "a:eth0 -- lan0", A: End{Place: "a", Name: "eth0"}, B: End{Place: Fabric, Name: "p1"}}}}
+	for alias, stays := range map[string]bool{"nsnet:attach:1": true, "": false} {
+		seen := Seen{"a": {Links: []rtnl.Link{{Index: 1, Name: "lo", Flags: unix.IFF_UP}, {Index: 7, Name: "eth0", Kind: "veth", Alias: alias}}}, Fabric: {}}
+		if changes, err := Plan(&Want{Lab: "attach"}, []*Want{had}, seen, nil); err != nil || (len(changes) == 0) != stays {
+			t.Errorf("an interface with the alias %q: %+v, %v", alias, changes, err)
+		}
+	}
+}
