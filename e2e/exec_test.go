@@ -231,6 +231,49 @@ func TestExecOnATerminal(t *testing.T) {
 	})
 }
 
+// Arguments and variables are bytes to the kernel, whatever the encoding is that they are meant to be text in.
+func TestExecPassesBytes(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {n: {}}")
+		got := testenv.Must(t, "exec", "-e", "V=\xff", r.name+"/n", "--", "sh", "-c", `printf %s "$1$V"`, "sh", "a\xc3\xfe")
+		if want := "a\xc3\xfe\xff"; got != want {
+			t.Errorf("the command got %q, want %q", got, want)
+		}
+	})
+}
+
+// A reader that has seen enough, as head(1), ends a command on a terminal, and the terminal is as it was.
+func TestExecOnATerminalToAClosedPipe(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {n: {}}")
+		_, slave := terminal(t)
+		out, in, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := r.command("-it", r.name+"/n", "--", "yes")
+		cmd.Stdin, cmd.Stdout = slave, in
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		_ = in.Close()
+		if _, err := out.Read(make([]byte, 1)); err != nil {
+			t.Error(err)
+		}
+		_ = out.Close()
+		_ = cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 128+int(unix.SIGPIPE) {
+			t.Errorf("it ended with %v", cmd.ProcessState)
+		}
+		if termios, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS); err != nil || termios.Lflag&unix.ICANON == 0 {
+			t.Errorf("the terminal is left raw: %v", err)
+		}
+		testenv.Eventually(t, 5*time.Second, "the command is gone", func() bool { return r.exec("n", "pidof", "yes").Code != 0 })
+	})
+}
+
 func TestFiftyExecsAtOnce(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {

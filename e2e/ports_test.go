@@ -236,6 +236,57 @@ nodes:
 	})
 }
 
+// Clients that are there when a node is made anew reach the new one: those of UDP at once, from the same port, those of TCP
+// once they have connected again, which they are told to.
+func TestPortsOfANodeMadeAnew(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "busybox")
+		dir := t.TempDir()
+		buildProgram(t, dir, "echo", echoServer)
+		file := func(hostname string) string {
+			return writeFile(t, dir, "lab.yaml", `
+nodes:
+  n:
+    hostname: `+hostname+`
+    command: [sh, -c, "busybox nc -ll -p 9 -e cat & exec /bin/echo-server"]
+    binds: ["./echo:/bin/echo-server:ro"]
+    ports: ["8007:7/udp", "8009:9"]
+`)
+		}
+		r := start(t, file("one"))
+		udp := dialUDP(t, "127.0.0.1:8007")
+		ask(t, udp, "first")
+		var tcp net.Conn
+		testenv.Eventually(t, 10*time.Second, "TCP answers", func() bool {
+			var err error
+			if tcp, err = net.Dial("tcp", "127.0.0.1:8009"); err != nil {
+				return false
+			}
+			_ = tcp.SetDeadline(time.Now().Add(5 * time.Second))
+			if _, err = tcp.Write([]byte("x")); err == nil {
+				_, err = tcp.Read(make([]byte, 1))
+			}
+			if err != nil {
+				_ = tcp.Close()
+			}
+			return err == nil
+		})
+		defer tcp.Close()
+		testenv.Must(t, "up", "--name", r.name, file("two"))
+		if got := strings.TrimSpace(r.sh("n", "hostname")); got != "two" {
+			t.Fatalf("the node is %s", got)
+		}
+		if got := ask(t, udp, "second"); got != "echo second" {
+			t.Errorf("the new node answers %q", got)
+		}
+		_ = tcp.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := tcp.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) || err == nil {
+			t.Errorf("a connection to the node that was there before: %v", err)
+		}
+	})
+}
+
 // A port that is taken is a conflict, and nothing is left of the lab: testenv looks.
 func TestPortTaken(t *testing.T) {
 	t.Parallel()

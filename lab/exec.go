@@ -17,7 +17,8 @@ import (
 )
 
 // Exec runs a command in a node and returns its exit code: 128+n when signal n killed it,
-// 127 when it was not found and 126 when it cannot be executed (with an error that says so).
+// 127 when it was not found and 126 when it cannot be executed (with an error that says so). A command on a terminal whose output nobody reads any more
+// is killed, and its code that of SIGPIPE.
 // When ctx ends, or on SIGINT, SIGTERM, SIGHUP, SIGQUIT while it runs, the signal is passed on.
 func Exec(ctx context.Context, o ExecOptions) (int, error) {
 	c, err := dial(o.Lab)
@@ -25,7 +26,7 @@ func Exec(ctx context.Context, o ExecOptions) (int, error) {
 		return 0, err
 	}
 	defer c.Close()
-	req := proto.ExecRequest{Node: o.Node, Command: wire.Command{Argv: o.Argv, Env: o.Env, Workdir: o.Workdir, User: o.User, TTY: o.TTY}}
+	req := proto.ExecRequest{Node: o.Node, Command: proto.Command{Argv: o.Argv, Env: o.Env, Workdir: o.Workdir, User: o.User, TTY: o.TTY}}
 	var fds []int
 	if o.TTY {
 		req.Command.Rows, req.Command.Columns = terminalSize(o.Stdin, o.Stdout)
@@ -84,7 +85,9 @@ func follow(c *container.Conn, o *ExecOptions) (int, error) {
 	for {
 		k, body, fds, err := c.Receive()
 		if err != nil {
-			relayed.close()
+			if relayed.close(); relayed != nil && relayed.cut {
+				return 128 + int(unix.SIGPIPE), nil
+			}
 			if errors.Is(err, io.EOF) {
 				err = errors.New("the node has ended")
 			}
@@ -94,7 +97,7 @@ func follow(c *container.Conn, o *ExecOptions) (int, error) {
 		switch k {
 		case wire.Started:
 			if o.TTY && len(fds) == 1 {
-				relayed = relay(os.NewFile(uintptr(fds[0]), "terminal"), o)
+				relayed = relay(os.NewFile(uintptr(fds[0]), "terminal"), o, func() { _ = c.Close() }) // the command ends with its client
 				fds = nil
 			}
 		case wire.Exited:

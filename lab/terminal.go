@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -14,13 +15,17 @@ type terminal struct {
 	in      *os.File
 	saved   *unix.Termios
 	resized chan os.Signal
+	broken  chan os.Signal
 	drained chan struct{}
+	cut     bool // the caller's output was closed before the command's end; known once drained
 }
 
 // relay starts relaying. The caller's terminal is raw meanwhile, so that every key, Ctrl-C
-// too, reaches the node's, and the sizes agree.
-func relay(master *os.File, o *ExecOptions) *terminal {
-	t := &terminal{master: master, in: o.Stdin, drained: make(chan struct{})}
+// too, reaches the node's, and the sizes agree. When nobody reads the caller's output any more, cut is called.
+func relay(master *os.File, o *ExecOptions, cut func()) *terminal {
+	t := &terminal{master: master, in: o.Stdin, drained: make(chan struct{}), broken: make(chan os.Signal, 1)}
+	// Else a write to a closed pipe ends the process, and leaves the terminal raw: os/signal.
+	signal.Notify(t.broken, unix.SIGPIPE)
 	if o.Stdin != nil {
 		t.raw()
 		t.resized = make(chan os.Signal, 1)
@@ -35,7 +40,10 @@ func relay(master *os.File, o *ExecOptions) *terminal {
 	}
 	go func() {
 		if o.Stdout != nil {
-			_, _ = io.Copy(o.Stdout, master) // ends with EIO when the last process has closed it
+			_, err := io.Copy(o.Stdout, master) // ends with EIO when the last process has closed it
+			if t.cut = errors.Is(err, unix.EPIPE); t.cut {
+				cut()
+			}
 		}
 		close(t.drained)
 	}()
@@ -94,4 +102,5 @@ func (t *terminal) close() {
 		_ = unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, t.saved)
 	}
 	_ = t.master.Close()
+	signal.Stop(t.broken)
 }

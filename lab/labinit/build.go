@@ -68,7 +68,8 @@ type node struct {
 
 	supervised // guarded by the supervisor's mutex
 
-	out outbox // to its init, once it is prepared
+	out     outbox // to its init, once it is prepared
+	insides insides
 
 	mu       sync.Mutex // guards what follows
 	spec     topology.Node
@@ -335,6 +336,7 @@ func (n *node) end() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.proc.Kill()
+	n.insides.end()
 	closeAll(n.logs)
 	closeAll(n.uppers)
 	n.logs, n.uppers, n.upperPaths = nil, nil, nil

@@ -223,7 +223,14 @@ func (l *labInit) answer(u *net.UnixConn) {
 			return
 		}
 		if n := l.node(r.Node); n != nil {
-			_ = proto.Send(c, proto.Reply, proto.UppersReply{Paths: n.upperPaths}, n.uppers...)
+			n.mu.Lock() // a change that removes the node closes them
+			paths := n.upperPaths
+			own, err := duplicates(n.uppers)
+			n.mu.Unlock()
+			if err == nil {
+				_ = proto.Send(c, proto.Reply, proto.UppersReply{Paths: paths}, own...)
+				closeAll(own)
+			}
 		}
 	case proto.Pause:
 		var r proto.PauseRequest
@@ -262,7 +269,7 @@ func (l *labInit) exec(c *container.Conn, r *proto.ExecRequest, fds []int) error
 	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
 		return err
 	}
-	return n.exec(r.Command, append([]int{int(f.Fd())}, fds...)...)
+	return n.exec(wire.Command(r.Command), append([]int{int(f.Fd())}, fds...)...)
 }
 
 // exec has a node's init run a command, and returns when that has been told so. Descriptors, which stay the caller's: the client's

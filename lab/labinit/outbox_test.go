@@ -126,9 +126,11 @@ func TestLaunchEndsWithUp(t *testing.T) {
 	gone := make(chan struct{})
 	close(gone)
 	within(t, "a lab whose up is gone", func() { l.launch([]*node{n}, gone) })
+	l.super.mu.Lock()
 	if n.unit.Phase != supervise.Starting {
 		t.Errorf("the command is %s", n.unit.State())
 	}
+	l.super.mu.Unlock()
 	if k, _, _, err := theirs.Receive(); k != wire.Start || err != nil {
 		t.Errorf("the init got %v, %v", k, err)
 	}

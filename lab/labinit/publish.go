@@ -44,7 +44,7 @@ func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
 			var c net.PacketConn
 			if c, err = net.FilePacketConn(f); err == nil {
 				served = c
-				go relayUDP(c, l.dialer(to, "udp", 1))
+				go relayUDP(c, to, l.dialer(to, "udp", 1))
 			}
 		} else {
 			var ln net.Listener
@@ -89,8 +89,8 @@ func (l *labInit) retarget(ports []proto.PublishedPort) {
 }
 
 // dialer connects to a published port's node, to the first of at most so many targets that answers.
-func (l *labInit) dialer(to *atomic.Pointer[proto.PublishedPort], network string, targets int) func() (net.Conn, error) {
-	return func() (net.Conn, error) {
+func (l *labInit) dialer(to *atomic.Pointer[proto.PublishedPort], network string, targets int) func() (*inside, error) {
+	return func() (*inside, error) {
 		p := to.Load()
 		n := l.node(p.Node)
 		if n == nil {
@@ -101,21 +101,26 @@ func (l *labInit) dialer(to *atomic.Pointer[proto.PublishedPort], network string
 }
 
 // dialIn connects from inside a node to the first target that answers.
-func dialIn(n *node, network string, targets []netip.AddrPort, timeout time.Duration) (c net.Conn, err error) {
+func dialIn(n *node, network string, targets []netip.AddrPort, timeout time.Duration) (*inside, error) {
+	var c net.Conn
+	var err error
 	for _, t := range targets {
 		err = rtnl.In(n.proc.Netns, func() (err error) {
 			// An address, not a name: the socket is made by this goroutine, on this thread.
 			c, err = (&net.Dialer{Timeout: timeout}).Dial(network, t.String())
 			return err
 		})
-		if err == nil || !errors.Is(err, unix.ECONNREFUSED) {
-			return c, err
+		if err == nil {
+			return n.insides.add(c)
+		}
+		if !errors.Is(err, unix.ECONNREFUSED) {
+			return nil, err
 		}
 	}
 	return nil, err
 }
 
-func relayTCP(ln net.Listener, dial func() (net.Conn, error)) {
+func relayTCP(ln net.Listener, dial func() (*inside, error)) {
 	for {
 		c, err := accept(ln)
 		if err != nil {
@@ -133,51 +138,75 @@ func relayTCP(ln net.Listener, dial func() (net.Conn, error)) {
 			defer in.Close()
 			var wg sync.WaitGroup
 			wg.Add(2)
-			go half(&wg, in, c)
-			go half(&wg, c, in)
+			go half(&wg, in.Conn, c)
+			go half(&wg, c, in.Conn)
 			wg.Wait()
 		}()
 	}
 }
 
-// half copies one direction and passes its end on.
+// half copies one direction and passes its end on. Where that is the node's, all is over: a client may be idle, and not know for
+// long.
 func half(wg *sync.WaitGroup, to, from net.Conn) {
 	defer wg.Done()
-	_, _ = io.Copy(to, from)
+	_, err := io.Copy(to, from)
+	if errors.Is(err, net.ErrClosed) {
+		_ = to.Close()
+		return
+	}
 	if t, ok := to.(*net.TCPConn); ok {
 		_ = t.CloseWrite()
 	}
 }
 
-func relayUDP(c net.PacketConn, dial func() (net.Conn, error)) {
+// udpSession is one client's conversation with a node.
+type udpSession struct {
+	*inside
+	to *proto.PublishedPort // where the port led when it began
+}
+
+func relayUDP(c net.PacketConn, to *atomic.Pointer[proto.PublishedPort], dial func() (*inside, error)) {
 	var mu sync.Mutex
-	sessions := map[string]net.Conn{}
+	sessions := map[string]*udpSession{}
+	forget := func(key string, s *udpSession) {
+		mu.Lock()
+		if sessions[key] == s {
+			delete(sessions, key)
+		}
+		mu.Unlock()
+		_ = s.Close()
+	}
 	b := make([]byte, 64<<10)
 	for {
 		size, from, err := c.ReadFrom(b)
 		if err != nil {
 			return
 		}
+		key := from.String()
 		mu.Lock()
-		s := sessions[from.String()]
+		s := sessions[key]
 		full := len(sessions) >= udpSessions
 		mu.Unlock()
+		now := to.Load()
+		if s != nil && s.to != now { // a change has led the port elsewhere
+			forget(key, s)
+			s, full = nil, false
+		}
 		if s == nil {
 			if full {
 				continue
 			}
-			if s, err = dial(); err != nil {
+			in, err := dial()
+			if err != nil {
 				continue
 			}
+			s = &udpSession{in, now}
 			mu.Lock()
-			sessions[from.String()] = s
+			sessions[key] = s
 			mu.Unlock()
 			go func() {
 				answerUDP(c, s, from)
-				mu.Lock()
-				delete(sessions, from.String())
-				mu.Unlock()
-				_ = s.Close()
+				forget(key, s)
 			}()
 		}
 		_ = s.SetReadDeadline(time.Now().Add(udpIdle))

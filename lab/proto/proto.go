@@ -253,7 +253,30 @@ type Unready struct {
 // ExecRequest is the body of Exec.
 type ExecRequest struct {
 	Node    string
-	Command wire.Command
+	Command Command
+}
+
+// Command is one whose arguments and variables may be of any bytes, which JSON's strings are not: it is encoded as for a node's init.
+type Command wire.Command
+
+// MarshalJSON implements json.Marshaler.
+func (c Command) MarshalJSON() ([]byte, error) {
+	var w wire.Writer
+	(*wire.Command)(&c).Encode(&w)
+	return json.Marshal(w.Bytes())
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (c *Command) UnmarshalJSON(b []byte) error {
+	var body []byte
+	if err := json.Unmarshal(b, &body); err != nil {
+		return err
+	}
+	r := wire.NewReader(body)
+	if *c = Command(wire.DecodeCommand(r)); r.Bad {
+		return fmt.Errorf("a command of %d bytes that is none", len(body))
+	}
+	return nil
 }
 
 // ExecFailed answers Exec where no node init can: no such node, a dead one, or a paused one.
