@@ -2,7 +2,8 @@
 //
 // Editors write a file in place, or write another one and rename it over the first, or remove it and make it anew: the
 // directory is what is watched, for files of that name that were closed after writing or came to be by a rename. A symbolic
-// link is watched where it is and where it leads.
+// link is watched where it is and where it leads, link by link, and followed when it is made to lead elsewhere. One in place of a directory
+// on the way is not.
 //
 // # Traps
 //

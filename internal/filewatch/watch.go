@@ -66,13 +66,9 @@ func notify(ctx context.Context, path string, events chan<- struct{}) {
 	defer f.Close()
 	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
 	defer stop()
-	names := map[int32]string{} // of the file, by watch
-	for _, p := range places(path) {
-		wd, err := unix.InotifyAddWatch(fd, filepath.Dir(p), unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_ONLYDIR)
-		if err != nil {
-			return
-		}
-		names[int32(wd)] = filepath.Base(p)
+	w := watches{}
+	if w.add(fd, path) != nil {
+		return
 	}
 	tell(events) // what happened before the watch was there
 	buf := make([]byte, 64<<10)
@@ -88,19 +84,57 @@ func notify(ctx context.Context, path string, events chan<- struct{}) {
 			if e.Mask&unix.IN_IGNORED != 0 { // the directory is gone
 				return
 			}
-			if e.Mask&unix.IN_Q_OVERFLOW != 0 || name == names[e.Wd] {
-				tell(events)
+			if e.Mask&unix.IN_Q_OVERFLOW != 0 || w[watched{e.Wd, name}] {
+				err := w.add(fd, path) // a link may lead elsewhere now
+				if tell(events); err != nil {
+					return
+				}
 			}
 			b = b[min(size, len(b)):]
 		}
 	}
 }
 
-// places are where a file is: its own path, and where a symbolic link leads.
+// watched is a name in a directory, which its watch tells.
+type watched struct {
+	wd   int32
+	name string
+}
+
+// watches are the names of a file and of the symbolic links that lead to it. One that a link no longer leads by does no harm but
+// that a change of it is told, too.
+type watches map[watched]bool
+
+// add watches all places where a file is now. What is watched already stays so.
+func (w watches) add(fd int, path string) error {
+	for _, p := range places(path) {
+		wd, err := unix.InotifyAddWatch(fd, filepath.Dir(p), unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_ONLYDIR)
+		if err != nil {
+			return err
+		}
+		w[watched{int32(wd), filepath.Base(p)}] = true
+	}
+	return nil
+}
+
+// maxLinks are as many symbolic links as the kernel follows. path_resolution(7).
+const maxLinks = 40
+
+// places are where a file is: its own path, and where each symbolic link leads, of which the last one may lead nowhere yet.
 func places(path string) []string {
 	p := []string{path}
-	if to, err := filepath.EvalSymlinks(path); err == nil && to != path {
-		p = append(p, to)
+	for range maxLinks {
+		to, err := os.Readlink(path)
+		if err != nil {
+			break
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Dir(path) + "/" + to // not cleaned: a directory may be a link, and ".." lead out of what that is of
+		}
+		if _, err := os.Stat(filepath.Dir(to)); err != nil {
+			break
+		}
+		p, path = append(p, to), to
 	}
 	return p
 }

@@ -89,6 +89,38 @@ func TestWatchLink(t *testing.T) {
 	told(t, c, true, "written through the link")
 }
 
+// Every link on the way to the file is watched, also beside the file itself, and where one leads from now on.
+func TestWatchLinks(t *testing.T) {
+	t.Parallel()
+	dir, other := t.TempDir(), t.TempDir()
+	link := func(to, at string) {
+		t.Helper()
+		must(t, os.Symlink(to, at+".new"))
+		must(t, os.Rename(at+".new", at))
+	}
+	path, middle, far := filepath.Join(dir, "topo.yaml"), filepath.Join(dir, "current"), filepath.Join(other, "v2")
+	write(t, filepath.Join(dir, "v1"), "1")
+	write(t, far, "2")
+	link("v1", middle)
+	link("current", path)
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	c := Watch(ctx, path)
+	told(t, c, true, "the beginning")
+	write(t, filepath.Join(dir, "v1"), "1, again")
+	told(t, c, true, "written through the links")
+	link(far, middle)
+	told(t, c, true, "the link in the middle leads elsewhere")
+	write(t, far, "2, again")
+	told(t, c, true, "written where it leads now")
+	link("v1", path)
+	told(t, c, true, "the first link leads elsewhere")
+	write(t, filepath.Join(dir, "v1"), "1, at last")
+	told(t, c, true, "written where that leads")
+	write(t, filepath.Join(dir, "other"), "x")
+	told(t, c, false, "another file")
+}
+
 // Without inotify it takes longer.
 func TestPoll(t *testing.T) {
 	t.Parallel()
