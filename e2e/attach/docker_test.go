@@ -240,6 +240,7 @@ func containerNames(t *testing.T, e *testenv.Engine) {
 func engineRestarted(t *testing.T, e *testenv.Engine) {
 	web := e.Run(t, "web")
 	must(t, "attach --container web %s --ifname eth5", onDocker0)
+	ping(t, web, host4, host6) // the kernel makes the route to an IPv6 address of its own a moment after the address
 	before := view(t, web)
 	if err := e.Kill(unix.SIGKILL); err != nil {
 		t.Fatal(err)
