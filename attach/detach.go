@@ -123,6 +123,9 @@ func (j *journal) settle(r *Record, ns *os.File) error {
 	if ns == nil {
 		f, ok := j.find(r)
 		if !ok {
+			if err := r.welcome(); err != nil {
+				return err
+			}
 			return j.forget(r)
 		}
 		defer f.Close()
@@ -270,6 +273,36 @@ func (r *Record) bringHome(c *rtnl.Conn, there bool) error {
 			return err
 		}
 	}
+	return r.settleIn(h)
+}
+
+// welcome puts right a card of hardware that the kernel has brought home, with the name and the mark that it had inside: where the mount
+// that keeps its namespace is gone, as with the mount namespace of the command that made it.
+func (r *Record) welcome() error {
+	if r.NIC == nil {
+		return nil
+	}
+	h, err := rtnl.Dial(nil)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	links, err := h.Links()
+	if err != nil {
+		return err
+	}
+	at := slices.IndexFunc(links, func(l rtnl.Link) bool { return l.Alias == alias(r.ID) })
+	if at < 0 {
+		return nil // it never left, or was deleted with the namespace as all but hardware are
+	}
+	if err := h.Do(rtnl.Change{Index: links[at].Index, Rename: r.NIC.Name, Alias: &r.NIC.Alias}.Request("rename " + links[at].Name + " to " + r.NIC.Name)); err != nil {
+		return err
+	}
+	return r.settleIn(h)
+}
+
+// settleIn makes a card that is on the host what it was there.
+func (r *Record) settleIn(h *rtnl.Conn) error {
 	links, err := h.Links()
 	if err != nil {
 		return err

@@ -19,8 +19,8 @@ ip -6 route add default via 2001:db8::1 metric 50
 ip -6 route add 2001:db8:5::/48 via fe80::1 dev eth0
 
 view() {
-	ip -d -o link show eth0
-	ip -o address show dev eth0
+	ip -d -o link show eth0 | sed 's/^[0-9]*: //' # without its index, which may be another one's
+	ip -o address show dev eth0 | sed 's/^[0-9]*: //'
 	ip route show table all
 	ip -6 route show table all | grep -v '^multicast'
 	grep -s . /proc/sys/net/ipv[46]/conf/eth0/*
@@ -39,13 +39,14 @@ eventually settled # its link-local address
 snapshot >/tmp/before # of what the card is from now on
 
 # Who borrows | what is killed | the next command. FAIL are failpoints: of attach, or of the detach after it. With two of them the worker is
-# killed at the first and nsnet, which would take back what was done, at the second.
+# killed at the first and nsnet, which would take back what was done, at the second. The mount keeps the target's namespace.
 cat >/tmp/tries <<'EOT'
 container | target | ps
 container | FAIL worker set accept_dad of wan;netlink move eth0 home | gc
 node | init | ps
 container | FAIL detach netlink bring up eth0 | gc
 container | target | gc
+container | target and mount | ps
 node | node | ps
 container | FAIL create the record .attaching | ps
 container | FAIL fork worker | gc
@@ -62,7 +63,7 @@ container | target | ps --json
 container | FAIL detach remove the record .detaching | ps
 node | init | down borrower
 EOT
-every=5
+every=6
 [ "$(cat /usr/share/faults)" != full ] || every=1
 line=0 tried=0 came=0
 while IFS='|' read -r who kill next; do
@@ -96,9 +97,11 @@ while IFS='|' read -r who kill next; do
 	*)
 		$attach >/tmp/said 2>&1 || fail "$what: attach: $(cat /tmp/said)"
 		! home || fail "$what: the card is not lent"
+		case $kill in *mount*) umount /run/nsnet/.attach/*.netns ;; esac
 		kill -9 "$victim"
 		dead() { ! kill -0 "$victim" || grep -q '^State:.Z' "/proc/$victim/status"; }
 		eventually dead
+		case $kill in *mount*) eventually ip link show wan ;; esac # the kernel has brought it home
 		;;
 	esac
 	[ "$next" != ' detach' ] || next="detach $target --all"
