@@ -46,8 +46,8 @@ container | FAIL worker set accept_dad of wan;netlink move eth0 home | gc
 node | init | ps
 container | FAIL detach netlink bring up eth0 | gc
 container | target | gc
-container | target and mount | ps
 node | node | ps
+container | target and mount | ps
 container | FAIL create the record .attaching | ps
 container | FAIL fork worker | gc
 container | FAIL worker move eth0;netlink move eth0 home | ps
