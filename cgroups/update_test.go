@@ -92,14 +92,18 @@ func TestUpdateRefuses(t *testing.T) {
 func TestUpdateSparesTheInit(t *testing.T) {
 	l := topology.Limits{Memory: 256 << 20}
 	h, lab := contract(t, l)
-	file := t.TempDir() + "/full"
-	cmd, start := shell(t, "sleep 60 & x=$(head -c 16777216 /dev/zero | tr '\\0' x); echo >"+file+"; wait; echo ${#x}")
+	dir := t.TempDir()
+	if err := unix.Mkfifo(dir+"/never", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Without a child that could be killed in its place, by the end of which it would end, too.
+	cmd, start := shell(t, strings.ReplaceAll("x=$(dd if=/dev/zero bs=1M count=8 | tr '\\0' x); echo >DIR/full; read y <>DIR/never; echo ${#x}", "DIR", dir))
 	g := create(t, h, lab, "n", l)
 	add(t, g, cmd)
 	start()
-	await(t, "the init has its memory", func() bool { return exists(file) })
-	if _, err := h.Update(t.Context(), lab, Node{"n", cmd.Process.Pid}, topology.Limits{Memory: 8 << 20}, nil); err == nil {
-		t.Error("the init's 16 MiB are within 8")
+	await(t, "the init has its memory", func() bool { return exists(dir + "/full") })
+	if _, err := h.Update(t.Context(), lab, Node{"n", cmd.Process.Pid}, topology.Limits{Memory: 4 << 20}, nil); err == nil {
+		t.Error("the init's 8 MiB are within 4")
 	}
 	if p, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", cmd.Process.Pid)); err != nil || strings.Contains(string(p), ") Z") {
 		t.Errorf("the init is gone: %s, %v", p, err)

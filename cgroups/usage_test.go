@@ -114,13 +114,13 @@ func TestPeak(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	cmd, start := shell(t, fmt.Sprintf("head -c %d /dev/zero >%s/f; rm %s/f; sleep 60", 32<<20, dir, dir))
+	cmd, start := shell(t, fmt.Sprintf("dd if=/dev/zero of=%s/f bs=1M count=16; rm %s/f; sleep 60", dir, dir))
 	add(t, create(t, h, lab, "n", l), cmd)
 	start()
 	n := Node{"n", cmd.Process.Pid}
-	await(t, "32 MiB were its peak, and are gone", func() bool {
+	await(t, "16 MiB were its peak, and are gone", func() bool {
 		u := usageOf(t, h, lab, n)
-		return u.Memory != nil && *u.Memory < 16<<20 && u.MemoryPeak != nil && *u.MemoryPeak >= 32<<20
+		return u.Memory != nil && *u.Memory < 8<<20 && u.MemoryPeak != nil && *u.MemoryPeak >= 16<<20
 	})
 }
 
