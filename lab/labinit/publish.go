@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
@@ -102,15 +101,10 @@ func (l *labInit) dialer(to *atomic.Pointer[proto.PublishedPort], network string
 
 // dialIn connects from inside a node to the first target that answers.
 func dialIn(n *node, network string, targets []netip.AddrPort, timeout time.Duration) (*inside, error) {
-	var c net.Conn
 	var err error
 	for _, t := range targets {
-		err = rtnl.In(n.proc.Netns, func() (err error) {
-			// An address, not a name: the socket is made by this goroutine, on this thread.
-			c, err = (&net.Dialer{Timeout: timeout}).Dial(network, t.String())
-			return err
-		})
-		if err == nil {
+		var c net.Conn
+		if c, err = dialFrom(n.proc.Netns, network, t, timeout); err == nil {
 			return n.insides.add(c)
 		}
 		if !errors.Is(err, unix.ECONNREFUSED) {
