@@ -1,8 +1,10 @@
 package testenv
 
 import (
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -111,15 +113,25 @@ func (s *Snapshot) Diff(after *Snapshot) []Leak {
 }
 
 // harmless tells differences that are no leak: a process that had been there has ended, a
-// module that was loaded has brought sysctls, a namespace has gone with its process.
+// module that was loaded has brought sysctls, a namespace has gone with its process, another test has removed what it had mounted.
 func harmless(l Leak) bool {
 	switch l.Kind {
 	case KindProcess:
 		return l.Gone
 	case KindSysctl:
 		return !l.Gone && strings.HasPrefix(l.Item, "net.netfilter.")
+	case KindMount:
+		point, _, _ := strings.Cut(l.Item, " ")
+		return l.Gone && ofAnotherTest(point)
 	}
 	return false
+}
+
+// ofAnotherTest tells a mount that has gone with its mount point: when somebody elsewhere removes a directory, the kernel takes away what is
+// mounted there in all mount namespaces, also in those that had only copied it (detach_mounts).
+func ofAnotherTest(point string) bool {
+	_, err := os.Lstat(point)
+	return strings.HasPrefix(point, os.TempDir()+"/") && errors.Is(err, os.ErrNotExist)
 }
 
 // Wait compares s with the present until nothing differs or the time is over, as the kernel
