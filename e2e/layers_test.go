@@ -89,13 +89,15 @@ func TestLayersOfTheRoot(t *testing.T) {
 		dir := garden(t)
 		r := start(t, writeFile(t, dir, "lab.yaml", `
 defaults: {layers: [./fruits, ./vegetables], writable_size: 2MiB}
-nodes: {a: {}, b: {persist: false}}
+nodes: {a: {unions: [{path: /mnt/u, layers: [./fruits]}]}, b: {persist: false}}
 `))
 		if got := r.sh("a", "echo -n mine >/carrots; cat /tomato /carrots; echo; head -c 4M /dev/zero >/big; grep -c '^root:[*]:' /etc/shadow; ls -A /tmp"); got != "fruitmine\n1" {
 			t.Errorf("a: %q", got)
 		}
-		if got := r.sh("a", "stat -c %s /big"); len(got) > 7 || strings.HasPrefix(got, "4194304") {
-			t.Errorf("a writable layer of 2 MiB took a file of %s bytes", got)
+		for _, file := range []string{"/big", "/mnt/u/big"} {
+			if got := r.sh("a", "[ -e "+file+" ] || head -c 4M /dev/zero >"+file+"; stat -c %s "+file); len(got) > 7 || strings.HasPrefix(got, "4194304") {
+				t.Errorf("a writable layer of 2 MiB took the file %s of %s bytes", file, got)
+			}
 		}
 		if got := r.sh("b", "cat /carrots"); got != "carrot" {
 			t.Errorf("b sees what a has written: %q", got)
@@ -147,6 +149,9 @@ nodes:
 			t.Errorf("%s", got)
 		}
 		testenv.Must(t, "down", r.name)
+		if got := testenv.Must(t, "diff", r.name+"/n"); !strings.Contains(got, "D /etc/apt\n") || !strings.Contains(got, "D /mnt/u/apple\n") || !strings.Contains(got, "C /mnt/u/carrots\n") {
+			t.Errorf("diff of what a node that is down keeps: %s", got)
+		}
 		// Another range of ids: a node more in front of it.
 		more := writeFile(t, dir, "more.yaml", strings.Replace(file2text(t, file), "nodes:", "nodes:\n  first: {persist: false}", 1))
 		testenv.Must(t, "up", more, "--name", r.name)

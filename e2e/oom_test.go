@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ nodes:
 `)
 		told := func(what, text, limit string) {
 			t.Helper()
-			if !regexp.MustCompile(`out of memory: limit ` + limit + `,( peak [0-9]+\.[0-9] MiB,)? [0-9]+ process(es)? killed`).MatchString(text) {
+			if !regexp.MustCompile(`out of memory: limit ` + limit + `, peak [0-9]+\.[0-9] MiB, [0-9]+ process(es)? killed`).MatchString(text) {
 				t.Errorf("%s: %q", what, text)
 			}
 		}
@@ -66,6 +67,26 @@ nodes:
 		}
 		if got := r.exec("fine", "sh", "-c", "kill -9 $$"); got.Code != 137 || strings.Contains(got.Stderr, "memory") {
 			t.Errorf("exec of a command that kills itself: %+v", got)
+		}
+
+		// A node that is started anew begins to count anew.
+		file := r.status().File
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file+".anew", []byte(strings.Replace(string(b), "  fine: {", "  fine: {caps: [SYS_TIME], ", 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.exec("fine", "tail", "/dev/zero"); got.Code != 137 {
+			t.Errorf("exec: exit code %d", got.Code)
+		}
+		told("exec", testenv.Must(t, "inspect", r.name+"/fine"), "64 MiB")
+		if got := testenv.Must(t, "up", file+".anew", "--name", r.name); !strings.Contains(got, "~ node     fine") {
+			t.Errorf("up: %s", got)
+		}
+		if got := testenv.Must(t, "ps", r.name); !regexp.MustCompile(`fine +running `).MatchString(got) {
+			t.Errorf("after it was started anew:\n%s", got)
 		}
 	})
 }

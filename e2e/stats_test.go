@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,7 +82,8 @@ links:
 		if n := got["idle"]; n.CPUCores != 0 || n.Memory == nil || *n.Memory == 0 || n.MemoryOf != "processes" || n.MemoryMax != nil || n.Pids != 1 {
 			t.Errorf("the idle node: %+v", n)
 		}
-		if n := got["limited"]; n.MemoryOf != "group" || n.MemoryMax == nil || *n.MemoryMax != 64<<20 || n.PidsMax == nil || *n.PidsMax != 100 || n.Throttled == nil {
+		if n := got["limited"]; n.MemoryOf != "group" || n.MemoryMax == nil || *n.MemoryMax != 64<<20 || n.PidsMax == nil || *n.PidsMax != 100 || n.Throttled == nil ||
+			n.MemoryPeak == nil || *n.MemoryPeak == 0 || n.Read == nil || n.Written == nil {
 			t.Errorf("the node with limits: %+v", n)
 		}
 		testenv.Eventually(t, 30*time.Second, "a node without limits uses some", func() bool {
@@ -129,6 +131,25 @@ links:
 				t.Errorf("%v, no %q in\n%s", err, want, text)
 			}
 		}
+		stream := exec.Command(testenv.Binary(t), "stats", "--interval", "100ms", "--prometheus", file+"2")
+		if err := stream.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var first []byte
+		testenv.Eventually(t, 20*time.Second, "the file is written again", func() bool {
+			b, err := os.ReadFile(file + "2")
+			if err != nil {
+				return false
+			}
+			if first == nil {
+				first = b
+			}
+			return string(b) != string(first)
+		})
+		if err := stream.Process.Signal(os.Interrupt); err != nil {
+			t.Error(err)
+		}
+		_ = stream.Wait()
 		if got := testenv.Run(t, "stats", r.name+"x"); got.Code != 4 {
 			t.Errorf("stats of no lab: exit code %d", got.Code)
 		}

@@ -57,7 +57,8 @@ func layerOf(t testing.TB, contents map[string]string, options ...tarball.LayerO
 // threeLayers is an image with something in each layer.
 func threeLayers(t testing.TB) v1.Image {
 	t.Helper()
-	return imagetest.Image(t, v1.Config{Entrypoint: []string{"/init"}, Cmd: []string{"-v"}, Env: []string{"A=1"}, User: "daemon", WorkingDir: "/srv"},
+	return imagetest.Image(t, v1.Config{Entrypoint: []string{"/init"}, Cmd: []string{"-v"}, Env: []string{"A=1"}, User: "daemon", WorkingDir: "/srv",
+		Volumes: map[string]struct{}{"/data": {}, "/": {}, "/a/../b": {}}, ExposedPorts: map[string]struct{}{"80/tcp": {}, "53/udp": {}}},
 		layerOf(t, map[string]string{"low": "1", "over": "1"}), layerOf(t, map[string]string{"over": "2"}), layerOf(t, map[string]string{"top": "3"}))
 }
 

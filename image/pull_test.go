@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/compression"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -39,7 +42,7 @@ func TestPull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Config{Entrypoint: []string{"/init"}, Command: []string{"-v"}, Env: []string{"A=1"}, User: "daemon", Workdir: "/srv"}
+	want := Config{Entrypoint: []string{"/init"}, Command: []string{"-v"}, Env: []string{"A=1"}, User: "daemon", Workdir: "/srv", Volumes: []string{"/b", "/data"}, Ports: []string{"53/udp", "80/tcp"}}
 	mustEqual(t, "the configuration", fmt.Sprint(got.Config), fmt.Sprint(want))
 	mustEqual(t, "progress", strings.Join(progress, " "), "0/3 1/3 2/3 3/3")
 	for file, want := range map[string]string{"low": "1", "over": "2", "top": "3", "none": ""} {
@@ -226,6 +229,64 @@ type lying struct{ v1.Layer }
 
 func (lying) DiffID() (v1.Hash, error) {
 	return v1.Hash{Algorithm: "sha256", Hex: fmt.Sprintf("%x", sha256.Sum256([]byte("another")))}, nil
+}
+
+// short is an image whose manifest has a layer less than its configuration.
+type short struct{ v1.Image }
+
+func (s short) RawManifest() ([]byte, error) {
+	m, err := s.Image.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	m = m.DeepCopy()
+	m.Layers = m.Layers[1:]
+	return json.Marshal(m)
+}
+
+func TestLayersThatDoNotAgree(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	img := threeLayers(t)
+	r.push("img:1", img) // so that all of it is there but for the manifest
+	raw, err := short{img}.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Front(tampered("/manifests/1", func(b []byte) []byte { return b }, func(string) []byte { return raw }))
+	if _, err := s.Pull(context.Background(), parse(t, r.Host+"/img:1"), PullOptions{}); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "2 layers, its configuration 3") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// Layers are fetched and unpacked side by side: the first waits here for another to be asked for.
+func TestLayersAtOnce(t *testing.T) {
+	t.Parallel()
+	r, s := newRegistry(t), newStore(t)
+	img := threeLayers(t)
+	ref := r.push("img:1", img)
+	manifest, err := img.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int32
+	two := make(chan struct{})
+	r.Front(func(_ http.ResponseWriter, req *http.Request) bool {
+		for _, l := range manifest.Layers {
+			if strings.HasSuffix(req.URL.Path, l.Digest.String()) {
+				if asked.Add(1) == 2 {
+					close(two)
+				}
+				select {
+				case <-two:
+				case <-time.After(20 * time.Second):
+					t.Error("one layer is asked for at a time")
+				}
+			}
+		}
+		return false
+	})
+	pull(t, s, ref)
 }
 
 func TestWrongDiffID(t *testing.T) {

@@ -1,8 +1,10 @@
 package image
 
 import (
+	"archive/tar"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -281,6 +283,59 @@ func TestArchive(t *testing.T) {
 	}
 	mustEqual(t, "f", content(found, "f"), "2")
 	mustEqual(t, "the source", found.Source, i.String())
+}
+
+// Older versions of Docker save equal layers once, and symbolic links to them.
+func TestArchiveWithLinks(t *testing.T) {
+	t.Parallel()
+	s, dir := newStore(t), t.TempDir()
+	plain, linked := filepath.Join(dir, "plain.tar"), filepath.Join(dir, "linked.tar")
+	ref, err := name.ParseReference("example.org/img:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tarball.WriteToFile(plain, ref, threeLayers(t)); err != nil {
+		t.Fatal(err)
+	}
+	in, err := os.Open(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := os.Create(linked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	to, links := tar.NewWriter(out), 0
+	for from := tar.NewReader(in); ; {
+		h, err := from.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(h.Name, ".tar.gz") {
+			links++
+			link := &tar.Header{Name: h.Name, Typeflag: tar.TypeSymlink, Linkname: "elsewhere/../" + h.Name + ".real"}
+			if err := to.WriteHeader(link); err != nil {
+				t.Fatal(err)
+			}
+			h.Name += ".real"
+		}
+		if err := to.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(to, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := to.Close(); err != nil || links == 0 {
+		t.Fatalf("%d links, %v", links, err)
+	}
+	got := pull(t, s, parse(t, "docker-archive:"+linked))
+	mustEqual(t, "its files", content(got, "low")+content(got, "over")+content(got, "top"), "123")
 }
 
 // envKilled makes the test binary pull an image, to be killed.

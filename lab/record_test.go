@@ -229,6 +229,44 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// Who waits for the host's lock while its file is removed gets that of the new file, and not one that nobody else would see.
+func TestLockHost(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		t.Cleanup(func() { _ = os.RemoveAll(RunDir) })
+		first, err := lockHost(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(chan *os.File)
+		go func() {
+			f, err := lockHost(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			got <- f
+		}()
+		testenv.Eventually(t, 10*time.Second, "the second waits", func() bool {
+			b, err := os.ReadFile("/proc/locks")
+			return err == nil && strings.Contains(string(b), "->")
+		})
+		select {
+		case <-got:
+			t.Fatal("two have the lock")
+		default:
+		}
+		if err := os.Remove(first.Name()); err != nil {
+			t.Fatal(err)
+		}
+		first.Close()
+		second := <-got
+		defer second.Close()
+		if !lockfile.Current(second) {
+			t.Error("the second has the lock of a file that is gone")
+		}
+	})
+}
+
 func TestLockLab(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {

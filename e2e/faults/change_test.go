@@ -3,7 +3,9 @@ package faults
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -112,7 +114,24 @@ func changes() []change {
 		{name: "change a bridge", old: "lan1: {subnet: 10.91.0.0/24}", new: "lan1: {subnet: 10.91.0.0/24, stp: true}", plan: []string{`~ bridge +lan1 +stp off -> on \(in place\)`}},
 		{name: "add a bridge", old: "nodes:\n", new: "  lan2: {address: 10.92.0.1/24}\nnodes:\n", plan: []string{`\+ bridge +lan2`, `\+ leg +the host -- lan2`}},
 		{name: "another port", old: "28080:80", new: "28081:80", plan: []string{`\+ port +127.0.0.1:28081/tcp`, `- port +127.0.0.1:28080/tcp`}},
-		{name: "a port to another node", old: "    ports: [\"28080:80\"]\n  c: {", new: "  c: {ports: [\"28080:80\"], ", hidden: true, plan: []string{`~ port +127.0.0.1:28080/tcp +to c:80`}},
+		{name: "a port to another node", old: "    ports: [\"28080:80\"]\n  c: {", new: "  c: {ports: [\"28080:80\"], ", hidden: true, plan: []string{`~ port +127.0.0.1:28080/tcp +to c:80`},
+			check: func(t *testing.T, r run) {
+				server := exec.Command(testenv.Binary(t), "exec", r.name+"/c", "--", "python3", "-c",
+					"import socket; s = socket.create_server((str(), 80)); c, a = s.accept(); c.sendall(b'from c'); c.close()")
+				if err := server.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer func() { _ = server.Wait() }()
+				testenv.Eventually(t, 20*time.Second, "the port leads to c", func() bool {
+					c, err := net.Dial("tcp", "127.0.0.1:28080")
+					if err != nil {
+						return false
+					}
+					defer c.Close()
+					b, _ := io.ReadAll(c)
+					return string(b) == "from c"
+				})
+			}},
 		{name: "change a command", old: "[sleep, infinity]", new: "[sleep, \"100000\"]",
 			plan: []string{`~ command +b +sleep 100000 \(command changed; command restarted\)`},
 			check: func(_ *testing.T, r run) {
@@ -276,8 +295,10 @@ func TestDrift(t *testing.T) {
 		"forwarding turned off":      {"echo 0 > /proc/sys/net/ipv4/ip_forward", `~ sysctl +net/ipv4/ip_forward`},
 		"a name removed":             {"rm /run/netns/NAME.b", `name +/run/netns/NAME.b`},
 		"a resolv.conf changed":      {"echo nameserver 192.0.2.99 >> /etc/netns/NAME.a/resolv.conf", `name +/etc/netns/NAME.a/resolv.conf`},
-		"a command killed":           {"ip netns exec NAME.b true; kill -9 $(pgrep -P PID sleep)", `~ command +b .*it was ended by SIGKILL`},
-		"a node's init killed":       {"kill -9 PID", `~ node +b .*\(its init has ended; node restarted\)`},
+		"a process moved out of its control group": {"for f in /sys/fs/cgroup/memory/cgroup.procs /sys/fs/cgroup/cgroup.procs; do [ ! -e $f ] || ip netns pids NAME.a | head -n 1 >$f; done",
+			`~ limits +a .*not in the node's control group`},
+		"a command killed":     {"ip netns exec NAME.b true; kill -9 $(pgrep -P PID sleep)", `~ command +b .*it was ended by SIGKILL`},
+		"a node's init killed": {"kill -9 PID", `~ node +b .*\(its init has ended; node restarted\)`},
 	} {
 		t.Run(strings.ReplaceAll(name, " ", "-"), func(t *testing.T) {
 			t.Parallel()
@@ -463,6 +484,33 @@ func TestPlanJSON(t *testing.T) {
 		if at < 0 || actions[at].Op != "~" || actions[at].Name != "a:eth0 -- lan0" || actions[at].Cost != lab.CostLink || actions[at].Reason == "" {
 			t.Errorf("%+v", actions)
 		}
+		testenv.Must(t, "up", r.file)
+		if res := testenv.Run(t, "plan", r.file, "--json"); res.Code != 0 || res.Stdout != "[]\n" {
+			t.Errorf("nothing to do: exit code %d, %q", res.Code, res.Stdout)
+		}
+	})
+}
+
+// A change that fails halfway tells what of it is made and what is not, and the same command finishes it.
+func TestChangeFailsHalfway(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, base)
+		taken, err := net.Listen("tcp", "127.0.0.1:28081")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.ReplaceAll(strings.ReplaceAll(base, "NAME", r.name), "192.0.2.53", "192.0.2.54")
+		writeFile(t, r.file, strings.Replace(text, "28080:80", "28081:80", 1))
+		got := testenv.Run(t, "up", r.file)
+		for _, want := range []string{"of 3 changes 1 are made: dns a; not made: port 127.0.0.1:28081/tcp, port 127.0.0.1:28080/tcp; run it again to finish"} {
+			if got.Code == 0 || !strings.Contains(got.Stderr, want) {
+				t.Errorf("exit code %d, without %q:\n%s", got.Code, want, got.Stderr)
+			}
+		}
+		taken.Close()
+		testenv.Must(t, "up", r.file)
+		plans(t, r.file, 0)
 	})
 }
 

@@ -2,6 +2,7 @@ package faults
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab"
 )
 
 // said is what a program prints, as it comes.
@@ -84,7 +86,15 @@ func TestWatch(t *testing.T) {
 		}
 		says("is up to date: ", 2)
 		r.sh("a", "ping -n -c 1 -W 1 10.1.1.2")
+		if n := out.count("nothing to do"); n != 1 {
+			t.Errorf("that there is nothing to do is said %d times, and not once, of the file that was saved", n)
+		}
 		stop()
+		asJSON := testenv.Command(t, "timeout", "-s", "INT", "2", testenv.Binary(t), "watch", r.file, "--json")
+		var res lab.UpResult
+		if first, _, _ := strings.Cut(asJSON.Stdout, "\n"); json.Unmarshal([]byte(first), &res) != nil || res.Name != r.name || res.Changed {
+			t.Errorf("watch --json says %q, %s", asJSON.Stdout, asJSON.Stderr)
+		}
 		if code := cmd.ProcessState.ExitCode(); code != 130 {
 			t.Errorf("exit code %d after Ctrl-C", code)
 		}

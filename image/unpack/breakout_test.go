@@ -212,7 +212,7 @@ func makeTar(t testing.TB, outside string, entries []tar.Header) []byte {
 			h.Uid, h.Gid = os.Geteuid(), os.Getegid()
 		}
 		h.Format = tar.FormatPAX
-		if h.Uid < 0 {
+		if h.Uid < 0 || h.Gid < 0 {
 			h.Format = tar.FormatGNU
 		}
 		if h.Typeflag == tar.TypeReg && strings.HasSuffix(h.Name, "/") {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -214,6 +215,28 @@ func TestOwners(t *testing.T) {
 		}
 		if name == "f" && st.Mode&0o7777 != 0o6755 {
 			t.Errorf("f has mode %o", st.Mode)
+		}
+	}
+}
+
+// What chown(2) would take for "leave it", and what is no id, is refused; so is a file in what the layer says is gone.
+func TestRefusedEntries(t *testing.T) {
+	t.Parallel()
+	testenv.Root(t)
+	owned := func(uid, gid int) []tar.Header {
+		h := reg("f", "x")
+		h.Uid, h.Gid = uid, gid
+		return []tar.Header{h}
+	}
+	for name, entries := range map[string][]tar.Header{
+		"uid -1": owned(-1, 0), "gid -1": owned(0, -1), "uid 2^32-1": owned(math.MaxUint32, 0), "gid 2^32-1": owned(0, math.MaxUint32),
+		"in a whiteout": {reg(".wh.d", ""), reg("d/f", "x")},
+	} {
+		o := options()
+		o.KeepOwner = true
+		b := makeTar(t, t.TempDir(), entries)
+		if _, err := Unpack(context.Background(), t.TempDir(), bytes.NewReader(b), o); !errors.Is(err, ErrRefused) || name == "in a whiteout" && !strings.Contains(err.Error(), "the layer says is gone") {
+			t.Errorf("%s: the error is %v", name, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -135,4 +136,26 @@ func TestPoll(t *testing.T) {
 	told(t, c, true, "it comes to be")
 	must(t, os.RemoveAll(filepath.Dir(path)))
 	told(t, c, true, "it goes with its directory")
+}
+
+// A burst of events is one change, told when it is over.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		events, changes := make(chan struct{}), make(chan struct{}, 1)
+		go settle(events, changes)
+		for range 10 {
+			events <- struct{}{}
+			time.Sleep(Quiet * 3 / 4)
+			if len(changes) > 0 {
+				t.Fatal("a change is told while there are events")
+			}
+		}
+		time.Sleep(Quiet)
+		synctest.Wait()
+		if len(changes) != 1 {
+			t.Error("the change is not told")
+		}
+		close(events)
+	})
 }

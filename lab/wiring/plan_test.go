@@ -313,3 +313,16 @@ func TestAttachedStays(t *testing.T) {
 		}
 	}
 }
+
+// A route is another one with another metric.
+func TestMetric(t *testing.T) {
+	t.Parallel()
+	to := netip.MustParsePrefix("198.51.100.0/24")
+	want := &Want{Lab: "l", Nodes: []Node{{Name: "a", Routes: []Route{{To: to, Metric: 7}}}}}
+	for metric, n := range map[int]int{7: 0, 5: 1} {
+		seen := Seen{"a": {Links: []rtnl.Link{{Index: 1, Name: "lo", Flags: unix.IFF_UP}}, Routes: []rtnl.TableRoute{{To: to, Index: 1, Metric: metric, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_STATIC, Type: unix.RTN_UNICAST}}}}
+		if changes, err := Plan(want, nil, seen, nil); err != nil || len(changes) != n {
+			t.Errorf("with the metric %d in place of 7: %+v, %v", metric, changes, err)
+		}
+	}
+}
