@@ -227,10 +227,6 @@ func (u *unpacker) parent(dir string) (int, error) {
 	}
 	defer unix.Close(up)
 	base := path.Base(dir)
-	var st unix.Stat_t
-	if err := unix.Fstatat(up, base, &st, unix.AT_SYMLINK_NOFOLLOW); err == nil && isWhiteout(&st) {
-		return -1, fmt.Errorf("%w: it is in %q, which the layer says is gone", ErrRefused, dir)
-	}
 	if err := unix.Mkdirat(up, base, 0o755); err != nil {
 		return -1, parentError(dir, err)
 	}
