@@ -338,6 +338,39 @@ func TestArchiveWithLinks(t *testing.T) {
 	mustEqual(t, "its files", content(got, "low")+content(got, "over")+content(got, "top"), "123")
 }
 
+// Of an archive of several images the one of the engine's name is taken; without a name there is no telling.
+func TestArchiveOfSeveral(t *testing.T) {
+	t.Parallel()
+	file, all := filepath.Join(t.TempDir(), "images.tar"), map[name.Tag]v1.Image{}
+	for _, n := range []string{"one", "two", "three"} {
+		tag, err := name.NewTag("example.org/" + n + ":1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[tag] = imagetest.Image(t, v1.Config{Cmd: []string{n}}, layerOf(t, map[string]string{"f": n}))
+	}
+	if err := tarball.MultiWriteToFile(file, all); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"one", "two", "three"} {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := openArchive(t.Context(), f, "example.org/"+n+":1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found, err := a.find(t.Context()); err != nil || !strings.Contains(string(found.config), `"`+n+`"`) {
+			t.Errorf("%s: %+v, %v", n, found, err)
+		}
+		a.close()
+	}
+	if _, err := newStore(t).Pull(t.Context(), parse(t, "docker-archive:"+file), PullOptions{}); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "save one alone") {
+		t.Errorf("without a name: %v", err)
+	}
+}
+
 // envKilled makes the test binary pull an image, to be killed.
 const envKilled = "NSNET_TEST_PULL"
 
