@@ -59,7 +59,7 @@ func TestEditsLeaveNothingInTheInits(t *testing.T) {
 					}
 				}
 			}
-			rounds(10) // the Go runtime takes what it may before it looks for what is free
+			rounds(20) // the Go runtime takes what it may before it looks for what is free
 			had := private(t, init)
 			rounds(20)
 			grown := private(t, init) - had
