@@ -2,6 +2,7 @@ package faults
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,7 +92,7 @@ func TestGC(t *testing.T) {
 		// What nobody may touch.
 		stranger := testenv.LabName(t)
 		mustMkdir(t, "/run/netns")
-		for name, target := range map[string]string{"foreign": "/proc/4000000/ns/net", "other": "/no/such/file"} {
+		for name, target := range map[string]string{"foreign": "/proc/4000000/ns/net", "other": "/no/such/file", "open.a": fmt.Sprintf("/proc/%d/fd/0", os.Getpid())} {
 			if err := os.Symlink(target, "/run/netns/"+name); err != nil {
 				t.Fatal(err)
 			}
@@ -104,6 +105,9 @@ func TestGC(t *testing.T) {
 		atEnd(t, "ip", "link", "del", "foreign")
 		testenv.MustCommand(t, "ip", "link", "set", "foreign", "alias", "nsnet2:x:y")
 		testenv.MustCommand(t, "iptables", "-A", "FORWARD", "-i", "foreign", "-m", "comment", "--comment", "about nsnet:x", "-j", "ACCEPT")
+		testenv.MustCommand(t, "ip", "link", "add", "attached", "type", "bridge")
+		atEnd(t, "ip", "link", "del", "attached")
+		testenv.MustCommand(t, "ip", "link", "set", "attached", "alias", "nsnet:attach:0123456789abcdef") // what attach makes has records of its own
 		orphanGroup(t, stranger, 0)
 		before := snapshot(t)
 
@@ -166,7 +170,10 @@ func TestGC(t *testing.T) {
 func TestGCOfLabs(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "iptables")
 		lockGroups(t, unix.LOCK_SH)
+		testenv.MustCommand(t, "iptables", "-P", "FORWARD", "DROP") // so that labs have rules there
+		atEnd(t, "iptables", "-P", "FORWARD", "ACCEPT")
 		before := snapshot(t)
 		dead, living := define(t, mixed(3)), define(t, strings.NewReplacer("10.8", "10.9", "fd00:80", "fd00:90").Replace(mixed(3)))
 		testenv.Must(t, "up", living.file)
@@ -196,6 +203,19 @@ func TestGCOfLabs(t *testing.T) {
 		living.sh("n0", "ping -n -c 1 -W 1 n1")
 		testenv.Must(t, "down", living.name)
 		nothingLeft(t, before, "down")
+	})
+}
+
+// A lab of the same name that another nsnet has, with a /run of its own, as in a container, is not this one's to end.
+func TestDownLeavesLabsOfAnotherRun(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "unshare", "nsenter")
+		r := define(t, "name: NAME\nnodes: {a: {}}\n")
+		const script = `mount -t tmpfs n /run; "$0" up "$1"; nsenter --mount=/proc/$PPID/ns/mnt "$0" down "$2" || :; "$0" exec "$2/a" -- echo "it lives"; "$0" down "$2"`
+		if got := testenv.Command(t, "unshare", "-m", "--propagation", "private", "sh", "-ec", script, testenv.Binary(t), r.file, r.name); got.Code != 0 || !strings.Contains(got.Stdout, "it lives") {
+			t.Errorf("%+v", got)
+		}
 	})
 }
 
