@@ -133,7 +133,7 @@ func TestWritableLayerThatCannotBe(t *testing.T) {
 			t.Errorf("a copy without room: %v", err)
 		}
 		// Deeper than what overlayfs clears away of an earlier mount's.
-		own := planted(t, "work/work/a/b/c/d/")
+		own := planted(t, filepath.Join("work", "work", "a", "b", "c", "d")+"/")
 		if err := mountOver(t, overlayfs.Overlay{}, own, planted(t, "a=1")); err == nil || !strings.Contains(err.Error(), "cannot hold a writable layer") {
 			t.Errorf("a working directory that is of no use: %v", err)
 		}
