@@ -372,8 +372,6 @@ func (b *builder) close() {
 func (b *builder) rollback() error {
 	if b.init != nil {
 		_ = b.init.Kill()
-	}
-	if b.init != nil {
 		_, _ = b.init.Wait()
 		b.init = nil
 	}

@@ -21,22 +21,10 @@ import (
 // busyboxLayer is a root filesystem of the machine's busybox, which must be static.
 func busyboxLayer(t *testing.T) v1.Layer {
 	t.Helper()
-	testenv.Need(t, "busybox")
-	path, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	files := []file{{Name: "bin/"}, {Name: "etc/"}, {Name: "home/"}, {Name: "tmp/", Mode: 0o1777},
-		{Name: "bin/busybox", Content: string(program)},
-		{Name: "etc/passwd", Content: "root:x:0:0::/root:/bin/sh\nmaker:x:1000:1000::/home:/bin/sh\n", Mode: 0o644},
-		{Name: "etc/group", Content: "root:x:0:\nmaker:x:1000:\n", Mode: 0o644}}
-	for _, applet := range []string{"sh", "sleep", "ping", "cat", "ls", "id", "env", "pwd", "stat", "true", "touch", "chown", "rm", "grep"} {
-		files = append(files, file{Name: "bin/" + applet, Target: "busybox"})
-	}
+	files := append(imagetest.Busybox(t, "sh", "sleep", "ping", "cat", "ls", "id", "env", "pwd", "stat", "true", "touch", "chown", "rm", "grep"),
+		file{Name: "etc/"}, file{Name: "home/"}, file{Name: "tmp/", Mode: 0o1777},
+		file{Name: "etc/passwd", Content: "root:x:0:0::/root:/bin/sh\nmaker:x:1000:1000::/home:/bin/sh\n", Mode: 0o644},
+		file{Name: "etc/group", Content: "root:x:0:\nmaker:x:1000:\n", Mode: 0o644})
 	return layer(t, files...)
 }
 

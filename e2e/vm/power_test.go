@@ -100,22 +100,11 @@ func TestFault15_PowerCutOfAMachine(t *testing.T) {
 // powerFiles are what both of these tests run, an image among them.
 func powerFiles(t *testing.T) map[string]string {
 	t.Helper()
-	testenv.Need(t, "mkfs.ext4", "busybox")
+	testenv.Need(t, "mkfs.ext4")
 	files := guestFiles(t)
 	files["/usr/bin/nsnet"] = testenv.FailpointBinary(t)
 	files["/usr/share/box.sh"] = "testdata/box/box.sh"
-	busybox, err := exec.LookPath("busybox")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := os.ReadFile(busybox)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content := []imagetest.File{{Name: "bin/"}, {Name: "bin/busybox", Content: string(program)}, {Name: "d/"}}
-	for _, applet := range []string{"sh", "ls", "cat", "sleep"} {
-		content = append(content, imagetest.File{Name: "bin/" + applet, Target: "busybox"})
-	}
+	content := append(imagetest.Busybox(t, "sh", "ls", "cat", "sleep"), imagetest.File{Name: "d/"})
 	for n := range 6 {
 		content = append(content, imagetest.File{Name: fmt.Sprintf("d/%d", n+1), Content: fmt.Sprintf("content%d\n", n+1), Mode: 0o644})
 	}

@@ -34,25 +34,30 @@ func (h *history) take() string {
 	return s
 }
 
+// connPair is a socket to a node's init, and the init's end of it.
+func connPair(t *testing.T) (ours, theirs *container.Conn) {
+	t.Helper()
+	a, b, err := container.SocketPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ours, err = container.NewConn(a); err != nil {
+		t.Fatal(err)
+	}
+	if theirs, err = container.NewConn(b); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = theirs.Close(), ours.Close() })
+	return ours, theirs
+}
+
 // fakeLab is a lab init with nodes whose inits are goroutines: they know how to start and to end a command that does
 // nothing, and one that is deaf to SIGTERM.
 func fakeLab(t *testing.T, nodes ...topology.Node) (*labInit, *history, map[string]*container.Conn) {
 	t.Helper()
 	l, h, inits := &labInit{super: newSupervisor()}, &history{}, map[string]*container.Conn{}
 	for _, spec := range nodes {
-		a, b, err := container.SocketPair()
-		if err != nil {
-			t.Fatal(err)
-		}
-		ours, err := container.NewConn(a)
-		if err != nil {
-			t.Fatal(err)
-		}
-		theirs, err := container.NewConn(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _, _ = theirs.Close(), ours.Close() })
+		ours, theirs := connPair(t)
 		n := &node{name: spec.Name, spec: spec, fresh: true, supervised: newSupervised(&spec), proc: &container.Process{Conn: ours}}
 		l.nodes = append(l.nodes, n)
 		inits[n.name] = theirs

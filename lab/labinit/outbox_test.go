@@ -17,19 +17,7 @@ import (
 // deafNode is a node whose init takes no messages, in a lab, and the other end of its socket.
 func deafNode(t *testing.T) (*labInit, *node, *container.Conn) {
 	t.Helper()
-	a, b, err := container.SocketPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ours, err := container.NewConn(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := container.NewConn(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _, _ = theirs.Close(), ours.Close() })
+	ours, theirs := connPair(t)
 	s := spec("web", "sleep")
 	n := &node{name: "web", spec: s, supervised: newSupervised(&s), proc: &container.Process{Conn: ours}}
 	l := &labInit{super: newSupervisor(), nodes: []*node{n}}

@@ -107,7 +107,9 @@ func TestTCPEndsWithItsNode(t *testing.T) {
 	}
 	defer server.Close()
 	var node insides
+	connected := make(chan struct{})
 	go relayTCP(ln, func() (*inside, error) {
+		defer close(connected)
 		c, err := net.Dial("tcp", server.Addr().String())
 		if err != nil {
 			return nil, err
@@ -124,6 +126,7 @@ func TestTCPEndsWithItsNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer in.Close()
+	<-connected // one that comes after the node's end is reset
 	node.end()
 	for name, c := range map[string]net.Conn{"client": client, "server": in} {
 		_ = c.SetReadDeadline(time.Now().Add(3 * time.Second))
