@@ -2,6 +2,7 @@ package rtnl
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,34 @@ func (c *Conn) Ready(want []Want, timeout time.Duration) error {
 			}
 			slices.Sort(names)
 			return fmt.Errorf("interfaces are not ready after %v: %s", timeout, strings.Join(names, ", "))
+		}
+		if _, err := c.Wait(int(left.Milliseconds()) + 1); err != nil {
+			return err
+		}
+	}
+}
+
+// Receives waits until packets to these IPv6 addresses of the namespace are its own, or the time is over: it may be that they never
+// are, as on an interface without a carrier. The kernel's workqueue makes an address's local route some time after the call that gives
+// the address, or brings up its interface (addrconf_dad_work in net/ipv6/addrconf.c); a packet that comes before is lost. The
+// Conn must have joined unix.RTNLGRP_IPV6_ROUTE.
+func (c *Conn) Receives(addrs []netip.Addr, timeout time.Duration) error {
+	end := time.Now().Add(timeout)
+	for {
+		routes, err := c.Routes()
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(addrs, func(a netip.Addr) bool {
+			return !slices.ContainsFunc(routes, func(r TableRoute) bool {
+				return r.Table == unix.RT_TABLE_LOCAL && r.Type == unix.RTN_LOCAL && r.To == netip.PrefixFrom(a, a.BitLen())
+			})
+		}) {
+			return nil
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
 		}
 		if _, err := c.Wait(int(left.Milliseconds()) + 1); err != nil {
 			return err

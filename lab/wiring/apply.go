@@ -2,6 +2,8 @@ package wiring
 
 import (
 	"errors"
+	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -242,7 +244,7 @@ func (a *Applier) Ready(want *Want, steps []Step, timeout time.Duration) error {
 	for p := range waits {
 		places = append(places, p)
 	}
-	return each(len(places), func(i int) error {
+	err := each(len(places), func(i int) error {
 		p := places[i]
 		c, err := dial(a.Namespaces, p, unix.RTNLGRP_LINK)
 		if err != nil {
@@ -251,6 +253,37 @@ func (a *Applier) Ready(want *Want, steps []Step, timeout time.Duration) error {
 		defer c.Close()
 		if err := c.Ready(waits[p], timeout); err != nil {
 			return &Error{Place: p, Op: "wait for the links", Err: err}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.receive(steps)
+}
+
+// receiveTime bounds the wait for addresses of IPv6, of which nobody can say that packets to them will ever come.
+const receiveTime = 2 * time.Second
+
+// receive waits until the nodes take packets to their new IPv6 addresses. Those of links, which every interface has, are left
+// out: protocols that use them try again.
+func (a *Applier) receive(steps []Step) error {
+	fresh := map[Place][]netip.Addr{}
+	for _, s := range steps {
+		if to := s.Address.Addr(); s.Verb == AddAddress && s.Place != Host && to.Is6() && !to.IsLinkLocalUnicast() && !to.IsLoopback() {
+			fresh[s.Place] = append(fresh[s.Place], to)
+		}
+	}
+	places := slices.Sorted(maps.Keys(fresh))
+	return each(len(places), func(i int) error {
+		p := places[i]
+		c, err := dial(a.Namespaces, p, unix.RTNLGRP_IPV6_ROUTE)
+		if err == nil {
+			err = c.Receives(fresh[p], receiveTime)
+			c.Close()
+		}
+		if err != nil {
+			return &Error{Place: p, Op: "wait for its addresses", Err: err}
 		}
 		return nil
 	})
