@@ -115,10 +115,8 @@ func (l *labInit) run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if len(l.all()) >= manyNodes { // before commands change what is theirs
-		if err := l.quiet.begin(); err != nil {
-			return err
-		}
+	if err := l.quiet.begin(len(l.all())); err != nil { // before commands change what is theirs
+		return err
 	}
 	if err := l.finish(&c, s.ended); err != nil {
 		return err

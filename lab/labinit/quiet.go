@@ -27,6 +27,7 @@ const (
 // what the lab's file says, so that nobody has to look there. A lab that has just been made is as its file says.
 type quiet struct {
 	mu     sync.Mutex
+	begun  bool           // the lab is made; while it is in the making all changes, and nobody has to be told
 	events *rtnl.Monitor  // nil: nothing is known
 	ends   *time.Timer    // of events
 	turn   uint64         // counts the looks
@@ -35,10 +36,14 @@ type quiet struct {
 	lost   uint64         // when changes were last lost, 0: none
 }
 
-// begin takes what there is now for what the file says.
-func (q *quiet) begin() error {
+// begin takes what there is now, in a lab of so many nodes, for what the file says.
+func (q *quiet) begin(nodes int) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.begun = true
+	if nodes < manyNodes {
+		return nil
+	}
 	return q.listen()
 }
 
@@ -71,7 +76,7 @@ func (q *quiet) look(nodes int) (turn uint64, touched []int, known bool) {
 	switch {
 	case q.events != nil:
 		q.ends.Reset(monitorTime)
-	case nodes < manyNodes || q.listen() != nil: // without it all is looked at
+	case !q.begun || nodes < manyNodes || q.listen() != nil: // without it all is looked at
 		return q.turn, nil, false
 	default:
 		q.lost = q.turn
