@@ -44,7 +44,11 @@ func Commit(ctx context.Context, o CommitOptions) (CommitResult, error) {
 	}
 	defer w.close()
 	fail := func(op string, err error) error {
-		return &Error{Lab: w.lab.Name, Node: w.node.Name, Op: op, Object: o.Dir, Err: err}
+		e := &Error{Lab: w.lab.Name, Node: w.node.Name, Op: op, Object: o.Dir, Err: err}
+		if errors.Is(err, overlayfs.ErrChanging) {
+			e.Remedy = fmt.Sprintf("hold the node meanwhile: nsnet pause %s/%s", w.lab.Name, w.node.Name)
+		}
+		return e
 	}
 	path := o.Path
 	if path == "" {

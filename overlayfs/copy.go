@@ -158,11 +158,10 @@ func copyFile(from, to int, name string) error {
 	return copyFileAs(from, to, name, func(*unix.Stat_t) {})
 }
 
-// copyFileAs gives the copy the owner that the function makes of the file's. openat(2) without following links, and a second look at what
-// was opened: a layer may change meanwhile. It copies the bytes that are there, at most as many as there were when it was opened,
-// and leaves holes holes.
+// copyFileAs gives the copy the owner that the function makes of the file's. It copies the bytes that are there, at most as many as there
+// were when it was opened, and leaves holes holes. Where the file is no regular one, nothing is made and the error is ErrChanging.
 func copyFileAs(from, to int, name string, owner func(*unix.Stat_t)) error {
-	in, err := unix.Openat(from, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	in, st, err := openRegular(from, name)
 	if errors.Is(err, unix.ENOENT) {
 		return nil // it has vanished
 	}
@@ -170,13 +169,6 @@ func copyFileAs(from, to int, name string, owner func(*unix.Stat_t)) error {
 		return err
 	}
 	defer unix.Close(in)
-	var st unix.Stat_t
-	if err := unix.Fstat(in, &st); err != nil {
-		return err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fmt.Errorf("it changed while it was copied")
-	}
 	out, err := unix.Openat(to, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
@@ -233,12 +225,11 @@ func copyData(in, out int, size int64) error {
 func copySpecial(f Found, to int, name string) error {
 	st := &f.Stat
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		target := make([]byte, unix.PathMax)
-		n, err := unix.Readlinkat(f.Dir, name, target)
+		target, err := readLink(f.Dir, name)
 		if err != nil {
 			return err
 		}
-		if err := unix.Symlinkat(string(target[:n]), to, name); err != nil {
+		if err := unix.Symlinkat(target, to, name); err != nil {
 			return err
 		}
 		return unix.Fchownat(to, name, int(st.Uid), int(st.Gid), unix.AT_SYMLINK_NOFOLLOW)

@@ -163,10 +163,9 @@ func (d *differ) same(dir int, name string, upper *unix.Stat_t, below *Found) bo
 	if upper.Mode&unix.S_IFMT != unix.S_IFLNK {
 		return true
 	}
-	a, b := make([]byte, unix.PathMax), make([]byte, unix.PathMax)
-	n, err1 := unix.Readlinkat(dir, name, a)
-	m, err2 := unix.Readlinkat(below.Dir, name, b)
-	return err1 == nil && err2 == nil && bytes.Equal(a[:n], b[:m])
+	a, err1 := readLink(dir, name)
+	b, err2 := readLink(below.Dir, name)
+	return err1 == nil && err2 == nil && a == b
 }
 
 func (d *differ) sameMode(upper, lower *unix.Stat_t) bool {
@@ -206,7 +205,8 @@ func (d *differ) isOwn(dir int, path, name string, st *unix.Stat_t) bool {
 
 // WriteLayer writes what changes tell of an upper layer into an empty directory, as a layer of its own: ids as the union has
 // them, whiteouts for what is deleted, opaque directories with both marks. File capabilities, ACLs and sockets are left out. What
-// vanishes meanwhile is left out, too; of a file that grows, what it had when it was opened is written.
+// vanishes meanwhile is left out, too; of a file that grows, what it had when it was opened is written. A name that stands
+// for one kind of file and then for another is looked at again, and after some times the error is ErrChanging.
 func WriteLayer(upper, to int, changes []Change, o DiffOptions) error {
 	w := layerCopy{base: o.Base, copied: o.Copied, changed: make(map[string]rune, len(changes)), links: map[inode]string{}, deleted: map[string][]string{}, root: to}
 	for _, c := range changes {
@@ -264,13 +264,58 @@ func (w *layerCopy) dir(from, to int, prefix string, opaque bool) error {
 	return nil
 }
 
+// entry writes a name of the upper layer, and looks at it again where it was another kind of file, or gone, when it was opened.
 func (w *layerCopy) entry(from, to int, path, name string) error {
-	st, ok, err := stat(from, name)
-	if err != nil || !ok {
+	for range looks {
+		st, ok, err := stat(from, name)
+		if err != nil || !ok {
+			return err
+		}
+		if isDir(st) {
+			fd, ok, err := openChild(from, name)
+			if err != nil {
+				return err
+			}
+			if ok {
+				return w.subdir(fd, to, path, name)
+			}
+			continue
+		}
+		if err := w.file(from, to, path, name, st); !errors.Is(err, ErrChanging) && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return ErrChanging
+}
+
+// subdir writes a directory, open at fd, and closes it.
+func (w *layerCopy) subdir(fd, to int, path, name string) error {
+	defer unix.Close(fd)
+	if err := unix.Mkdirat(to, name, 0o700); err != nil {
 		return err
 	}
-	owner := func(st *unix.Stat_t) { st.Uid, st.Gid = st.Uid-w.base, st.Gid-w.base }
-	if !isDir(st) && st.Nlink > 1 {
+	out, err := unix.Openat(to, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(out)
+	opaque := IsOpaque(fd) && !w.copied
+	if opaque {
+		for _, mark := range []Mark{UserMark, TrustedMark} {
+			if err := unix.Fsetxattr(out, string(mark), []byte("y"), 0); err != nil {
+				return fmt.Errorf("set %s: %w", mark, err)
+			}
+		}
+	}
+	if err := w.dir(fd, out, path+"/", opaque); err != nil {
+		return err
+	}
+	return copyAttributesAs(fd, out, w.owner)
+}
+
+// file writes what is no directory.
+func (w *layerCopy) file(from, to int, path, name string, st *unix.Stat_t) error {
+	if st.Nlink > 1 {
 		key := inode{st.Dev, st.Ino}
 		if first, ok := w.links[key]; ok {
 			if err := unix.Linkat(w.root, first, to, name, 0); !errors.Is(err, unix.ENOENT) {
@@ -280,37 +325,14 @@ func (w *layerCopy) entry(from, to int, path, name string) error {
 		w.links[key] = path
 	}
 	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		fd, ok, err := openChild(from, name)
-		if err != nil || !ok {
-			return err
-		}
-		defer unix.Close(fd)
-		if err := unix.Mkdirat(to, name, 0o700); err != nil {
-			return err
-		}
-		out, err := unix.Openat(to, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(out)
-		opaque := IsOpaque(fd) && !w.copied
-		if opaque {
-			for _, mark := range []Mark{UserMark, TrustedMark} {
-				if err := unix.Fsetxattr(out, string(mark), []byte("y"), 0); err != nil {
-					return fmt.Errorf("set %s: %w", mark, err)
-				}
-			}
-		}
-		if err := w.dir(fd, out, path+"/", opaque); err != nil {
-			return err
-		}
-		return copyAttributesAs(fd, out, owner)
 	case unix.S_IFREG:
-		return copyFileAs(from, to, name, owner)
+		return copyFileAs(from, to, name, w.owner)
 	case unix.S_IFSOCK:
 		return nil
 	}
-	owner(st)
+	w.owner(st)
 	return copySpecial(Found{*st, from}, to, name)
 }
+
+// owner makes an owner in the upper layer one in the union.
+func (w *layerCopy) owner(st *unix.Stat_t) { st.Uid, st.Gid = st.Uid-w.base, st.Gid-w.base }

@@ -288,7 +288,7 @@ func TestDiffOfAChangingTree(t *testing.T) {
 		}
 		to, _ := newDir(t)
 		err = WriteLayer(up, to, changes, DiffOptions{})
-		if err != nil && !errors.Is(err, unix.ELOOP) && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENOENT) {
+		if err != nil && !errors.Is(err, ErrChanging) {
 			t.Fatal(err)
 		}
 		for _, path := range []string{"/d/f", "/e/f", "/d/secret", "/e/secret"} {
@@ -307,4 +307,29 @@ func TestDiffOfAChangingTree(t *testing.T) {
 	}
 	close(stop)
 	<-stopped
+}
+
+// What is another kind of file than it was a moment ago is told as such, and nothing is made of it.
+func TestOfAnotherKind(t *testing.T) {
+	from, dir := newDir(t)
+	to, toDir := newDir(t)
+	fileTree{{"d/", 0o755}, {"f", 0o644}}.make(t, dir)
+	for _, err := range []error{os.Symlink("f", dir+"/link"), unix.Mkfifo(dir+"/pipe", 0o600), unix.Mknod(dir+"/socket", unix.S_IFSOCK|0o600, 0)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"d", "link", "pipe", "socket"} {
+		if err := copyFile(from, to, name); !errors.Is(err, ErrChanging) {
+			t.Errorf("%s as a file: %v", name, err)
+		}
+	}
+	for _, name := range []string{"d", "f", "pipe", "socket"} {
+		if err := copySpecial(Found{unix.Stat_t{Mode: unix.S_IFLNK}, from}, to, name); !errors.Is(err, ErrChanging) {
+			t.Errorf("%s as a link: %v", name, err)
+		}
+	}
+	if made, err := os.ReadDir(toDir); err != nil || len(made) > 0 {
+		t.Errorf("made: %v, %v", made, err)
+	}
 }

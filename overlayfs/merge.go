@@ -148,7 +148,7 @@ func (m *Merged) Names() ([]string, error) {
 	return names, nil
 }
 
-// ReadNames lists an open directory from its beginning, sorted, but for "." and "..".
+// ReadNames lists an open directory from its beginning, sorted, each name once, but for "." and "..".
 func ReadNames(dir int) ([]string, error) {
 	// A description of its own: others may read the same directory.
 	fd, err := unix.Openat(dir, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -171,7 +171,7 @@ func ReadNames(dir int) ([]string, error) {
 		}
 		if n == 0 {
 			slices.Sort(names)
-			return names, nil
+			return slices.Compact(names), nil // one that is renamed meanwhile may be told twice
 		}
 		for _, d := range appendDirents(nil, buf[:n]) {
 			names = append(names, d.name)

@@ -86,12 +86,11 @@ func (w *archiver) entry(dir int, name, path string) error {
 	case unix.S_IFREG:
 		return w.file(dir, name, h)
 	case unix.S_IFLNK:
-		target := make([]byte, unix.PathMax)
-		n, err := unix.Readlinkat(dir, name, target)
+		target, err := readLink(dir, name)
 		if err != nil {
 			return err
 		}
-		h.Typeflag, h.Linkname = tar.TypeSymlink, string(target[:n])
+		h.Typeflag, h.Linkname = tar.TypeSymlink, target
 	case unix.S_IFIFO:
 		h.Typeflag = tar.TypeFifo
 	case unix.S_IFCHR, unix.S_IFBLK:
@@ -123,18 +122,11 @@ func (w *archiver) subdir(dir int, name, path string, h *tar.Header) error {
 
 // file writes a regular file as long as it was when it was opened; what it has lost since then is zeros.
 func (w *archiver) file(dir int, name string, h *tar.Header) error {
-	fd, err := unix.Openat(dir, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, st, err := openRegular(dir, name)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return errors.New("it changed meanwhile")
-	}
 	if w.left -= st.Size; w.left < 0 {
 		return fmt.Errorf("the layer is larger than %d GiB", MaxArchive>>30)
 	}
