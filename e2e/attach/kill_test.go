@@ -3,7 +3,6 @@ package attach
 import (
 	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,20 +14,6 @@ import (
 
 	"github.com/nsnet/nsnet/internal/testenv"
 )
-
-// random draws from the seed of NSNET_SEED or a new one, which the log tells.
-func random(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("NSNET_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("NSNET_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
 
 // launch starts nsnet in a process group of its own.
 func launch(t *testing.T, args string) (*exec.Cmd, *bytes.Buffer) {
@@ -206,7 +191,7 @@ func TestAttachKilledAtAnyMoment(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		t.Cleanup(func() { must(t, "detach --netns /nonexistent --all") }) // the last command takes the lock's file along
 		s, forms := build(t)
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		detach := fmt.Sprintf("detach --pid %d --ifname eth1", s.pid)
 		var took []time.Duration
 		for _, f := range forms {
@@ -245,7 +230,7 @@ func TestDetachKilledAtAnyMoment(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		t.Cleanup(func() { must(t, "detach --netns /nonexistent --all") }) // the last command takes the lock's file along
 		s, forms := build(t)
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		detach := fmt.Sprintf("detach --pid %d --ifname eth1", s.pid)
 		whole := duration(t, fmt.Sprintf("attach --pid %d %s", s.pid, forms[0].args), detach)
 		for i := range kills {
@@ -273,7 +258,7 @@ func TestInterrupted(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		s, forms := build(t)
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		detach := fmt.Sprintf("detach --pid %d --ifname eth1", s.pid)
 		attach := fmt.Sprintf("attach --pid %d %s", s.pid, forms[0].args)
 		whole := duration(t, attach, detach)

@@ -375,7 +375,7 @@ func TestChangeKilledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	const kills = 40
 	testenv.Isolate(t, func(t *testing.T) {
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		before := snapshot(t)
 		r := define(t, base)
 		text := strings.ReplaceAll(base, "NAME", r.name)

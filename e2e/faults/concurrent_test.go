@@ -92,7 +92,7 @@ func TestFault04_DownDuringUp(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		before := snapshot(t)
 		r := define(t, mixed(10))
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		for range 6 {
 			up := launch(t, "up", r.file)
 			for {

@@ -88,7 +88,7 @@ func (s scenario) each(t *testing.T, f func(c *cut)) {
 				every, from := 1, 0
 				if s.some > 0 && !full() {
 					every = max(1, len(acts)/s.some)
-					from = random(t).IntN(every)
+					from = testenv.Random(t).IntN(every)
 				}
 				for i, a := range acts {
 					if i%s.shards == shard && i%every == from {

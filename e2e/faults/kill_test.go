@@ -44,7 +44,7 @@ func TestFault01_UpKilledAtAnyMoment(t *testing.T) {
 	}
 	testenv.Isolate(t, func(t *testing.T) {
 		r := define(t, mixed(10))
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		whole := r.duration()
 		before := snapshot(t)
 		survived := 0
@@ -94,7 +94,7 @@ func TestUpInterruptedAtAnyMoment(t *testing.T) {
 	const interrupts = 15
 	testenv.Isolate(t, func(t *testing.T) {
 		r := define(t, mixed(10))
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		whole := r.duration()
 		before := snapshot(t)
 		for range interrupts {
@@ -121,7 +121,7 @@ func TestFault03_DownKilledAtAnyMoment(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		before := snapshot(t)
 		r := define(t, mixed(10))
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		testenv.Must(t, "up", r.file)
 		since := time.Now()
 		testenv.Must(t, "down", r.name)

@@ -5,12 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,20 +155,6 @@ func nothingLeft(t *testing.T, before *testenv.Snapshot, when string, except ...
 // others by itself.
 func onNextCommand() []testenv.Kind {
 	return []testenv.Kind{testenv.KindFile, testenv.KindCgroup, testenv.KindSysctl}
-}
-
-// random draws from the seed of NSNET_SEED or a new one, which the log tells.
-func random(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("NSNET_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("NSNET_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
 }
 
 // process is nsnet while it runs.

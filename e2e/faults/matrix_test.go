@@ -66,7 +66,7 @@ func draw(rnd *rand.Rand) world {
 func TestPingMatrix(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
-		rnd := random(t)
+		rnd := testenv.Random(t)
 		const labs = 5
 		var r run
 		for i := range labs {

@@ -185,7 +185,7 @@ func TestRandomEdits(t *testing.T) {
 		t.Run(fmt.Sprint("part ", part), func(t *testing.T) {
 			t.Parallel()
 			testenv.Isolate(t, func(t *testing.T) {
-				rnd := random(t)
+				rnd := testenv.Random(t)
 				times := 4
 				if os.Getenv("NSNET_FAULTS") == "full" {
 					times = 100
