@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -81,7 +82,8 @@ func notify(ctx context.Context, path string, events chan<- struct{}) {
 			e := (*unix.InotifyEvent)(unsafe.Pointer(unsafe.SliceData(b)))
 			size := unix.SizeofInotifyEvent + int(e.Len)
 			name := unix.ByteSliceToString(b[unix.SizeofInotifyEvent:min(size, len(b))])
-			if e.Mask&unix.IN_IGNORED != 0 { // the directory is gone
+			if e.Mask&(unix.IN_IGNORED|unix.IN_MOVE_SELF) != 0 { // the directory is gone, or elsewhere
+				tell(events)
 				return
 			}
 			if e.Mask&unix.IN_Q_OVERFLOW != 0 || w[watched{e.Wd, name}] {
@@ -101,14 +103,18 @@ type watched struct {
 	name string
 }
 
-// watches are the names of a file and of the symbolic links that lead to it. One that a link no longer leads by does no harm but
+// watches are the names of a file and of the symbolic links on the way to it. One that a link no longer leads by does no harm but
 // that a change of it is told, too.
 type watches map[watched]bool
 
 // add watches all places where a file is now. What is watched already stays so.
 func (w watches) add(fd int, path string) error {
-	for _, p := range places(path) {
-		wd, err := unix.InotifyAddWatch(fd, filepath.Dir(p), unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_ONLYDIR)
+	all, err := places(path)
+	if err != nil {
+		return err
+	}
+	for _, p := range all {
+		wd, err := unix.InotifyAddWatch(fd, filepath.Dir(p), unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_MOVE_SELF|unix.IN_ONLYDIR)
 		if err != nil {
 			return err
 		}
@@ -120,23 +126,46 @@ func (w watches) add(fd int, path string) error {
 // maxLinks are as many symbolic links as the kernel follows. path_resolution(7).
 const maxLinks = 40
 
-// places are where a file is: its own path, and where each symbolic link leads, of which the last one may lead nowhere yet.
-func places(path string) []string {
-	p := []string{path}
-	for range maxLinks {
-		to, err := os.Readlink(path)
+// places are the names that say where a file is: each symbolic link on the way, in place of a directory too, and the file's own in the
+// end. path_resolution(7).
+func places(path string) ([]string, error) {
+	if !filepath.IsAbs(path) {
+		cwd, err := os.Getwd()
 		if err != nil {
-			break
+			return nil, err
 		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Dir(path) + "/" + to // not cleaned: a directory may be a link, and ".." lead out of what that is of
-		}
-		if _, err := os.Stat(filepath.Dir(to)); err != nil {
-			break
-		}
-		p, path = append(p, to), to
+		path = cwd + "/" + path // not cleaned: ".." behind a link leads out of what that leads to
 	}
-	return p
+	var all []string
+	dir, rest := "/", strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			dir = filepath.Dir(dir) // which has no link in it
+			continue
+		}
+		at := filepath.Join(dir, name)
+		to, err := os.Readlink(at)
+		if err != nil { // no link, or nothing yet
+			if dir = at; len(rest) == 0 {
+				all = append(all, at)
+			}
+			continue
+		}
+		if links++; links > maxLinks {
+			return nil, unix.ELOOP
+		}
+		all = append(all, at)
+		if filepath.IsAbs(to) {
+			dir = "/"
+		}
+		rest = append(strings.Split(to, "/"), rest...)
+	}
+	return all, nil
 }
 
 // poll looks at the file now and then.

@@ -122,6 +122,53 @@ func TestWatchLinks(t *testing.T) {
 	told(t, c, false, "another file")
 }
 
+// A link in place of a directory is made to lead to another one, as releases are switched, and as Kubernetes does it with what it mounts.
+func TestWatchLinkOfDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, v := range []string{"v1", "v2"} {
+		must(t, os.MkdirAll(filepath.Join(dir, v, "labs"), 0o700))
+		write(t, filepath.Join(dir, v, "labs", "topo.yaml"), v)
+	}
+	link := func(to string) {
+		t.Helper()
+		must(t, os.Symlink(to, filepath.Join(dir, "new")))
+		must(t, os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "current")))
+	}
+	link("v1")
+	must(t, os.Mkdir(filepath.Join(dir, "users"), 0o700))
+	must(t, os.Symlink("../current/labs", filepath.Join(dir, "users", "mine")))
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	c := Watch(ctx, filepath.Join(dir, "users", "mine")+"/../labs/topo.yaml")
+	told(t, c, true, "the beginning")
+	link("v2")
+	told(t, c, true, "another directory")
+	write(t, filepath.Join(dir, "v2", "labs", "topo.yaml"), "v2, again")
+	told(t, c, true, "written there")
+	must(t, os.Rename(filepath.Join(dir, "v2", "labs"), filepath.Join(dir, "v2", "old")))
+	told(t, c, true, "the directory is renamed")
+	must(t, os.Mkdir(filepath.Join(dir, "v2", "labs"), 0o700))
+	write(t, filepath.Join(dir, "v2", "labs", "topo.yaml"), "v2, anew")
+	told(t, c, true, "the directory is there anew")
+}
+
+// Links that lead to each other lead nowhere, until they do.
+func TestWatchLoop(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "topo.yaml")
+	must(t, os.Symlink("other", path))
+	must(t, os.Symlink("topo.yaml", filepath.Join(dir, "other")))
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	c := Watch(ctx, path)
+	told(t, c, false, "a loop")
+	must(t, os.Remove(path))
+	write(t, path, "1")
+	told(t, c, true, "a file")
+}
+
 // Without inotify it takes longer.
 func TestPoll(t *testing.T) {
 	t.Parallel()
