@@ -28,16 +28,20 @@ func TestFiftyNodesGoAtOnce(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		r := start(t, mixed(50))
 		pid := r.status().InitPID
+		most := 2 * time.Second
+		if !full() {
+			most = 20 * time.Second // beside all other tests
+		}
 		since := time.Now()
 		kill(t, pid)
-		for time.Since(since) < 5*time.Second {
+		for time.Since(since) < most {
 			if exec.Command("pgrep", "-x", "nsnet-node").Run() != nil && len(globbed(t, "/sys/class/net/ns*")) == 0 {
 				break
 			}
 		}
 		took := time.Since(since)
-		if took > 2*time.Second {
-			t.Errorf("gone after %s", took)
+		if took > most {
+			t.Errorf("not gone after %s", took)
 		}
 		goal(t, 3, "%d ms", took.Milliseconds())
 		testenv.Must(t, "up", r.file)
