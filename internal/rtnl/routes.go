@@ -127,6 +127,7 @@ type TableRoute struct {
 	Table    int
 	Protocol int
 	Type     int
+	TOS      int    // of packets that it is for, 0 for all; IPv4 alone
 	Raw      []byte // struct rtmsg and its attributes
 }
 
@@ -157,7 +158,7 @@ func ParseRoute(b []byte) (TableRoute, error) {
 		return TableRoute{}, unix.EBADMSG
 	}
 	m := (*unix.RtMsg)(unsafe.Pointer(unsafe.SliceData(b)))
-	r := TableRoute{Table: int(m.Table), Protocol: int(m.Protocol), Type: int(m.Type), Raw: slices.Clone(b)}
+	r := TableRoute{Table: int(m.Table), Protocol: int(m.Protocol), Type: int(m.Type), TOS: int(m.Tos), Raw: slices.Clone(b)}
 	var to netip.Addr
 	switch m.Family {
 	case unix.AF_INET:
@@ -246,4 +247,13 @@ func withoutState(raw []byte) []byte {
 // Kernel tells a route that the kernel makes by itself, with an address or an interface that comes up.
 func (r *TableRoute) Kernel() bool {
 	return r.Protocol == unix.RTPROT_KERNEL || r.Protocol == unix.RTPROT_RA || r.Type != unix.RTN_UNICAST
+}
+
+// Refuses tells a route that somebody has made for packets to go nowhere: ip route add blackhole, unreachable, prohibit or throw.
+func (r *TableRoute) Refuses() bool {
+	switch r.Type {
+	case unix.RTN_BLACKHOLE, unix.RTN_UNREACHABLE, unix.RTN_PROHIBIT, unix.RTN_THROW:
+		return r.Protocol != unix.RTPROT_KERNEL && r.Protocol != unix.RTPROT_RA
+	}
+	return false
 }

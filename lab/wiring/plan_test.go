@@ -205,7 +205,7 @@ func harm(t *rapid.T, k *kernel) {
 	if l.Name == "docker0" {
 		return
 	}
-	switch rapid.IntRange(0, 7).Draw(t, "harm") {
+	switch rapid.IntRange(0, 8).Draw(t, "harm") {
 	case 0:
 		if l.Name != "lo" {
 			k.delete(p, l.Index)
@@ -228,6 +228,12 @@ func harm(t *rapid.T, k *kernel) {
 			_ = k.do(Step{Verb: DelAddress, Place: p, Link: l.Name, Index: l.Index, Address: a.Prefix})
 			if changed := netip.MustParsePrefix("192.0.2.99/24"); l.Name != "lo" && a.Prefix.Addr().Is4() && rapid.Bool().Draw(t, "changed") {
 				_ = k.do(Step{Verb: AddAddress, Place: p, Link: l.Name, Index: l.Index, Address: changed})
+			}
+		}
+	case 8: // routes that lead nowhere in the place of others
+		for i := range n.Routes {
+			if r := &n.Routes[i]; !r.Kernel() {
+				*r = rtnl.TableRoute{To: r.To, Metric: r.Metric, Table: r.Table, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNREACHABLE}
 			}
 		}
 	case 7: // another interface of the name
@@ -324,5 +330,17 @@ func TestMetric(t *testing.T) {
 		if changes, err := Plan(want, nil, seen, nil); err != nil || len(changes) != n {
 			t.Errorf("with the metric %d in place of 7: %+v, %v", metric, changes, err)
 		}
+	}
+}
+
+// A route for some packets, by their type of service, is not the one that the file means, nor in its way.
+func TestTypeOfService(t *testing.T) {
+	t.Parallel()
+	to := netip.MustParsePrefix("198.51.100.0/24")
+	want := &Want{Lab: "l", Nodes: []Node{{Name: "a", Routes: []Route{{To: to}}}}}
+	seen := Seen{"a": {Links: []rtnl.Link{{Index: 1, Name: "lo", Flags: unix.IFF_UP}}, Routes: []rtnl.TableRoute{{To: to, Index: 1, TOS: 0x10, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNICAST}}}}
+	changes, err := Plan(want, nil, seen, nil)
+	if err != nil || len(changes) != 1 || changes[0].Op != "+" {
+		t.Errorf("%+v, %v", changes, err)
 	}
 }

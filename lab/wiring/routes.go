@@ -33,12 +33,12 @@ func (p *planner) routes() {
 		var has []*rtnl.TableRoute
 		for j := range pl.net.Routes {
 			r := &pl.net.Routes[j]
-			if r.Table == unix.RT_TABLE_MAIN && !r.Kernel() && !pl.deleted[r.Index] {
+			if r.Table == unix.RT_TABLE_MAIN && r.TOS == 0 && (!r.Kernel() || r.Refuses()) && !pl.deleted[r.Index] {
 				has = append(has, r)
 			}
 		}
 		is := func(w *Route, r *rtnl.TableRoute) bool {
-			return r.To == w.To.Masked() && r.Metric == metric(w) && r.Via == w.Via && (w.Dev == "" || pl.index[w.Dev] == r.Index)
+			return r.Type == unix.RTN_UNICAST && r.To == w.To.Masked() && r.Metric == metric(w) && r.Via == w.Via && (w.Dev == "" || pl.index[w.Dev] == r.Index)
 		}
 		del := func(r *rtnl.TableRoute, why string) {
 			route := Route{To: r.To, Via: r.Via, Metric: r.Metric}
@@ -60,7 +60,7 @@ func (p *planner) routes() {
 				Steps: []Step{{Verb: AddRoute, Place: here, Index: pl.index[w.Dev], Route: *w}}})
 		}
 		for _, r := range has {
-			ours := slices.ContainsFunc(p.had.routes[here], func(o Route) bool {
+			ours := r.Type == unix.RTN_UNICAST && slices.ContainsFunc(p.had.routes[here], func(o Route) bool {
 				return o.To.Masked() == r.To && metric(&o) == r.Metric && o.Via == r.Via
 			})
 			if ours && !slices.ContainsFunc(n.Routes, func(o Route) bool {
