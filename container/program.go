@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -84,7 +85,7 @@ const FindCommand = "find the command"
 // name an interface.
 func PostProgram(n *topology.Node) []wire.Step {
 	p := program{}
-	for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
+	for _, k := range SysctlOrder(n.Sysctls) {
 		if perInterface(k) {
 			p.sysctl(k, n.Sysctls[k])
 		}
@@ -330,11 +331,26 @@ func (p *program) sysctls(n *topology.Node, defaults [][2]string) {
 	for _, kv := range defaults {
 		p.sysctl(kv[0], kv[1])
 	}
-	for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
+	for _, k := range SysctlOrder(n.Sysctls) {
 		if !perInterface(k) {
 			p.sysctl(k, n.Sysctls[k])
 		}
 	}
+}
+
+// SysctlOrder is the order in which sysctls are set: what is for all interfaces changes what is for new ones and for each, as
+// ip_forward does, so that these come after it.
+func SysctlOrder(all map[string]string) []string {
+	rank := func(key string) int {
+		switch {
+		case perInterface(key):
+			return 2
+		case strings.Contains(SysctlPath(key), "/default/"):
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b)) })
 }
 
 // perInterface tells whether a sysctl names an interface, which is there only after the

@@ -293,6 +293,7 @@ func TestSysctls(t *testing.T) {
 		"net.ipv4.ip_forward":               "1",
 		"net.ipv4.conf.all.rp_filter":       "2",
 		"net.ipv6.conf.default.accept_ra":   "1",
+		"net.ipv4.conf.default.forwarding":  "0",
 		"net.ipv4.conf.eth0.rp_filter":      "1",
 		"net/ipv4/conf/eth0.100/proxy_arp":  "1",
 		"net.ipv6.neigh.eth1.gc_stale_time": "5",
@@ -308,10 +309,11 @@ func TestSysctls(t *testing.T) {
 		}
 		return out
 	}
-	// The file's come after the defaults, and win.
+	// The file's come after the defaults, and win; what ip_forward changes comes after it.
 	want := [][2]string{
 		{"net/ipv4/ip_forward", "0"}, {"net/ipv4/conf/default/rp_filter", "0"},
-		{"kernel/msgmax", "16384"}, {"net/ipv4/conf/all/rp_filter", "2"}, {"net/ipv4/ip_forward", "1"}, {"net/ipv6/conf/default/accept_ra", "1"},
+		{"kernel/msgmax", "16384"}, {"net/ipv4/conf/all/rp_filter", "2"}, {"net/ipv4/ip_forward", "1"},
+		{"net/ipv4/conf/default/forwarding", "0"}, {"net/ipv6/conf/default/accept_ra", "1"},
 	}
 	if diff := cmp.Diff(want, list(BootProgram(&n, Setup{Sysctls: defaults}))); diff != "" {
 		t.Errorf("at boot (-want +got):\n%s", diff)
