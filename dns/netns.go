@@ -175,6 +175,11 @@ func openDir(root, name string) (*os.Root, error) {
 	return r.OpenRoot(name)
 }
 
+// Foreign tells whether a resolv.conf of this content is one that WriteNetns leaves alone.
+func Foreign(content string) bool {
+	return content != "" && !strings.HasPrefix(content, header)
+}
+
 // checkMark fails with ErrForeign unless f starts with the header. An empty file
 // passes: it is what a kill between creating and writing leaves.
 func checkMark(f *os.File) error {

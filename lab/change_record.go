@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/google/renameio/v2"
 
 	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
@@ -29,10 +31,8 @@ func (c *change) announce(ctx context.Context) error {
 		return &Error{Op: "read its record", Err: err}
 	}
 	next := c.future(now)
-	for _, n := range next.Netns {
-		if _, err := os.Lstat(filepath.Join(NetnsDir, n)); err == nil && !slices.Contains(now.Netns, n) {
-			return &Error{Object: filepath.Join(NetnsDir, n), Err: fmt.Errorf("%w: the name is taken by a network namespace that is not nsnet's", ErrConflict), Remedy: "give the node another name"}
-		}
+	if err := c.namesFree(now, next); err != nil {
+		return err
 	}
 	earlier, err := json.Marshal(c.seen.raw)
 	if err != nil {
@@ -57,6 +57,30 @@ func (c *change) announce(ctx context.Context) error {
 	c.rec = *both
 	if err := bridge.ApplySysctls(c.seen.forwarding); err != nil {
 		return &Error{Op: "turn on the host's forwarding", Err: err}
+	}
+	return nil
+}
+
+// namesFree looks for strangers' files where the lab names its namespaces, for new nodes and where somebody has replaced a name.
+func (c *change) namesFree(now, next *record) error {
+	had := make(map[string]bool, len(now.Netns))
+	for _, n := range now.Netns {
+		had[n] = true
+	}
+	init := fmt.Sprintf("/proc/%d/", now.InitPID)
+	for _, n := range next.Netns {
+		path := filepath.Join(NetnsDir, n)
+		if had[n] && strings.HasPrefix(c.seen.names[n], init) {
+			continue
+		}
+		if _, err := os.Lstat(path); err == nil {
+			return &Error{Object: path, Err: fmt.Errorf("%w: the name is taken by a network namespace that is not nsnet's", ErrConflict), Remedy: "remove it with ip netns delete " + n + ", or give the node another name"}
+		}
+	}
+	for _, n := range next.DNS {
+		if is := c.seen.resolv[n]; dns.Foreign(is) {
+			return &Error{Node: n, Object: filepath.Join(EtcNetns, c.rec.Name+"."+n, "resolv.conf"), Err: fmt.Errorf("%w: %w", ErrConflict, dns.ErrForeign), Remedy: "remove the file"}
+		}
 	}
 	return nil
 }
