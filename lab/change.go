@@ -108,7 +108,7 @@ func (c *change) steps() []wiring.Step { return wiring.Steps(c.todo.wires) }
 
 // restart ends nodes and starts others, of which the lab init is asked.
 func (c *change) restart(ctx context.Context) error {
-	spec := proto.ChangeSpec{Remove: c.todo.remove, Add: nil, Table: c.todo.table}
+	spec := proto.ChangeSpec{Remove: c.todo.remove, Add: nil, Table: c.todo.table, Close: c.todo.closed}
 	var hosts []int
 	if len(c.todo.add) > 0 {
 		names := byName(c.todo.add)
@@ -224,10 +224,13 @@ func (c *change) follow(ctx context.Context) error {
 	}
 }
 
-// booted takes over how the lab is now, if it has other nodes.
+// booted takes over how the lab is now, if it has other nodes, or none any more.
 func (c *change) booted(body []byte) error {
+	if len(c.todo.remove)+len(c.todo.add) == 0 {
+		return nil // it is not told of then
+	}
 	st := &proto.LabState{}
-	if err := proto.Decode(body, st); err != nil || len(st.Nodes) == 0 {
+	if err := proto.Decode(body, st); err != nil {
 		return err
 	}
 	c.seen.state, c.seen.nodes = st, map[string]*proto.NodeState{}
@@ -261,9 +264,13 @@ func (c *change) newGroups(ctx context.Context) error {
 func (c *change) rewire(ctx context.Context) error {
 	const rounds = 4
 	want, had := c.seen.want, c.seen.wants
-	steps := c.steps()
+	steps, fresh := c.steps(), byName(c.nodes)
+	var err error
 	for range rounds {
 		if err := c.wires().Create(steps); err != nil {
+			return err
+		}
+		if steps, err = c.seen.ipv6On(steps, fresh); err != nil {
 			return err
 		}
 		if err := c.wires().Configure(steps); err != nil {
@@ -312,10 +319,14 @@ func (c *change) sysctls(context.Context) error {
 	}
 	for i := range c.lab.Nodes {
 		n := &c.lab.Nodes[i]
-		set := map[string]string{}
-		for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
-			if is, read := now[n.Name][k]; read && is != strings.Join(strings.Fields(n.Sysctls[k]), " ") {
-				set[k] = n.Sysctls[k]
+		set, all := map[string]string{}, map[string]string{}
+		for k, v := range n.Sysctls {
+			is, read := now[n.Name][k]
+			if !read {
+				continue
+			}
+			if all[k] = v; is != strings.Join(strings.Fields(v), " ") {
+				set[k] = v
 			}
 		}
 		if keys := c.todo.unset[n.Name]; len(keys) > 0 {
@@ -330,6 +341,7 @@ func (c *change) sysctls(context.Context) error {
 		if len(set) == 0 {
 			continue
 		}
+		maps.Copy(set, all) // one of them may change others, which are as they should be now
 		if err := c.seen.setSysctls(n.Name, set); err != nil {
 			return err
 		}
@@ -437,7 +449,7 @@ func (c *change) commit(ctx context.Context) error {
 	if c.nat != nil {
 		fds = append(fds, int(c.nat.Fd()))
 	}
-	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Close: c.todo.closed, Retarget: c.todo.retarget, Commands: c.todo.digests}, fds...); err != nil {
+	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Retarget: c.todo.retarget, Commands: c.todo.digests}, fds...); err != nil {
 		return c.initDied(err)
 	}
 	for {

@@ -38,7 +38,7 @@ func (b *builder) listenOn(node string, p topology.Port) error {
 	}
 	f, err := listenPort(p)
 	if err != nil {
-		e := &Error{Node: node, Op: "publish port", Object: fmt.Sprintf("%s:%d/%s", p.HostAddr, p.HostPort, p.Protocol), Err: err}
+		e := &Error{Node: node, Op: "publish port", Object: portKey(p), Err: err}
 		if errors.Is(err, unix.EADDRINUSE) {
 			e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "choose another port of the host, or end what listens there"
 		}

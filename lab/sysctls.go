@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -85,7 +84,7 @@ func (o *observed) setSysctls(node string, set map[string]string) error {
 	}
 	defer ns.Close()
 	return rtnl.In(ns, func() error {
-		for _, k := range slices.Sorted(maps.Keys(set)) {
+		for _, k := range container.SysctlOrder(set) {
 			err := failpoint.Hit("sysctl", k)
 			if err == nil {
 				err = os.WriteFile(filepath.Join("/proc/sys", container.SysctlPath(k)), []byte(set[k]), 0)
@@ -99,6 +98,56 @@ func (o *observed) setSysctls(node string, set map[string]string) error {
 		}
 		return nil
 	})
+}
+
+// ipv6On turns IPv6 on where it is off and steps give an interface of a node that stays an IPv6 address, which the kernel refuses
+// there: a file before had it off, or somebody in the node has turned it off. It returns the steps that are left.
+func (o *observed) ipv6On(steps []wiring.Step, fresh map[string]*topology.Node) ([]wiring.Step, error) {
+	given := map[wiring.Place]map[string]bool{} // which interfaces
+	for i := range steps {
+		s := &steps[i]
+		if s.Verb != wiring.AddAddress || !s.Address.Addr().Is6() || o.nodes[string(s.Place)] == nil || fresh[string(s.Place)] != nil {
+			continue
+		}
+		if given[s.Place] == nil {
+			given[s.Place] = map[string]bool{}
+		}
+		given[s.Place][s.Link] = true
+	}
+	for p, links := range given {
+		ns, err := o.netns(string(p))
+		if err != nil {
+			return nil, err
+		}
+		var on []string
+		err = rtnl.In(ns, func() error {
+			for link := range links {
+				path := filepath.Join("/proc/sys/net/ipv6/conf", link, "disable_ipv6")
+				if b, err := os.ReadFile(path); err != nil || strings.TrimSpace(string(b)) == "0" {
+					continue // it is not there yet, or on
+				}
+				err := failpoint.Hit("sysctl", path)
+				if err == nil {
+					err = os.WriteFile(path, []byte("0"), 0)
+				}
+				if err != nil {
+					return &Error{Node: string(p), Op: "turn on IPv6", Object: link, Err: err}
+				}
+				on = append(on, link)
+			}
+			return nil
+		})
+		_ = ns.Close()
+		if err != nil {
+			return nil, err
+		}
+		if slices.Contains(on, "lo") { // the kernel has given it its address
+			steps = slices.DeleteFunc(steps, func(s wiring.Step) bool {
+				return s.Verb == wiring.AddAddress && s.Place == p && s.Link == "lo" && s.Address.Addr().Is6()
+			})
+		}
+	}
+	return steps, nil
 }
 
 // defaultSysctls are the values that nodes have of sysctls which no file sets: nsnet's own, or those of a

@@ -65,6 +65,7 @@ func changes() []change {
 					t.Errorf("the node that is gone has a name still:\n%s", out)
 				}
 			}},
+		{name: "remove all nodes", old: base[strings.Index(base, "nodes:\n"):], new: "nodes: {}\n", restarted: "a b c", plan: []string{`- node +a`, `~ hosts`, `- port`}},
 		{name: "add a link", old: "links:\n", new: "links:\n  - {endpoints: [\"c:q0\", \"b:q0\"], addresses: [10.9.1.1/32, 10.9.1.2/32]}\n",
 			plan:  []string{`\+ link +c:q0 -- b:q0 +10.9.1.1/32 -- 10.9.1.2/32`, `\+ route +c: 10.9.1.2/32`},
 			check: func(_ *testing.T, r run) { r.sh("c", "ping -n -c 1 -W 1 10.9.1.2") }},
@@ -92,6 +93,12 @@ func changes() []change {
 					t.Errorf("ip_forward and rp_filter are %q", got)
 				}
 			}},
+		{name: "set sysctls that change others", old: "  c: {", new: "  c: {sysctls: {net.ipv4.ip_forward: 1, net.ipv4.conf.default.forwarding: 0, net.ipv4.conf.eth0.forwarding: 0}, ",
+			plan: []string{`~ sysctls +c +net.ipv4.ip_forward 0 -> 1`}},
+		{name: "turn IPv6 off", old: "  c: {", new: "  c: {sysctls: {net.ipv6.conf.all.disable_ipv6: 1}, ",
+			plan: []string{`~ link +c:eth0 -- lan1 +c:eth0 - fe80::`, `~ sysctls +c +net.ipv6.conf.all.disable_ipv6 0 -> 1`}},
+		{name: "turn IPv6 off of an interface", old: "  c: {", new: "  c: {sysctls: {net.ipv6.conf.eth0.disable_ipv6: 1}, ",
+			plan: []string{`~ link +c:eth0 -- lan1 +c:eth0 - fe80::`, `~ sysctls +c +net.ipv6.conf.eth0.disable_ipv6 0 -> 1`}},
 		{name: "set a sysctl of shared memory", old: "  c: {", new: "  c: {sysctls: {kernel.shmmax: 65536}, ", hidden: true, restarted: "c",
 			plan:  []string{`~ node +c .*\(sysctls changed; node restarted\)`},
 			check: func(_ *testing.T, r run) { r.sh("c", "grep -qx 65536 /proc/sys/kernel/shmmax") }},
@@ -114,6 +121,7 @@ func changes() []change {
 		{name: "change a bridge", old: "lan1: {subnet: 10.91.0.0/24}", new: "lan1: {subnet: 10.91.0.0/24, stp: true}", plan: []string{`~ bridge +lan1 +stp off -> on \(in place\)`}},
 		{name: "add a bridge", old: "nodes:\n", new: "  lan2: {address: 10.92.0.1/24}\nnodes:\n", plan: []string{`\+ bridge +lan2`, `\+ leg +the host -- lan2`}},
 		{name: "another port", old: "28080:80", new: "28081:80", plan: []string{`\+ port +127.0.0.1:28081/tcp`, `- port +127.0.0.1:28080/tcp`}},
+		{name: "a port on another address", old: "28080:80", new: "0.0.0.0:28080:80", plan: []string{`\+ port +0.0.0.0:28080/tcp`, `- port +127.0.0.1:28080/tcp`}},
 		{name: "a port to another node", old: "    ports: [\"28080:80\"]\n  c: {", new: "  c: {ports: [\"28080:80\"], ", hidden: true, plan: []string{`~ port +127.0.0.1:28080/tcp +to c:80`},
 			check: func(t *testing.T, r run) {
 				server := exec.Command(testenv.Binary(t), "exec", r.name+"/c", "--", "python3", "-c",
@@ -290,6 +298,9 @@ func TestDrift(t *testing.T) {
 		"an MTU changed":             {"ip -n NAME.c link set eth0 mtu 1300", `c:eth0 mtu 1300 -> 1500`},
 		"a route deleted":            {"ip -n NAME.a route del default", `\+ route +a: 0.0.0.0/0 via 10.90.0.1`},
 		"a route changed":            {"ip -n NAME.a route replace default via 10.9.0.2", `\+ route +a: 0.0.0.0/0 via 10.90.0.1`},
+		"a route that refuses":       {"ip -n NAME.a route replace blackhole default; ip -n NAME.a -6 route replace unreachable default metric 1024", `\+ route +a: 0.0.0.0/0 via 10.90.0.1`},
+		"sysctls of all interfaces":  {"ip netns exec NAME.a sysctl -qw net.ipv4.conf.all.forwarding=0 net.ipv4.conf.eth0.forwarding=1", `~ sysctls +a +net.ipv4.ip_forward 0 -> 1`},
+		"IPv6 turned off":            {"ip netns exec NAME.a sysctl -qw net.ipv6.conf.all.disable_ipv6=1", `~ link +a:eth0 -- lan0 +a:eth0 \+ fd00:90::2/64`},
 		"routes flushed":             {"ip -n NAME.a route flush table main", `\+ route +a: 198.51.100.0/24`},
 		"a sysctl changed":           {"ip netns exec NAME.a sysctl -qw net.ipv4.ip_forward=0", `~ sysctls +a +net.ipv4.ip_forward 0 -> 1`},
 		"forwarding turned off":      {"echo 0 > /proc/sys/net/ipv4/ip_forward", `~ sysctl +net/ipv4/ip_forward`},
@@ -439,6 +450,33 @@ func TestChangeRefused(t *testing.T) {
 				t.Errorf("%s: was refused and has changed the lab:\n%s", name, diff(before, after))
 			}
 		}
+	})
+}
+
+// What a stranger has put where a running lab names its namespaces is told of before anything is changed, and is not touched.
+func TestChangeRefusesStrangersNames(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, base)
+		writeFile(t, r.file, strings.Replace(strings.ReplaceAll(base, "NAME", r.name), "[sleep, infinity]", "[sleep, \"1000\"]", 1))
+		for path, says := range map[string]string{"/run/netns/" + r.name + ".b": "ip netns delete " + r.name + ".b", "/etc/netns/" + r.name + ".a/resolv.conf": "remove the file"} {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, path, "a stranger's")
+			fails(t, testenv.Run(t, "up", r.file), 5, path, says)
+			if b, err := os.ReadFile(path); err != nil || string(b) != "a stranger's" {
+				t.Errorf("%s is %q now, %v", path, b, err)
+			}
+			if plan := plans(t, r.file, 10); !strings.Contains(plan, "sleep 1000 (command changed") {
+				t.Errorf("something was changed:\n%s", plan)
+			}
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		testenv.Must(t, "up", r.file)
+		plans(t, r.file, 0)
 	})
 }
 

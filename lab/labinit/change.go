@@ -25,6 +25,7 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 	if spec.Table {
 		l.giveTable(nil) // there can be one of the name
 	}
+	l.unpublish(spec.Close)
 	l.remove(spec.Remove)
 	if err := s.send(proto.Removed, struct{}{}); err != nil {
 		return err
@@ -66,7 +67,6 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 
 // finish does what a commitment says: ports, the NAT table, commands. For these it does not wait once gone is closed.
 func (l *labInit) finish(c *commitment, gone <-chan struct{}) error {
-	l.unpublish(c.spec.Close)
 	l.retarget(c.spec.Retarget)
 	ports, rest := c.fds[:len(c.spec.Ports)], c.fds[len(c.spec.Ports):]
 	if err := l.publish(c.spec.Ports, ports); err != nil {

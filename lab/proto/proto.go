@@ -119,6 +119,7 @@ type ChangeSpec struct {
 	Order  []string // of all nodes, afterwards
 	Kept   bool     // a last descriptor is the lock of what nodes keep
 	Table  bool     // the NAT table is given up; a new one may come with Commit
+	Close  []string // published ports, by their Key; those that come with Commit may need their addresses
 }
 
 // ProgressReport is the body of Progress.
@@ -130,10 +131,8 @@ type ProgressReport struct {
 // CommitSpec is the body of Commit. Descriptors: the listening sockets of the published
 // ports, in this order, then, where there is translation, the NAT table's.
 type CommitSpec struct {
-	Ports []PublishedPort
-	// Of a running lab: ports by their Key that are to be closed, and those that lead elsewhere.
-	Close    []string
-	Retarget []PublishedPort
+	Ports    []PublishedPort
+	Retarget []PublishedPort   // of a running lab, those that lead elsewhere
 	Commands map[string]string // what stands for nodes' commands, where they are others now
 }
 
