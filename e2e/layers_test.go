@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -178,6 +179,27 @@ nodes:
 		if _, err := os.Stat("/var/lib/nsnet/nodes"); err == nil {
 			t.Error("after --purge something is kept")
 		}
+	})
+}
+
+// A node of a lab that runs can begin to keep what it writes, stop that, and begin again, and finds what it had.
+func TestPersistOnAndOff(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir := t.TempDir()
+		file := writeFile(t, dir, "lab.yaml", "nodes: {n: {}, other: {}}\n")
+		r := start(t, file)
+		for round, persist := range []bool{true, false, true, false, true} {
+			writeFile(t, dir, "lab.yaml", fmt.Sprintf("nodes: {n: {persist: %v}, other: {}}\n", persist))
+			testenv.Must(t, "up", file, "--name", r.name)
+			switch {
+			case round == 0:
+				r.sh("n", "echo mine >/root/kept")
+			case (r.sh("n", "cat /root/kept 2>/dev/null || true") == "mine") != persist:
+				t.Errorf("with persist: %v in round %d: what was kept is there or not", persist, round)
+			}
+		}
+		testenv.Must(t, "down", r.name, "--purge")
 	})
 }
 

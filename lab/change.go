@@ -162,7 +162,7 @@ func (c *change) keep() (locked bool, err error) {
 	if !slices.ContainsFunc(c.nodes, func(n topology.Node) bool { return n.Writable.Persist }) {
 		return false, nil
 	}
-	if slices.ContainsFunc(c.seen.had, persists) {
+	if c.rec.Kept || slices.ContainsFunc(c.seen.had, persists) {
 		return false, c.prepareKept(c.nodes)
 	}
 	return true, c.openKept()

@@ -172,7 +172,7 @@ func (c *change) settle(ctx context.Context) error {
 		return &Error{Lab: c.rec.Name, Op: "read its record", Err: err}
 	}
 	next := c.future(now)
-	next.Sysctls = now.Sysctls
+	next.Sysctls, next.Kept = now.Sysctls, now.Kept || persists(c.lab)
 	gone := *now
 	gone.Netns, gone.DNS = without(now.Netns, next.Netns), without(now.DNS, next.DNS)
 	errs := []error{removeNetns(c.rec.Name, &gone), removeDNS(c.dir, c.rec.Name, &gone), c.removeLogs()}

@@ -35,7 +35,7 @@ func (b *builder) plan(ctx context.Context) error {
 	if r.Base, r.IDs, err = allocateIDs(r.Name, len(b.lab.Nodes)); err != nil {
 		return &Error{Op: "allocate user ids", Err: err, Remedy: "take another lab down, or make this one smaller"}
 	}
-	r.Limits, r.Images = b.cgroups != nil, b.uses
+	r.Limits, r.Images, r.Kept = b.cgroups != nil, b.uses, b.persists()
 	r.claim(b.lab)
 	if r.NAT {
 		legs, v4, v6 := natLegs(b.lab)

@@ -66,6 +66,7 @@ type record struct {
 	DNS     []string        `json:"dns,omitempty"`   // nodes with files below /etc/netns
 	Rules   []bridge.Rule   `json:"rules,omitempty"`
 	Sysctls []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
+	Kept    bool            `json:"kept,omitempty"`    // its init holds the lock of what its nodes keep
 	Images  []image.Use     `json:"images,omitempty"`  // of the store
 }
 
