@@ -183,6 +183,7 @@ func TestErrors(t *testing.T) {
 		"pair in two subnets":     {ab + "  - {endpoints: ['a:e', 'b:e'], addresses: [§10.1.0.1/24, 10.1.1.2/16]}", []string{`address 10.1.0.1/24 of node a: the other end, node b, has no address in 10.1.0.0/24`}},
 		"link mtu":                {ab + "  - {endpoints: ['a:e', lan0], mtu: §9000}", []string{`mtu 9000 is larger than that of bridge lan0, which is 1500`}},
 		"link mtu and IPv6":       {ab + "  - {endpoints: [§'a:e', 'b:e'], mtu: 1000, addresses: ['fd00::1/128', 10.1.0.1/32]}", []string{`mtu 1000 of e is too small for IPv6, which needs 1280`}},
+		"IPv6 turned off":         {"nodes: {a: {sysctls: {net.ipv6.conf.e.disable_ipv6: 1}}}\nbridges: {l: {}}\nlinks:\n  - {endpoints: [§'a:e', l], address: 'fd00::2/64'}", []string{`e cannot have the address fd00::2/64: the sysctl net.ipv6.conf.e.disable_ipv6 of node a turns IPv6 off there`}},
 		"exhausted":               {"nodes: {a: , b: }\nbridges: {l: {address: 10.0.0.1/30}}\nlinks:\n  - endpoints: ['a:e', l]\n  - §endpoints: ['b:e', l]", []string{`bridge l: no address is left in 10.0.0.0/30 for e of node b`}},
 
 		"route without to":   {"nodes: {a: {routes: [§{via: 10.0.0.1}]}}", []string{`to is missing: a prefix such as 10.0.0.0/8, or default`}},

@@ -270,6 +270,32 @@ links:
 	}
 }
 
+// A node that has IPv6 turned off, by its own sysctls or the defaults, gets no address of an IPv6 pool, nor a route.
+func TestIPv6Off(t *testing.T) {
+	lab := mustParse(t, `
+name: t
+defaults: {sysctls: {net.ipv6.conf.all.disable_ipv6: 1}}
+nodes: {a: , b: {sysctls: {net.ipv6.conf.all.disable_ipv6: 0}}, c: {sysctls: {net.ipv6.conf.all.disable_ipv6: 0, net.ipv6.conf.e1.disable_ipv6: 1}}}
+bridges: {l: {address: ["fd00::1/64", 10.0.0.1/24]}}
+links:
+  - endpoints: ["a:e0", l]
+  - endpoints: ["b:e0", l]
+  - endpoints: ["c:e0", l]
+  - endpoints: ["c:e1", l]
+`)
+	want := map[string]string{"a:e0": "[10.0.0.2/24]", "b:e0": "[10.0.0.3/24 fd00::2/64]", "c:e0": "[10.0.0.4/24 fd00::3/64]", "c:e1": "[10.0.0.5/24]"}
+	got := map[string]string{}
+	for _, l := range lab.Links {
+		got[l.A.Node+":"+l.A.Interface] = fmt.Sprint(l.A.Addresses)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if routes := lab.Nodes[0].Routes; len(routes) != 1 {
+		t.Errorf("node a has the routes %v", routes)
+	}
+}
+
 func TestBridgesAndMTU(t *testing.T) {
 	lab := mustParse(t, `
 name: t

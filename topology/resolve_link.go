@@ -234,7 +234,7 @@ func (r *resolver) allocate(w *wire) {
 		}
 	}
 	for f, pool := range r.nets[w.bridge].pools {
-		if pool == nil || has[f] {
+		if pool == nil || has[f] || f == 1 && r.ipv6Off(&w.link.A) != "" {
 			continue
 		}
 		for {
@@ -310,7 +310,26 @@ func covered(own []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
-// finish gives an end its hardware address and checks its MTU against its addresses.
+// ipv6Off is the sysctl by which a node turns IPv6 off on an interface, which then has no IPv6 address; empty where there is none.
+func (r *resolver) ipv6Off(e *Endpoint) string {
+	own, def := r.f.nodes[r.nodes[e.Node]].sysctls.v, r.f.defaults.sysctls.v
+	if len(own)+len(def) == 0 {
+		return ""
+	}
+	for _, of := range []string{"all", "default", e.Interface} {
+		key := "net.ipv6.conf." + of + ".disable_ipv6"
+		v, set := own[key]
+		if !set {
+			v, set = def[key]
+		}
+		if set && v != "0" {
+			return key
+		}
+	}
+	return ""
+}
+
+// finish gives an end its hardware address and checks that it can have its addresses.
 func (r *resolver) finish(w *wire, side int) {
 	e, spec := w.end(side), w.spec[side]
 	n := spec.mac.n
@@ -321,13 +340,15 @@ func (r *resolver) finish(w *wire, side int) {
 		e.MAC = ipam.InterfaceMAC(r.lab.Name, e.Node, e.Interface).String()
 	}
 	r.claimMAC(e.MAC, "node "+e.Node, n)
-	if e.MTU >= minMTU6 {
-		return
-	}
 	for _, a := range e.Addresses {
-		if a.Addr().Is6() {
-			r.d.errorf(spec.n, "mtu %d of %s is too small for IPv6, which needs %d", e.MTU, e.Interface, minMTU6)
-			return
+		if !a.Addr().Is6() {
+			continue
 		}
+		if off := r.ipv6Off(e); off != "" {
+			r.d.errorf(spec.n, "%s cannot have the address %s: the sysctl %s of node %s turns IPv6 off there", e.Interface, a, off, e.Node)
+		} else if e.MTU < minMTU6 {
+			r.d.errorf(spec.n, "mtu %d of %s is too small for IPv6, which needs %d", e.MTU, e.Interface, minMTU6)
+		}
+		return
 	}
 }
