@@ -26,6 +26,19 @@ links:
 		r.ping("a", "b")
 		r.ping("b", "172.17.200.1")
 		pingFromHost(t, "172.17.200.2")
+		testenv.MustCommand(t, "ip", "link", "del", "hostbr")
+		again := writeFile(t, t.TempDir(), "lab.yaml", file)
+		if got := testenv.Run(t, "plan", again, "--name", r.name); got.Code != 10 || !strings.Contains(got.Stdout, "is not a port of hostbr") {
+			t.Errorf("plan without the host's bridge: %+v", got)
+		}
+		if got := testenv.Run(t, "up", again, "--name", r.name); got.Code != 1 || !strings.Contains(got.Stderr, "create it") {
+			t.Errorf("up without the host's bridge: %+v", got)
+		}
+		testenv.MustCommand(t, "ip", "link", "add", "hostbr", "type", "bridge")
+		testenv.MustCommand(t, "ip", "address", "add", "172.17.200.1/24", "dev", "hostbr")
+		testenv.MustCommand(t, "ip", "link", "set", "hostbr", "up")
+		testenv.Must(t, "up", again, "--name", r.name)
+		r.ping("a", "b")
 		testenv.Must(t, "down", r.name)
 		if got := testenv.MustCommand(t, "ip", "-o", "link", "show", "master", "hostbr"); got != "" {
 			t.Errorf("after down the host's bridge has ports: %s", got)

@@ -94,9 +94,10 @@ func (a *Applier) Configure(steps []Step) error {
 	return a.inPlaces(steps, []Verb{SetLink, DelAddress, AddAddress, UpLink, DelRoute, AddRoute}, goneRoute)
 }
 
-// goneRoute is a route or an address that went with another one before it was deleted.
+// goneRoute is a route or an address that went with another one before it was deleted, or with the interface's IPv6, which an MTU
+// that is too small for it takes away.
 func goneRoute(err error) bool {
-	return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EADDRNOTAVAIL)
+	return errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENXIO)
 }
 
 // inPlaces carries out the steps with these verbs, each place's in order.

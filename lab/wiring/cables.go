@@ -206,8 +206,7 @@ func (p *planner) end(c *Change, e *End, pl *place, l *rtnl.Link) (why []string)
 		set.Alias = e.Alias
 		why = append(why, who+" is not marked")
 	}
-	if e.Master != "" && pl.bridges[e.Master] != l.Master {
-		m := pl.bridges[e.Master]
+	if m, there := pl.bridges[e.Master]; e.Master != "" && (!there || m != l.Master) { // one of the host's may be gone
 		set.Master = &m
 		why = append(why, who+" is not a port of "+e.Master)
 	}
