@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -310,6 +311,14 @@ func TestRemoveFrozen(t *testing.T) {
 	removeAll(t, h, lab)
 	if d := time.Since(begin); d > 2*time.Second {
 		t.Errorf("took %v", d)
+	}
+}
+
+// Groups that are gone are not idle ones.
+func TestIdleOfWhatIsGone(t *testing.T) {
+	h, lab := contract(t, topology.Limits{})
+	if since, empty, err := h.Idle(lab); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("idle for %v, empty: %v, error: %v", since, empty, err)
 	}
 }
 

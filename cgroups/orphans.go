@@ -3,14 +3,15 @@ package cgroups
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 
 	"github.com/nsnet/nsnet/internal/failpoint"
 )
 
-// Idle tells for how long nothing has changed in a lab's groups, and whether no process is in them. A group that is gone
-// has none.
+// Idle tells for how long nothing has changed in a lab's groups, and whether no process is seen in them: version 1 shows none of
+// those in pid namespaces beside the caller's. For a lab without groups the error is fs.ErrNotExist.
 func (h *Host) Idle(lab string) (since time.Duration, empty bool, err error) {
 	if err := checkName(lab); err != nil {
 		return 0, false, fmt.Errorf("look at cgroups: %w", err)
@@ -36,6 +37,9 @@ func (h *Host) Idle(lab string) (since time.Duration, empty bool, err error) {
 		if err != nil {
 			return 0, false, fmt.Errorf("look at cgroups of lab %s: %w", lab, err)
 		}
+	}
+	if newest.IsZero() {
+		return 0, false, fmt.Errorf("look at cgroups of lab %s: %w", lab, fs.ErrNotExist)
 	}
 	return time.Since(newest), empty, nil
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/cgroups"
 )
@@ -23,6 +25,8 @@ type Leftover struct {
 
 	remove func(context.Context) error
 }
+
+const kindGroup = "cgroup"
 
 // CollectOptions are what Collect needs to know.
 type CollectOptions struct {
@@ -61,7 +65,13 @@ func removeAll(ctx context.Context, all []Leftover, dry bool) error {
 		if dry || l.Kept != "" {
 			continue
 		}
-		if err := l.remove(ctx); err != nil {
+		err := l.remove(ctx)
+		var busy *cgroups.Busy
+		if errors.As(err, &busy) && l.Kind == kindGroup && errors.Is(err, unix.EBUSY) {
+			l.Kept = "processes are in it that cannot be seen from here, as those of another container"
+			continue
+		}
+		if err != nil {
 			errs = append(errs, &Error{Lab: l.Lab, Op: "remove the " + l.Kind, Object: l.Name, Err: err})
 			l.Kept = err.Error()
 		}
@@ -167,10 +177,13 @@ func orphanGroups(used names) ([]Leftover, error) {
 			continue
 		}
 		since, empty, err := h.Idle(n)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // its own down was faster
+		}
 		if err != nil {
 			return all, err
 		}
-		l := Leftover{Kind: "cgroup", Name: "nsnet/" + n, Lab: n, remove: func(ctx context.Context) error { return h.RemoveEmpty(ctx, n) }}
+		l := Leftover{Kind: kindGroup, Name: "nsnet/" + n, Lab: n, remove: func(ctx context.Context) error { return h.RemoveEmpty(ctx, n) }}
 		switch {
 		case !empty:
 			l.Kept = "processes are in it; nsnet down " + n + " ends them"
