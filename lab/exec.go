@@ -122,14 +122,19 @@ func follow(c *container.Conn, o *ExecOptions) (int, error) {
 
 // execFailure turns a command that could not be started into a shell's exit code.
 func execFailure(o *ExecOptions, f *wire.Failure) (int, error) {
-	e := &Error{Lab: o.Lab, Node: o.Node, Op: "run", Object: f.Text, Err: commandError(syscall.Errno(f.Errno))}
+	e := commandFault(f.Text, syscall.Errno(f.Errno))
+	if e == nil {
+		e = &Error{Op: "run", Object: f.Text, Err: syscall.Errno(f.Errno)}
+	}
+	e.Lab, e.Node = o.Lab, o.Node
 	switch {
 	case errors.Is(e.Err, ErrNoCommand):
+		e.Remedy = "" // it is as plain as a shell's
 		return 127, e
 	case errors.Is(e.Err, ErrNotExecutable):
+		e.Remedy = ""
 		return 126, e
 	}
-	e.Err = syscall.Errno(f.Errno)
 	if errors.Is(e.Err, unix.EAGAIN) {
 		e.Remedy, e.Err = fullOfProcesses(o)
 	}
@@ -147,6 +152,21 @@ func fullOfProcesses(o *ExecOptions) (remedy string, err error) {
 		}
 	}
 	return "look at kernel.pid_max, ulimit -u and the pids control groups above nsnet's", fmt.Errorf("%w: the host's limit of processes is reached", unix.EAGAIN)
+}
+
+// commandFault is what is wrong with a command that was not found fit to start, by what a node's init says of it; nil where that is not
+// the command's own fault.
+func commandFault(text string, errno syscall.Errno) *Error {
+	if err := commandError(errno); err != nil {
+		return &Error{Op: "run", Object: text, Err: err, Remedy: "name a program that the node's image has"}
+	}
+	switch errno {
+	case unix.ENOTDIR: // the text is "in DIR"
+		return &Error{Op: "run the command", Object: text, Err: errno, Remedy: "name a working directory that the node has"}
+	case unix.EINVAL: // the text says which name is in none of the node's files
+		return &Error{Op: "run the command", Err: errors.New(text), Remedy: "name a user and a group that the node's /etc/passwd and /etc/group have, or numbers"}
+	}
+	return nil
 }
 
 // commandError is why a command cannot be run, as far as that is the command's own fault.

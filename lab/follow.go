@@ -226,8 +226,9 @@ func initFailure(body []byte) error {
 		return err
 	}
 	if f.Command != "" {
-		if err := commandError(syscall.Errno(f.Errno)); err != nil {
-			return &Error{Op: "run", Node: f.Node, Object: f.Command, Err: err, Remedy: "name a program that the node's image has"}
+		if e := commandFault(f.Command, syscall.Errno(f.Errno)); e != nil {
+			e.Node = f.Node
+			return e
 		}
 	}
 	err := errors.New(f.Text)

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/image"
 )
 
 // sysUser is where the kernel tells and takes the limits of namespaces. namespaces(7).
@@ -24,6 +26,9 @@ const (
 // advise adds what can be done to an error that does not say it yet.
 func advise(err error) {
 	var e *Error
+	if of := (*image.Error)(nil); errors.As(err, &of) && of.Remedy != "" {
+		return
+	}
 	if errors.As(err, &e) && e.Remedy == "" {
 		e.Remedy = remedy(e.Op, err)
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/image"
 )
 
 func TestRemedy(t *testing.T) {
@@ -39,6 +41,10 @@ func TestRemedy(t *testing.T) {
 	e := &Error{Err: unix.EPERM, Remedy: "known"}
 	if advise(e); e.Remedy != "known" {
 		t.Errorf("a remedy was replaced by %q", e.Remedy)
+	}
+	e = &Error{Err: &image.Error{Op: "unpack", Err: unix.ENOSPC, Remedy: "known"}}
+	if advise(e); e.Remedy != "" {
+		t.Errorf("to an image's remedy comes %q", e.Remedy)
 	}
 	advise(nil)
 }

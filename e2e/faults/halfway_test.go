@@ -46,10 +46,10 @@ func TestUpFailsHalfWay(t *testing.T) {
 			want: []string{"node bad: run /etc/passwd: it cannot be executed: permission denied"},
 		}, {
 			name: "unknown user", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], user: nobody-here}}\n", code: 1,
-			want: []string{"node bad", "nobody-here"},
+			want: []string{`node bad: run the command: look up "nobody-here": no such user; name a user and a group`},
 		}, {
 			name: "no working directory", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], workdir: /no/such}}\n", code: 1,
-			want: []string{"node bad", "/no/such", "not a directory"},
+			want: []string{"node bad: run the command in /no/such: not a directory; name a working directory"},
 		}, {
 			name: "sysctl that is not there", text: "name: NAME\nnodes: {good: {}, bad: {sysctls: {net.ipv4.no_such_thing: 1}}}\n", code: 1,
 			want: []string{"node bad", "net.ipv4.no_such_thing"},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,6 +85,29 @@ func TestImport(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 		testenv.Must(t, "image", "rm", "my/router:2")
+	})
+}
+
+// An id stands for all images that have it, and for no other; what is no id is a name.
+func TestRemoveByID(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		emptyStore(t)
+		path := save(t, imagetest.Image(t, v1.Config{User: "7"}, layer(t, file{Name: "f", Content: "x"})))
+		other := save(t, imagetest.Image(t, v1.Config{User: "8"}, layer(t, file{Name: "f", Content: "x"})))
+		testenv.Must(t, "image", "import", path, "my/router:1")
+		testenv.Must(t, "image", "import", path, "my/router:2")
+		testenv.Must(t, "image", "import", other, "my/other:1")
+		l := list(t)
+		i := slices.IndexFunc(l.Images, func(i image.Image) bool { return i.Name == "docker.io/my/router:1" })
+		id := l.Images[i].ID
+		fails(t, 4, []string{"image", "rm", "sha256:" + strings.Repeat("0", 64)}, "no such image")
+		fails(t, 4, []string{"image", "rm", id[len("sha256:"):][:11]}, "no such image")
+		testenv.Must(t, "image", "rm", id[len("sha256:"):][:12])
+		if l = list(t); len(l.Images) != 1 || l.Images[0].Name != "docker.io/my/other:1" {
+			t.Errorf("left: %+v", l)
+		}
+		testenv.Must(t, "image", "rm", l.Images[0].ID)
 	})
 }
 
