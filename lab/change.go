@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -319,30 +318,25 @@ func (c *change) sysctls(context.Context) error {
 	}
 	for i := range c.lab.Nodes {
 		n := &c.lab.Nodes[i]
-		set, all := map[string]string{}, map[string]string{}
+		all, differ := map[string]string{}, false
 		for k, v := range n.Sysctls {
-			is, read := now[n.Name][k]
-			if !read {
-				continue
-			}
-			if all[k] = v; is != strings.Join(strings.Fields(v), " ") {
-				set[k] = v
+			if is, read := now[n.Name][k]; read {
+				all[k] = v
+				differ = differ || is != strings.Join(strings.Fields(v), " ")
 			}
 		}
+		var defaults map[string]string
 		if keys := c.todo.unset[n.Name]; len(keys) > 0 {
-			defaults, err := defaultSysctls(keys)
-			if err != nil {
+			var err error
+			if defaults, err = defaultSysctls(keys); err != nil {
 				return err
 			}
-			for k, v := range defaults {
-				set[k] = v
-			}
 		}
-		if len(set) == 0 {
+		if !differ && len(defaults) == 0 {
 			continue
 		}
-		maps.Copy(set, all) // one of them may change others, which are as they should be now
-		if err := c.seen.setSysctls(n.Name, set); err != nil {
+		// One of them may change others, which are as they should be now.
+		if err := c.seen.setSysctls(n.Name, all, defaults); err != nil {
 			return err
 		}
 	}

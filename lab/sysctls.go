@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -76,20 +77,29 @@ func (o *observed) readSysctls(want *topology.Lab) (map[string]map[string]string
 	return out, nil
 }
 
-// setSysctls sets sysctls of the network in a node that runs.
-func (o *observed) setSysctls(node string, set map[string]string) error {
+// setSysctls sets sysctls of the network in a node that runs. Those of reset may be of interfaces that are gone, or whose MTU has
+// taken IPv6 from them.
+func (o *observed) setSysctls(node string, set, reset map[string]string) error {
 	ns, err := o.netns(node)
 	if err != nil {
 		return err
 	}
 	defer ns.Close()
+	all := maps.Clone(reset)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, set)
 	return rtnl.In(ns, func() error {
-		for _, k := range container.SysctlOrder(set) {
+		for _, k := range container.SysctlOrder(all) {
 			err := failpoint.Hit("sysctl", k)
 			if err == nil {
-				err = os.WriteFile(filepath.Join("/proc/sys", container.SysctlPath(k)), []byte(set[k]), 0)
+				err = os.WriteFile(filepath.Join("/proc/sys", container.SysctlPath(k)), []byte(all[k]), 0)
 			}
 			if errors.Is(err, fs.ErrNotExist) {
+				if _, wanted := set[k]; !wanted {
+					continue
+				}
 				err = fmt.Errorf("%w: no such sysctl, or no such interface", ErrUnsupported)
 			}
 			if err != nil {
