@@ -48,13 +48,28 @@ func nodeStates(name string) (map[string]*proto.NodeState, error) {
 
 // labState asks a lab's init how the lab is.
 func labState(name string) (*proto.LabState, error) {
+	return askState(context.Background(), name, proto.StatusRequest{})
+}
+
+// settledState is labState once the init is done with what a killed up had asked it for. It is for who has the lab's lock.
+func settledState(ctx context.Context, name string) (*proto.LabState, error) {
+	return askState(ctx, name, proto.StatusRequest{Settled: true})
+}
+
+func askState(ctx context.Context, name string, r proto.StatusRequest) (*proto.LabState, error) {
 	c, err := dial(name)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	wrap := func(err error) error { return &Error{Lab: name, Op: "ask for its state", Err: err} }
-	if err := c.Send(proto.Status, nil); err != nil {
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	wrap := func(err error) error {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return &Error{Lab: name, Op: "ask for its state", Err: err}
+	}
+	if err := proto.Send(c, proto.Status, r); err != nil {
 		return nil, wrap(err)
 	}
 	s := &proto.LabState{}

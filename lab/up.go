@@ -107,7 +107,7 @@ func current(ctx context.Context, dir *locked, name string) (*record, *proto.Lab
 			return nil, nil, &Error{Lab: name, Op: "read the record of the running lab", Err: err, Remedy: "take it down first"}
 		}
 		if r.Built {
-			if state, err := labState(name); !hasGone(err) {
+			if state, err := settledState(ctx, name); !hasGone(err) {
 				return r, state, err
 			}
 			// A killed lab init holds its lock for one more moment.

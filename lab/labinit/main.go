@@ -200,6 +200,14 @@ func (l *labInit) answer(u *net.UnixConn) {
 	defer closeAll(fds)
 	switch k {
 	case proto.Status:
+		var r proto.StatusRequest
+		if err := proto.Decode(body, &r); len(body) > 0 && err != nil { // an older nsnet sends none
+			return
+		}
+		if r.Settled {
+			l.changing.Lock()
+			l.changing.Unlock() //nolint:staticcheck // it was waited for
+		}
 		_ = proto.Send(c, proto.Reply, l.status())
 	case proto.Settled:
 		var r proto.SettledNote

@@ -177,6 +177,11 @@ type NodeState struct {
 	Quiet   bool   `json:",omitempty"` // nothing has changed in its network namespace since all was as the file says
 }
 
+// StatusRequest is the body of Status.
+type StatusRequest struct {
+	Settled bool // when no change is under way: one whose up was killed is broken off moments later
+}
+
 // LabState is the answer to Status.
 type LabState struct {
 	Nodes   []NodeState
