@@ -55,6 +55,11 @@ nodes:
 		if err := json.Unmarshal([]byte(testenv.Must(t, "diff", r.name+"/kept", "--json")), &changes); err != nil || len(changes) != 2 || changes[1].Path != "/root/kept" {
 			t.Errorf("JSON: %+v, %v", changes, err)
 		}
+		for _, empty := range []string{"/layer", "/image"} {
+			if err := os.Mkdir(dir+empty, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
 		testenv.Must(t, "commit", r.name+"/host", dir+"/layer")
 		testenv.Must(t, "commit", r.name+"/host", dir+"/union", "--union", "/mnt/u")
 		testenv.Must(t, "commit", r.name+"/dir", "oci:"+dir+"/image")

@@ -148,8 +148,8 @@ func (a *archive) find(context.Context) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(one.Layers) > maxLayers {
-		return nil, fmt.Errorf("%w: %d layers, more than %d", ErrMalformed, len(one.Layers), maxLayers)
+	if len(one.Layers) > MaxLayers {
+		return nil, fmt.Errorf("%w: %d layers, more than %d", ErrMalformed, len(one.Layers), MaxLayers)
 	}
 	config, err := a.read(one.Config)
 	if err != nil {

@@ -53,7 +53,7 @@ func FuzzManifest(f *testing.F) {
 		all := append(m.Layers[:len(m.Layers):len(m.Layers)], m.Manifests...)
 		if m.Config != nil {
 			all = append(all, *m.Config)
-			if m.Manifests != nil || len(m.Layers) > maxLayers {
+			if m.Manifests != nil || len(m.Layers) > MaxLayers {
 				t.Errorf("an image and a list of images, or %d layers", len(m.Layers))
 			}
 		} else if d, err := m.choose(); err == nil && !topology.ValidDigest(d.Digest) {
@@ -156,7 +156,7 @@ func FuzzArchive(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(found.config) > maxConfig || len(found.layers) > maxLayers {
+		if len(found.config) > maxConfig || len(found.layers) > MaxLayers {
 			t.Errorf("a configuration of %d bytes, %d layers", len(found.config), len(found.layers))
 		}
 		for i := range found.layers {

@@ -15,11 +15,13 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
+// MaxLayers bounds the layers of an image, as Docker does.
+const MaxLayers = 127
+
 // Limits of an image's own files.
 const (
 	maxConfig = 4 << 20
-	maxLayers = 127 // as Docker has it
-	maxDepth  = 3   // indexes in indexes
+	maxDepth  = 3 // indexes in indexes
 )
 
 // descriptor refers to a blob.
@@ -65,8 +67,8 @@ func parseManifest(b []byte) (*manifest, error) {
 			return nil, fmt.Errorf("%w: its manifest refers to %q of %d bytes", ErrMalformed, d.Digest, d.Size)
 		}
 	}
-	if len(m.Layers) > maxLayers {
-		return nil, fmt.Errorf("%w: %d layers, more than %d", ErrMalformed, len(m.Layers), maxLayers)
+	if len(m.Layers) > MaxLayers {
+		return nil, fmt.Errorf("%w: %d layers, more than %d", ErrMalformed, len(m.Layers), MaxLayers)
 	}
 	return &m, nil
 }
@@ -125,8 +127,8 @@ func parseConfig(b []byte) (*configFile, error) {
 	if c.OS != "linux" || c.Architecture != runtime.GOARCH {
 		return nil, fmt.Errorf("%w: it is for %s/%s, and not for linux/%s", ErrPlatform, c.OS, c.Architecture, runtime.GOARCH)
 	}
-	if n := len(c.RootFS.DiffIDs); n == 0 || n > maxLayers {
-		return nil, fmt.Errorf("%w: %d layers, and not 1 to %d", ErrMalformed, n, maxLayers)
+	if n := len(c.RootFS.DiffIDs); n == 0 || n > MaxLayers {
+		return nil, fmt.Errorf("%w: %d layers, and not 1 to %d", ErrMalformed, n, MaxLayers)
 	}
 	for _, d := range c.RootFS.DiffIDs {
 		if !topology.ValidDigest(d) {

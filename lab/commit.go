@@ -61,6 +61,9 @@ func Commit(ctx context.Context, o CommitOptions) (CommitResult, error) {
 	if o.OCI && path == "/" && w.node.Image.Kind == topology.ImageHost {
 		return res, &Error{Lab: w.lab.Name, Node: w.node.Name, Err: fmt.Errorf("%w: the host's root, which the node is on, is no image", ErrConflict), Remedy: "save a layer instead, nsnet commit NODE DIR, and use it with layers: [DIR]"}
 	}
+	if n := len(w.layersOf(&w.trees[i])) + 1; o.OCI && n > image.MaxLayers {
+		return res, &Error{Lab: w.lab.Name, Node: w.node.Name, Op: "save", Object: o.Dir, Err: fmt.Errorf("the image would have %d layers, more than %d", n, image.MaxLayers), Remedy: "save a layer instead, nsnet commit NODE DIR, and use it with layers: [DIR]"}
+	}
 	changes, err := w.diff(&w.trees[i])
 	if err != nil {
 		return res, fail("compare with its layers", err)
@@ -97,7 +100,8 @@ func whole(ctx context.Context, dir string, write func(dir string) error) error 
 		err = toDisk(made)
 	}
 	if err == nil {
-		err = os.Rename(made, dir)
+		// os.Rename refuses a directory that is there, even an empty one; rename(2) refuses one that has something by now.
+		err = os.NewSyscallError("rename", unix.Rename(made, dir))
 	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(made))
@@ -125,6 +129,14 @@ func (w *writableLayers) writeLayer(t *tree, changes []overlayfs.Change, dir str
 	return overlayfs.WriteLayer(t.upper, int(f.Fd()), changes, t.o)
 }
 
+// layersOf are the directories below a union's writable layer, the first on top.
+func (w *writableLayers) layersOf(t *tree) []string {
+	if t.path == "/" {
+		return w.m.branchPaths(w.node)
+	}
+	return t.lower
+}
+
 // writeImage writes the layers below, the lowest first, and the changes above them. Its command is what the node runs.
 func (w *writableLayers) writeImage(t *tree, changes []overlayfs.Change, dir string, res *CommitResult) error {
 	top, err := os.MkdirTemp(filepath.Dir(dir), ".nsnet-commit-")
@@ -135,11 +147,7 @@ func (w *writableLayers) writeImage(t *tree, changes []overlayfs.Change, dir str
 	if err := w.writeLayer(t, changes, top); err != nil {
 		return err
 	}
-	all := t.lower
-	if t.path == "/" {
-		all = w.m.branchPaths(w.node)
-	}
-	all = append([]string{top}, all...)
+	all := append([]string{top}, w.layersOf(t)...)
 	var layers []func(io.Writer) error
 	for _, layer := range slices.Backward(all) {
 		layers = append(layers, func(to io.Writer) error { return archive(layer, to) })

@@ -3,7 +3,9 @@ package images
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,6 +199,12 @@ func TestManyLayers(t *testing.T) {
 		}
 		name := up(t, r.Push(t, "many:1", imagetest.Image(t, v1.Config{}, layers...)), "\nnodes: {n: {image: \"IMAGE\"}}\n")
 		want(t, "files of all layers", in(t, name+"/n", "ls -d /f* | grep -c . ; cat /last"), "126\n125")
+		made := filepath.Join(t.TempDir(), "made")
+		fails(t, 1, []string{"commit", name + "/n", "oci:" + made}, "node n", "128 layers, more than 127", "layers: [DIR]")
+		if _, err := os.Stat(made); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("an image that nobody can use: %v", err)
+		}
+		testenv.Must(t, "commit", name+"/n", made)
 	})
 }
 
