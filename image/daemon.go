@@ -58,7 +58,7 @@ func request(conn net.Conn, name string, to io.Writer) error {
 		_, err := io.Copy(to, r)
 		return err
 	case "404":
-		return fmt.Errorf("%w: docker has no image %s", ErrNotFound, name)
+		return fmt.Errorf("%w: docker has no image %s; docker image ls lists what it has", ErrNotFound, name)
 	}
 	const enough = 1 << 10
 	detail, _ := io.ReadAll(io.LimitReader(r, enough))

@@ -280,7 +280,7 @@ func explain(name, op string, err error) error {
 		return err
 	}
 	e := &Error{Image: name, Op: op, Err: err}
-	var network net.Error
+	var socket *net.OpError
 	switch {
 	case errors.Is(err, context.Canceled):
 		e.Op = "pull"
@@ -288,8 +288,7 @@ func explain(name, op string, err error) error {
 		e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrNotFound, err), "check its name and tag; for an image of the machine's Docker write docker-daemon:NAME"
 	case errors.Is(err, registry.ErrDenied):
 		e.Remedy = "check its name, or log in with docker login"
-	case errors.Is(err, ErrNotFound):
-		e.Remedy = "docker image ls lists what it has"
+	case errors.Is(err, ErrNotFound): // it says what there is
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		e.Remedy = "make room below " + filepath.Dir(Dir) + "; nsnet image rm removes images"
 	case errors.Is(err, ErrDigest):
@@ -299,8 +298,20 @@ func explain(name, op string, err error) error {
 	case errors.Is(err, unpack.ErrCompression):
 		e.Remedy = "build the image with layers of gzip or zstd, or pull it with docker and use docker-daemon:NAME"
 	case errors.Is(err, ErrMalformed), errors.Is(err, ErrPlatform):
-	case errors.As(err, &network):
+	case errors.As(err, &socket) && socket.Net == "unix":
+		e.Remedy = "start Docker, or name its socket with DOCKER_HOST"
+	case isNetwork(err):
 		e.Remedy = "check the network, or bring the image here as an archive and use nsnet image import"
 	}
 	return e
+}
+
+// isNetwork tells whether an error is the network's. An errno alone, which is a [net.Error] by its methods, comes from a file.
+func isNetwork(err error) bool {
+	var network net.Error
+	if !errors.As(err, &network) {
+		return false
+	}
+	_, file := network.(unix.Errno)
+	return !file
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,6 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	registryclient "github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/image/unpack"
 	"github.com/nsnet/nsnet/internal/imagetest"
@@ -446,6 +449,30 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	} {
 		if _, err := s.Pull(context.Background(), parse(t, ref), PullOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error is %v, without %q", ref, err, want)
+		}
+	}
+}
+
+// The remedy is that of what failed: a file's error is not the network's, nor a layout's a lack of Docker.
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	refused := os.NewSyscallError("connect", unix.ECONNREFUSED)
+	for _, tt := range []struct {
+		err  error
+		want string // empty: no remedy
+	}{
+		{&fs.PathError{Op: "open", Path: "/none", Err: unix.ENOENT}, ""},
+		{fmt.Errorf("create a temporary file: %w", unix.EACCES), ""},
+		{fmt.Errorf("%w: the layout has no image", ErrNotFound), ""},
+		{&fs.PathError{Op: "write", Path: "/f", Err: unix.ENOSPC}, "make room"},
+		{&net.OpError{Op: "dial", Net: "tcp", Err: refused}, "check the network"},
+		{&net.DNSError{Err: "no such host", Name: "none"}, "check the network"},
+		{context.DeadlineExceeded, "check the network"},
+		{fmt.Errorf("docker does not run: %w", &net.OpError{Op: "dial", Net: "unix", Err: refused}), "start Docker"},
+	} {
+		var e *Error
+		if err := explain("x", "find", tt.err); !errors.As(err, &e) || !strings.Contains(e.Remedy, tt.want) || tt.want == "" && e.Remedy != "" {
+			t.Errorf("%v: %v, and not with %q", tt.err, err, tt.want)
 		}
 	}
 }
