@@ -42,6 +42,8 @@ func remedy(op string, err error) string {
 		return "raise the limit of open files, ulimit -n: a node needs about five"
 	case errors.Is(err, unix.ENFILE):
 		return "the machine has no open file left: raise the sysctl fs.file-max, or end what holds so many"
+	case strings.Contains(err.Error(), "writable_size"):
+		return "" // a copy of layers that has no room says so itself, in another process
 	case errors.Is(err, unix.ENOSPC) && strings.HasPrefix(op, "start"):
 		return namespaceLimits(sysUser)
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):

@@ -30,6 +30,7 @@ func TestRemedy(t *testing.T) {
 		{"start", unix.ENOSPC, "limit of namespaces"},
 		{"start the lab: create its namespaces", unix.EAGAIN, "kernel.pid_max"},
 		{"write", unix.EROFS, "read-write"},
+		{"prepare its mounts", fmt.Errorf("%w: give it more with writable_size", unix.ENOSPC), ""},
 		{"parse", errors.New("odd"), ""},
 	} {
 		e := &Error{Op: tt.op, Err: fmt.Errorf("wrapped: %w", tt.err)}
