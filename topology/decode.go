@@ -305,8 +305,8 @@ func (d *decoder) integer(n *yaml.Node, what string, least, most int64) (int64, 
 	return v, true
 }
 
-// number takes a positive number.
-func (d *decoder) number(n *yaml.Node, what string) (float64, bool) {
+// number takes a number of a range.
+func (d *decoder) number(n *yaml.Node, what string, least, most float64) (float64, bool) {
 	n = d.in(n)
 	tag := n.ShortTag()
 	if n.Kind != yaml.ScalarNode || tag != "!!int" && tag != "!!float" {
@@ -314,8 +314,8 @@ func (d *decoder) number(n *yaml.Node, what string) (float64, bool) {
 		return 0, false
 	}
 	v, err := strconv.ParseFloat(n.Value, 64)
-	if err != nil || !(v > 0) || math.IsInf(v, 0) {
-		d.errorf(n, "%s must be a number above 0, not %s", what, n.Value)
+	if err != nil || !(v >= least && v <= most) {
+		d.errorf(n, "%s must be a number from %g to %g, not %s", what, least, most, n.Value)
 		return 0, false
 	}
 	return v, true

@@ -21,12 +21,16 @@ const MinPids = 8
 // maxPids is the kernel's greatest, PID_MAX_LIMIT.
 const maxPids = 1 << 22
 
+// minCores is the least limit of processor time, in cores: the kernel's smallest quota, 1 ms, in its longest period, 1 s.
+// sched-bwc.rst in the kernel's documentation.
+const minCores = 0.001
+
 // maxIOWeight is the greatest weight that every kernel's scheduler takes.
 const maxIOWeight = 1000
 
 func limitKeys() []keyDef[Limits] {
 	return []keyDef[Limits]{
-		{"cpu", func(d *decoder, l *Limits, n *yaml.Node) { l.CPU, _ = d.number(n, "cpu") }},
+		{"cpu", func(d *decoder, l *Limits, n *yaml.Node) { l.CPU, _ = d.number(n, "cpu", minCores, maxCPU+1) }},
 		{"cpu_weight", func(d *decoder, l *Limits, n *yaml.Node) {
 			v, _ := d.integer(n, "cpu_weight", 1, 10000)
 			l.CPUWeight = uint64(v)

@@ -155,7 +155,7 @@ type Route struct {
 // Limits are what a node may use of the machine.
 type Limits struct {
 	// Processor time in cores: 0.2 is a fifth of one core.
-	CPU float64 `json:"cpu,omitempty" jsonschema:"exclusiveMinimum=0"`
+	CPU float64 `json:"cpu,omitempty" jsonschema:"minimum=0.001,maximum=8192"`
 	// The node's share of busy processors, relative to others; 100 is usual.
 	CPUWeight uint64 `json:"cpu_weight,omitempty" jsonschema:"minimum=1,maximum=10000"`
 	// The processors that the node may run on, as 0-2,5.
