@@ -39,6 +39,9 @@ func (c *change) announce(ctx context.Context) error {
 		return err
 	}
 	both := merge(now, next)
+	if err := dropIndex(c.dir); err != nil {
+		return recordError("", "write the record", err)
+	}
 	for _, f := range []struct {
 		name    string
 		content []byte
@@ -183,7 +186,11 @@ func (c *change) settle(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Lab: c.rec.Name, Op: "remove what it no longer has", Err: err, Remedy: "run the command again"}
 	}
-	if err := next.write(c.dir); err != nil {
+	err = next.write(c.dir)
+	if err == nil {
+		err = writeIndex(c.dir, next.Limits, c.lab.Nodes)
+	}
+	if err != nil {
 		return recordError(c.rec.Name, "write the record", err)
 	}
 	err = failpoint.Hit("remove", earlierFile)

@@ -76,12 +76,18 @@ func Sweep(ctx context.Context) error {
 		return err
 	}
 	var errs []error
+	alive := 0
 	for _, n := range names {
-		if isLeft(n) {
-			errs = append(errs, sweepLab(ctx, n, false))
+		if !isLeft(n) {
+			alive++
+			continue
 		}
+		errs = append(errs, sweepLab(ctx, n, false))
 	}
-	return errors.Join(append(errs, sweepRunDir(ctx))...)
+	if alive == 0 {
+		errs = append(errs, sweepRunDir(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // isLeft tells whether there is only what is left of a lab: its init is dead or, if nobody
@@ -89,10 +95,16 @@ func Sweep(ctx context.Context) error {
 // be read is left alone.
 func isLeft(name string) bool {
 	dir := dirOf(name)
+	live, _ := alive(dir)
+	if live {
+		if _, built := readIndex(dir); built {
+			return false
+		}
+	}
 	if unreadable(name) {
 		return false // nsnet gc --force
 	}
-	if live, _ := alive(dir); !live {
+	if !live {
 		return true
 	}
 	r, err := readRecord(dir)

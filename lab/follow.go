@@ -328,7 +328,11 @@ func (b *builder) finish(r *proto.LabState) error {
 		return err
 	}
 	b.rec.Built = true
-	if err := b.save(); err != nil {
+	err := b.save()
+	if err == nil {
+		err = writeIndex(b.dir, b.rec.Limits, b.lab.Nodes)
+	}
+	if err != nil {
 		return recordError(b.lab.Name, "write the record", err)
 	}
 	var fds []int

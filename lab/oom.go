@@ -72,9 +72,8 @@ func oomText(s cgroups.OOMStatus) string {
 // OutOfMemory says what a node's limit of memory has cost it, with the limit and the peak; nothing if no
 // process was killed for it.
 func OutOfMemory(_ context.Context, lab, node string) (string, error) {
-	r, err := readRecord(dirOf(lab))
-	if err != nil || !r.Limits {
-		return "", nil //nolint:nilerr // a down is at it
+	if !hasLimits(dirOf(lab)) {
+		return "", nil
 	}
 	host, err := cgroups.Probe()
 	if err != nil {

@@ -125,7 +125,14 @@ func (r *running) recordGroups(ctx context.Context) error {
 		return &Error{Lab: r.name, Op: "read its record", Err: err}
 	}
 	now.Limits = true
-	if err := now.write(dirOf(r.name)); err != nil {
+	err = dropIndex(dirOf(r.name))
+	if err == nil {
+		err = now.write(dirOf(r.name))
+	}
+	if err == nil {
+		err = writeIndex(dirOf(r.name), true, r.lab.Nodes)
+	}
+	if err != nil {
 		return recordError(r.name, "write the record", err)
 	}
 	r.rec = now

@@ -276,14 +276,14 @@ func Find(_ context.Context, ref string) (labName, node string, err error) {
 		if !validName(l) {
 			return "", "", &Error{Lab: l, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
 		}
-		t, err := readLab(dirOf(l))
+		has, err := recordHas(dirOf(l), n)
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", "", &Error{Lab: l, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
 		}
 		if err != nil {
 			return "", "", &Error{Lab: l, Op: "read its record", Err: err}
 		}
-		if !hasNode(t, n) {
+		if !has {
 			return "", "", &Error{Lab: l, Node: n, Err: ErrNotFound, Remedy: "nsnet ps " + l + " lists the nodes there are"}
 		}
 		return l, n, nil
@@ -297,7 +297,7 @@ func Find(_ context.Context, ref string) (labName, node string, err error) {
 		if live, _ := alive(dirOf(l)); !live {
 			continue
 		}
-		if t, err := readLab(dirOf(l)); err == nil && hasNode(t, ref) {
+		if has, err := recordHas(dirOf(l), ref); err == nil && has {
 			in = append(in, l)
 		}
 	}
