@@ -228,6 +228,11 @@ type keyDef[T any] struct {
 // decodeKeys decodes a mapping of known keys into t.
 func decodeKeys[T any](d *decoder, n *yaml.Node, what string, t *T, defs []keyDef[T]) bool {
 	es, ok := d.entries(n, what)
+	return decodeEntries(d, es, what, t, defs) && ok
+}
+
+// decodeEntries decodes the keys of a mapping into t; false means that decoding has to stop.
+func decodeEntries[T any](d *decoder, es []entry, what string, t *T, defs []keyDef[T]) bool {
 entries:
 	for _, e := range es {
 		if d.halted {
@@ -247,9 +252,13 @@ entries:
 		for i := range defs {
 			names[i] = defs[i].name
 		}
-		d.errorf(e.k, "unknown key %q in %s%s", e.key, what, didYouMean(e.key, names))
+		hint := instead(e.key, names)
+		if hint == "" {
+			hint = didYouMean(e.key, names)
+		}
+		d.errorf(e.k, "unknown key %q in %s%s", e.key, what, hint)
 	}
-	return ok
+	return true
 }
 
 // text takes a scalar as it was written: 012 stays 012.
@@ -310,7 +319,7 @@ func (d *decoder) number(n *yaml.Node, what string, least, most float64) (float6
 	n = d.in(n)
 	tag := n.ShortTag()
 	if n.Kind != yaml.ScalarNode || tag != "!!int" && tag != "!!float" {
-		d.errorf(n, "%s must be a number, not %s", what, typeName(n))
+		d.errorf(n, "%s must be a number, not %s%s", what, typeName(n), asNumber(n.Value))
 		return 0, false
 	}
 	v, err := strconv.ParseFloat(n.Value, 64)
@@ -319,6 +328,19 @@ func (d *decoder) number(n *yaml.Node, what string, least, most float64) (float6
 		return 0, false
 	}
 	return v, true
+}
+
+// asNumber returns the number that a share in percent or in thousandths stands for, as
+// " (write 0.2)", or "".
+func asNumber(s string) string {
+	for suffix, unit := range map[string]float64{"%": 100, "m": 1000} {
+		if digits, ok := strings.CutSuffix(s, suffix); ok {
+			if v, err := strconv.ParseFloat(strings.TrimSpace(digits), 64); err == nil && v > 0 {
+				return fmt.Sprintf(" (write %g for %s)", v/unit, s)
+			}
+		}
+	}
+	return ""
 }
 
 // size takes an amount of bytes.

@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -60,7 +61,18 @@ func decodeFile(d *decoder, root *yaml.Node) *fileSpec {
 		d.errorf(place, "the file is empty; the smallest has a name and nodes")
 		return f
 	}
-	if !decodeKeys(d, root, "the file", f, fileKeys()) {
+	es, ok := d.entries(root, "the file")
+	if !ok {
+		return f
+	}
+	if say := foreignFile(es); say != "" {
+		d.errorf(place, "%s", say)
+		d.halted = true
+		return f
+	}
+	// Keys that begin with x- are for anchors, as in Compose's files.
+	es = slices.DeleteFunc(es, func(e entry) bool { return strings.HasPrefix(e.key, "x-") })
+	if !decodeEntries(d, es, "the file", f, fileKeys()) {
 		return f
 	}
 	if d.o.NameOverride != "" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -34,16 +33,21 @@ func parseYAML(file string, data []byte) (*yaml.Node, *Error) {
 	if err := loader.Load(&doc); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
-		return nil, syntaxError(file, err)
+		return nil, syntaxError(file, data, err)
 	}
 	if err := loader.Load(&second); err == nil {
 		return nil, &Error{File: file, Line: second.Line, Column: second.Column,
 			Msg: "a second YAML document begins here; a topology file holds one"}
 	} else if !errors.Is(err, io.EOF) {
-		return nil, syntaxError(file, err)
+		return nil, syntaxError(file, data, err)
 	}
 	if len(doc.Content) != 1 {
 		return nil, nil
+	}
+	if root := doc.Content[0]; root.Kind != yaml.MappingNode {
+		if say := foreignText(data); say != "" {
+			return nil, &Error{File: file, Line: root.Line, Column: root.Column, Msg: say}
+		}
 	}
 	return doc.Content[0], nil
 }
@@ -157,21 +161,3 @@ func (yamlLimits) CheckDepth(depth int, _ *yaml.DepthContext) error {
 }
 
 func (yamlLimits) CheckAlias(int, int) error { return nil }
-
-// syntaxError gives an error of the YAML library the form of all others.
-func syntaxError(file string, err error) *Error {
-	var le *yaml.LoadError
-	if !errors.As(err, &le) {
-		return &Error{File: file, Msg: printable("not valid YAML: " + err.Error())}
-	}
-	e := &Error{File: file, Line: le.Mark.Line, Column: le.Mark.Column}
-	if e.Line == 0 {
-		e.Line, e.Column = le.ContextMark.Line, le.ContextMark.Column
-	}
-	e.Msg = "not valid YAML: "
-	if le.ContextMsg != "" && !strings.Contains(le.Message, "nested more than") {
-		e.Msg += le.ContextMsg + ": "
-	}
-	e.Msg = printable(e.Msg + le.Message)
-	return e
-}

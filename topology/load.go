@@ -1,10 +1,12 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Options change how a file is read. The zero value reads the file alone and trusts it least.
@@ -28,6 +30,9 @@ func Load(path string, o Options) (*Lab, error) {
 	defer f.Close()
 	// One byte past the limit is enough for Parse to refuse the file; a pipe has no size to ask for.
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if errors.Is(err, syscall.EISDIR) {
+		return nil, fmt.Errorf("read topology file: %s is a directory; name the file in it", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read topology file: %w", err)
 	}

@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Name lengths that the kernel and DNS set.
@@ -72,8 +73,22 @@ func nameLike(s string, most int, extra string) error {
 			ok = ok || e == r
 		}
 		if !ok {
-			return fmt.Errorf("contains %q", r)
+			return fmt.Errorf("contains %q; allowed are letters, digits%s", r, andBytes(extra))
 		}
 	}
 	return nil
+}
+
+// andBytes returns the end of a list, each byte in quotes: ", '.', '_' and '-'".
+func andBytes(s string) string {
+	var out strings.Builder
+	for i := range len(s) {
+		if i+1 == len(s) {
+			out.WriteString(" and ")
+		} else {
+			out.WriteString(", ")
+		}
+		fmt.Fprintf(&out, "%q", s[i])
+	}
+	return out.String()
 }

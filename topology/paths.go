@@ -62,15 +62,15 @@ func (d *decoder) bind(n *yaml.Node) (bindSpec, bool) {
 	if !ok {
 		return bindSpec{}, false
 	}
-	parts := strings.Split(s, ":")
-	if len(parts) < 2 || len(parts) > 3 {
+	source, target, options, ok := splitBind(s)
+	if !ok {
 		d.errorf(n, "bind %q is not SOURCE:TARGET[:ro|rw][,idmap]", s)
 		return bindSpec{}, false
 	}
 	b := bindSpec{n: n}
 	b.ReadOnly = true
-	if len(parts) == 3 {
-		for _, o := range strings.Split(parts[2], ",") {
+	if options != "" {
+		for _, o := range strings.Split(options, ",") {
 			switch o {
 			case "ro":
 				b.ReadOnly = true
@@ -86,9 +86,26 @@ func (d *decoder) bind(n *yaml.Node) (bindSpec, bool) {
 	}
 	b.IDMap = b.IDMap || b.ReadOnly
 	var okSource, okTarget bool
-	b.Source, okSource = d.hostPath(n, "bind source", parts[0])
-	b.Target, okTarget = d.target(n, "bind target", parts[1])
+	b.Source, okSource = d.hostPath(n, "bind source", source)
+	b.Target, okTarget = d.target(n, "bind target", target)
 	return b, okSource && okTarget
+}
+
+// splitBind splits SOURCE:TARGET[:OPTIONS] from its end: a source may hold colons, as names of
+// devices and of images do, a target is an absolute path without one, and options are no path.
+func splitBind(s string) (source, target, options string, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return "", "", "", false
+	}
+	source, target = s[:i], s[i+1:]
+	if j := strings.LastIndexByte(source, ':'); j >= 0 && !strings.HasPrefix(target, "/") {
+		source, target, options = source[:j], source[j+1:], target
+		if options == "" {
+			return "", "", "", false
+		}
+	}
+	return source, target, options, true
 }
 
 // tmpfs understands "TARGET[:size=SIZE,mode=OCTAL]".

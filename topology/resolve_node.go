@@ -97,7 +97,7 @@ func withoutTarget(p Port) Port {
 }
 
 // inherit gives a node what the defaults say and the node does not. Mappings are merged key
-// by key, anything else is taken whole.
+// by key and binds by target, anything else is taken whole.
 func inherit(s, def *nodeSpec) {
 	s.image = s.image.or(def.image)
 	s.hostname = s.hostname.or(def.hostname)
@@ -106,7 +106,7 @@ func inherit(s, def *nodeSpec) {
 	s.env = mergeMaps(s.env, def.env)
 	s.workdir = s.workdir.or(def.workdir)
 	s.user = s.user.or(def.user)
-	s.binds = s.binds.or(def.binds)
+	s.binds = mergeBinds(s.binds, def.binds)
 	s.tmpfs = s.tmpfs.or(def.tmpfs)
 	s.sysctls = mergeMaps(s.sysctls, def.sysctls)
 	s.caps = s.caps.or(def.caps)
@@ -164,6 +164,28 @@ func mergeMaps(own, def opt[map[string]string]) opt[map[string]string] {
 	maps.Copy(m, def.v)
 	maps.Copy(m, own.v)
 	return opt[map[string]string]{m, own.n}
+}
+
+// mergeBinds adds the binds of the defaults at whose targets the node has none of its own. An
+// empty list of the node's own is kept: it was given to have none of the defaults.
+func mergeBinds(own, def opt[[]bindSpec]) opt[[]bindSpec] {
+	if own.n == nil {
+		return def
+	}
+	if len(own.v) == 0 || len(def.v) == 0 {
+		return own
+	}
+	taken := make(map[string]bool, len(own.v))
+	for _, b := range own.v {
+		taken[b.Target] = true
+	}
+	all := make([]bindSpec, 0, len(def.v)+len(own.v))
+	for _, b := range def.v {
+		if !taken[b.Target] {
+			all = append(all, b)
+		}
+	}
+	return opt[[]bindSpec]{append(all, own.v...), own.n}
 }
 
 // envLines is a map as sorted "K=V".

@@ -39,6 +39,8 @@ func generate(src string) ([]byte, error) {
 	}
 	s := r.Reflect(&File{})
 	s.Title = "nsnet topology"
+	// For anchors.
+	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": {}}
 	// Only an alternative of Endpoint or Layer refers to the long form, and one of DependsOn to what is waited for, which reflection does not see.
 	for name, of := range map[string]any{"EndpointMapping": &EndpointMapping{}, "LayerMapping": &LayerMapping{}, "Depend": &Depend{}} {
 		long := r.Reflect(of)

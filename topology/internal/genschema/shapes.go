@@ -90,7 +90,7 @@ func (Endpoint) JSONSchema() *jsonschema.Schema {
 
 // JSONSchema is the form of a bind.
 func (Bind) JSONSchema() *jsonschema.Schema {
-	return pattern(`^[^:]+:/[^:]+(:(ro|rw|idmap)(,(ro|rw|idmap))*)?$`)
+	return pattern(`^.+:/[^:]+(:(ro|rw|idmap)(,(ro|rw|idmap))*)?$`)
 }
 
 // JSONSchema is the form of a tmpfs.

@@ -4,7 +4,7 @@ package main
 type File struct {
 	// The lab's name, unique on the host. It begins with a letter or digit, followed by letters, digits, '.', '_' or '-', 63 at most.
 	Name string `json:"name,omitempty" jsonschema:"pattern=^[A-Za-z0-9][A-Za-z0-9_.-]{0\\,62}$"`
-	// Keys that every node has unless it says otherwise. Mappings are merged key by key, anything else is replaced.
+	// Keys that every node has unless it says otherwise. Mappings are merged key by key and binds by target, anything else is replaced.
 	Defaults *Node `json:"defaults,omitempty"`
 	// The lab's nodes by name. A name is a DNS label: letters, digits and '-', 63 at most.
 	Nodes map[string]Node `json:"nodes,omitempty"`
@@ -30,7 +30,7 @@ type Node struct {
 	Workdir string `json:"workdir,omitempty" jsonschema:"pattern=^/,default=/"`
 	// Who runs the command: user or user:group, by name or number, looked up in the node's own files.
 	User Scalar `json:"user,omitempty"`
-	// Files and directories of the host inside the node, as SOURCE:TARGET[:ro|rw][,idmap]. A relative source begins at the topology file's directory. Read-only unless rw is given.
+	// Files and directories of the host inside the node, as SOURCE:TARGET[:ro|rw][,idmap]. SOURCE may hold colons. A relative source begins at the topology file's directory. Read-only unless rw is given.
 	Binds []Bind `json:"binds,omitempty"`
 	// Empty directories in memory, as TARGET[:size=64MiB,mode=1777].
 	Tmpfs []Tmpfs `json:"tmpfs,omitempty"`
