@@ -28,15 +28,22 @@ func Load(path string, o Options) (*Lab, error) {
 		return nil, fmt.Errorf("read topology file: %w", err)
 	}
 	defer f.Close()
-	// One byte past the limit is enough for Parse to refuse the file; a pipe has no size to ask for.
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	lab, err := Read(path, f, o)
 	if errors.Is(err, syscall.EISDIR) {
 		return nil, fmt.Errorf("read topology file: %s is a directory; name the file in it", path)
 	}
+	return lab, err
+}
+
+// Read reads the text of a topology file from r to its end. The name file is for messages, and its
+// directory is what relative paths in the text begin at. Errors are those of Load.
+func Read(file string, r io.Reader, o Options) (*Lab, error) {
+	// One byte past the limit is enough for Parse to refuse the file; a pipe has no size to ask for.
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, fmt.Errorf("read topology file: %w", err)
 	}
-	return Parse(path, data, o)
+	return Parse(file, data, o)
 }
 
 // Parse reads the text of a topology file. The name file is for messages, and its directory

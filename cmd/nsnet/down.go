@@ -89,7 +89,7 @@ func runDown(ctx context.Context, o downOptions, args []string, std stdio) error
 		}
 		return interrupted(ctx, downAll(ctx, o, names, lab.Down, std))
 	}
-	name, err := downName(args[0])
+	name, err := downName(ctx, args[0], std)
 	if err != nil {
 		return err
 	}
@@ -156,12 +156,12 @@ func downText(r lab.DownResult) string {
 }
 
 // downName turns down's argument into the name of a lab.
-func downName(arg string) (string, error) {
+func downName(ctx context.Context, arg string, std stdio) (string, error) {
 	if !isFileArg(arg, lab.Names) {
 		return arg, nil
 	}
 	// Whether the file's binds still exist says nothing about the lab that it once made.
-	l, err := topology.Load(arg, topology.Options{AllowHostPaths: true})
+	l, err := loadFile(ctx, arg, std, topology.Options{AllowHostPaths: true})
 	if err != nil {
 		return "", &fileError{err: err, remedy: "the lab's name cannot be read from the file; give the name instead: nsnet down NAME (nsnet ps lists the names)"}
 	}
@@ -172,7 +172,7 @@ func downName(arg string) (string, error) {
 // this host; it is asked only where the argument may be either.
 func isFileArg(arg string, labs func() ([]string, error)) bool {
 	ext := filepath.Ext(arg)
-	if strings.Contains(arg, "/") || ext == ".yaml" || ext == ".yml" {
+	if arg == stdinArg || strings.Contains(arg, "/") || ext == ".yaml" || ext == ".yml" {
 		return true
 	}
 	if info, err := os.Stat(arg); err != nil || !info.Mode().IsRegular() {

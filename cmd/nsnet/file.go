@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -19,17 +23,66 @@ func (o *fileOptions) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.AllowHostPaths, "allow-host-paths", false, "let binds and images use any path of the host, such as / and /proc")
 }
 
-// load reads the file at path with every check.
-func (o fileOptions) load(path string) (*topology.Lab, error) {
-	return loadFile(path, topology.Options{NameOverride: o.Name, AllowHostPaths: o.AllowHostPaths, CheckFiles: true})
+// stdinArg is the FILE that is standard input, and stdinName what messages call it.
+const stdinArg, stdinName = "-", "<stdin>"
+
+// load reads the file at path, or standard input, with every check.
+func (o fileOptions) load(ctx context.Context, path string, std stdio) (*topology.Lab, error) {
+	return loadFile(ctx, path, std, topology.Options{NameOverride: o.Name, AllowHostPaths: o.AllowHostPaths, CheckFiles: true})
 }
 
-func loadFile(path string, o topology.Options) (*topology.Lab, error) {
-	l, err := topology.Load(path, o)
+func loadFile(ctx context.Context, path string, std stdio, o topology.Options) (*topology.Lab, error) {
+	var l *topology.Lab
+	var err error
+	if path == stdinArg {
+		l, err = readStdin(ctx, std, o)
+	} else {
+		l, err = topology.Load(path, o)
+	}
 	if err != nil {
 		return nil, &fileError{err: err}
 	}
 	return l, nil
+}
+
+// readStdin reads a topology from standard input. Whoever writes it may never end: a signal does.
+func readStdin(ctx context.Context, std stdio, o topology.Options) (*topology.Lab, error) {
+	type result struct {
+		lab *topology.Lab
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		l, err := topology.Read(stdinName, std.in, o)
+		done <- result{l, err}
+	}()
+	select {
+	case r := <-done:
+		return r.lab, r.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// shownFile returns what messages call FILE.
+func shownFile(file string) string {
+	if file == stdinArg {
+		return stdinName
+	}
+	return file
+}
+
+// recordPath returns what a lab's record has as its file: the absolute path, or nothing for
+// standard input.
+func recordPath(file string) (string, error) {
+	if file == stdinArg {
+		return "", nil
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return "", fmt.Errorf("find topology file: %w", err)
+	}
+	return path, nil
 }
 
 // completeFile offers topology files.

@@ -49,7 +49,7 @@ Nothing is changed. The exit code tells whether there is something to do.
 }
 
 func runPlan(ctx context.Context, o planOptions, file string, std stdio) error {
-	l, err := o.load(file)
+	l, err := o.load(ctx, file, std)
 	if err != nil {
 		return err
 	}

@@ -109,6 +109,9 @@ func flagError(cmd *cobra.Command, err error) error {
 }
 
 func unknownCommand(root *cobra.Command, name string) error {
+	if own, ok := otherNames()[name]; ok {
+		return usagef(root, "unknown command %q (nsnet %s does that)", name, own)
+	}
 	var known []string
 	for _, c := range root.Commands() {
 		if c.IsAvailableCommand() {
@@ -119,6 +122,20 @@ func unknownCommand(root *cobra.Command, name string) error {
 		return usagef(root, "unknown command %q (did you mean %s?)", name, s)
 	}
 	return usagef(root, "unknown command %q", name)
+}
+
+// otherNames returns what other tools call the commands of nsnet, each with the command here.
+func otherNames() map[string]string {
+	return map[string]string{
+		"deploy": "up", "create": "up", "apply": "up", "run": "up", "lstart": "up", "redeploy": "up",
+		"destroy": "down", "delete": "down", "rm": "down", "remove": "down", "lclean": "down", "wipe": "down",
+		"list": "ps", "ls": "ps", "status": "ps", "info": "ps", "linfo": "ps", "show": "inspect",
+		"shell": "exec -it", "sh": "exec -it", "bash": "exec -it", "connect": "exec -it", "enter": "exec -it", "ssh": "exec -it",
+		"unpause": "resume", "unfreeze": "resume", "freeze": "pause",
+		"top": "stats", "log": "logs", "check": "validate", "lint": "validate",
+		"pull": "image pull", "images": "image ls", "import": "image import", "rmi": "image rm",
+		"prune": "gc", "cleanup": "gc", "clean": "gc",
+	}
 }
 
 // exactArgs refuses any other arguments than the named ones, in words.

@@ -18,6 +18,11 @@ func TestUsageErrors(t *testing.T) {
 		"donw":                  `unknown command "donw" (did you mean down?); see nsnet --help`,
 		"donw --all":            `unknown command "donw" (did you mean down?); see nsnet --help`,
 		"xyzzy":                 `unknown command "xyzzy"; see nsnet --help`,
+		"list":                  `unknown command "list" (nsnet ps does that); see nsnet --help`,
+		"destroy -t x.yaml":     `unknown command "destroy" (nsnet down does that); see nsnet --help`,
+		"deploy":                `unknown command "deploy" (nsnet up does that); see nsnet --help`,
+		"shell demo/web":        `unknown command "shell" (nsnet exec -it does that); see nsnet --help`,
+		"watch -":               "FILE is standard input, which is read once and cannot be watched; see nsnet watch --help",
 		"--verison":             "unknown flag: --verison (did you mean --version?); see nsnet --help",
 		"up":                    "FILE is missing; see nsnet up --help",
 		"up a b":                `unexpected argument "b"; see nsnet up --help`,
@@ -227,6 +232,20 @@ func TestDocumentation(t *testing.T) {
 		row := "| " + exitName(code) + " | " + exitMeaning(code) + " |\n"
 		if !strings.Contains(sections["Exit codes"], row) {
 			t.Errorf("no row %q", row)
+		}
+	}
+}
+
+// TestOtherNamesLeadSomewhere holds the names that other tools have against the commands there are.
+func TestOtherNamesLeadSomewhere(t *testing.T) {
+	root := newRoot(stdio{})
+	for name, own := range otherNames() {
+		if c, _, err := root.Find([]string{name}); err == nil && c != root {
+			t.Errorf("%s is a command of its own", name)
+		}
+		words := strings.Fields(own)
+		if c, rest, err := root.Find(words); err != nil || c == root || len(rest) > 0 && !strings.HasPrefix(rest[0], "-") {
+			t.Errorf("%s leads to %q, which is no command: %v", name, own, err)
 		}
 	}
 }

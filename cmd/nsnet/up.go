@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -49,6 +48,7 @@ A lab that runs already becomes what FILE says, by as little as that takes: what
 changed in the file, and what was changed in the lab by hand or by accident. Nodes and
 links that are as they should be notice nothing. "nsnet plan FILE" tells beforehand.
 Images that are not in the store are fetched first, see "nsnet image --help".
+FILE may be -, for standard input; relative paths then begin here.
 
 When up fails or is interrupted, a new lab is removed again; of a lab that ran, what was
 changed stays, and the same command finishes the work.
@@ -88,7 +88,7 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 	if os.Getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
-	l, err := o.load(file)
+	l, err := o.load(ctx, file, std)
 	if err != nil {
 		return err
 	}
@@ -99,9 +99,9 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 		_, err := printPlan(ctx, l, o.JSON, std)
 		return interrupted(ctx, err)
 	}
-	path, err := filepath.Abs(file)
+	path, err := recordPath(file)
 	if err != nil {
-		return fmt.Errorf("find topology file: %w", err)
+		return err
 	}
 	p := newProgress(std.err, "up "+l.Name, labSize(l))
 	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, NoWait: o.NoWait, Progress: p.Step, StorageDriver: o.StorageDriver})

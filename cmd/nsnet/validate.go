@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -42,21 +43,21 @@ needed. All errors are told at once, one a line, as file:line:column: message.
   nsnet validate --json demo.yaml | jq .lab.links`,
 		Args:              exactArgs("FILE"),
 		ValidArgsFunction: completeFile,
-		RunE: func(_ *cobra.Command, args []string) error {
-			return runValidate(o, args[0], std)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runValidate(cmd.Context(), o, args[0], std)
 		},
 	}
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func runValidate(o validateOptions, file string, std stdio) error {
-	l, err := o.load(file)
+func runValidate(ctx context.Context, o validateOptions, file string, std stdio) error {
+	l, err := o.load(ctx, file, std)
 	switch {
 	case err != nil && o.JSON:
 		var errs topology.Errors
 		if !asError(err, &errs) {
-			errs = topology.Errors{{File: file, Msg: err.Error()}}
+			errs = topology.Errors{{File: shownFile(file), Msg: err.Error()}}
 		}
 		return errors.Join(err, printJSON(std.out, verdict{Errors: errs}))
 	case err != nil:
@@ -64,5 +65,5 @@ func runValidate(o validateOptions, file string, std stdio) error {
 	case o.JSON:
 		return printJSON(std.out, verdict{Valid: true, Lab: l})
 	}
-	return printText(std.out, fmt.Sprintf("%s: lab %s is valid: %s\n", plain(file), plain(l.Name), labSize(l)))
+	return printText(std.out, fmt.Sprintf("%s: lab %s is valid: %s\n", plain(shownFile(file)), plain(l.Name), labSize(l)))
 }

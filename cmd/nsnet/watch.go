@@ -43,6 +43,9 @@ that fails. The lab stays up when watch ends.
 		Args:              exactArgs("FILE"),
 		ValidArgsFunction: completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == stdinArg {
+				return usagef(cmd, "FILE is standard input, which is read once and cannot be watched")
+			}
 			if o.Mend < 0 {
 				return usagef(cmd, "--mend is a time above 0")
 			}
@@ -99,7 +102,7 @@ type watcher struct {
 
 // apply does so once. What there is to say about a look that found nothing is not said unless asked for.
 func (w *watcher) apply(ctx context.Context, tell bool) error {
-	l, err := w.o.load(w.file)
+	l, err := w.o.load(ctx, w.file, w.std)
 	if err != nil {
 		return err
 	}
