@@ -18,6 +18,25 @@ import (
 	"github.com/nsnet/nsnet/lab"
 )
 
+// TestExecSaysWhatWasMeant holds what exec says to a lab's name and to a command line in quotes.
+func TestExecSaysWhatWasMeant(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {n: {}}")
+		for want, args := range map[string][]string{
+			r.name + " is a lab: name one of its nodes, as " + r.name + "/NODE": {"exec", r.name, "--", "true"},
+			"give the program and its arguments apart: nsnet exec n -- ip addr": {"exec", "n", "ip  addr"},
+		} {
+			if got := testenv.Run(t, args...); got.Code < 125 || !strings.Contains(got.Stderr, want) {
+				t.Errorf("%q: exit code %d, %s; want %s", args, got.Code, got.Stderr, want)
+			}
+		}
+		if got := testenv.Run(t, "exec", "n", "--", "no-such"); strings.Contains(got.Stderr, "apart") {
+			t.Error(got.Stderr)
+		}
+	})
+}
+
 func TestExecExitCodes(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -121,7 +123,7 @@ func runExec(ctx context.Context, o execOptions, args []string, std stdio) error
 	ref, argv := execArgs(args)
 	labName, node, err := lab.Find(ctx, ref)
 	if err != nil {
-		return err
+		return findError(ref, err)
 	}
 	e := lab.ExecOptions{
 		Lab: labName, Node: node, Argv: argv,
@@ -135,7 +137,29 @@ func runExec(ctx context.Context, o execOptions, args []string, std stdio) error
 	if err == nil && code == 128+int(unix.SIGKILL) {
 		err = tellOOM(ctx, labName, node, std)
 	}
+	if code == exitNoCommand && err != nil {
+		err = splitHint(err, args[0], argv)
+	}
 	return execResult(code, err)
+}
+
+// findError adds what to write to the error of a name that is a lab's and no node's.
+func findError(ref string, err error) error {
+	names, namesErr := lab.Names()
+	if namesErr != nil || !errors.Is(err, lab.ErrNotFound) || !slices.Contains(names, ref) {
+		return err
+	}
+	return fmt.Errorf("%s is a lab: name one of its nodes, as %s/NODE (nsnet ps %s lists them)%.0w", plain(ref), plain(ref), plain(ref), err)
+}
+
+// splitHint adds what to write to the error of a command that was not found and is one argument
+// with blanks in it: a command line in quotes.
+func splitHint(err error, ref string, argv []string) error {
+	words := strings.Fields(argv[0])
+	if len(argv) != 1 || len(words) < 2 || strings.HasPrefix(argv[0], "/") {
+		return err
+	}
+	return fmt.Errorf("%w; give the program and its arguments apart: nsnet exec %s -- %s", err, plain(ref), plain(strings.Join(words, " ")))
 }
 
 // execResult turns what lab.Exec returns into nsnet's own end.
