@@ -1,12 +1,10 @@
 package topology
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 )
 
 // Options change how a file is read. The zero value reads the file alone and trusts it least.
@@ -28,11 +26,10 @@ func Load(path string, o Options) (*Lab, error) {
 		return nil, fmt.Errorf("read topology file: %w", err)
 	}
 	defer f.Close()
-	lab, err := Read(path, f, o)
-	if errors.Is(err, syscall.EISDIR) {
+	if fi, err := f.Stat(); err == nil && fi.IsDir() {
 		return nil, fmt.Errorf("read topology file: %s is a directory; name the file in it", path)
 	}
-	return lab, err
+	return Read(path, f, o)
 }
 
 // Read reads the text of a topology file from r to its end. The name file is for messages, and its
