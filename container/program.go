@@ -60,6 +60,9 @@ func MaskedPaths() []string {
 func BootProgram(n *topology.Node, s Setup) []wire.Step {
 	p := program{}
 	p.layers(n, s)
+	if needsPivot(n, s) && !n.Privileged {
+		p.unmasked()
+	}
 	p.devices(n)
 	p.kernelFiles(n, s)
 	p.add(wire.OpEnter, "enter the root filesystem", nil, flag(needsPivot(n, s)))
@@ -252,6 +255,20 @@ func (p *program) kernelFiles(n *topology.Node, s Setup) {
 			source = Empty
 		}
 		p.add(wire.OpMount, "mask /"+m, []string{source, root + "/" + m}, unix.MS_BIND)
+	}
+}
+
+// unmasked mounts a proc and a sysfs that nothing covers, below the place where devpts comes and hides them. In a user namespace
+// the kernel mounts one of these only where another of its kind is seen whole in the same mount namespace (mount_too_revealing in
+// fs/namespace.c). Without, "ip netns exec", which takes /sys away before it mounts another, would fail in a node that may mount, and
+// in user namespaces inside of it the masks of /proc and /sys, which cannot be taken away there, would stand against both.
+func (p *program) unmasked() {
+	const flags = unix.MS_NOSUID | unix.MS_NOEXEC | unix.MS_NODEV
+	p.mount("nsnet", "dev/pts", "tmpfs", flags, "mode=0700,size=4k")
+	for _, kind := range []string{"proc", "sysfs"} {
+		at := "dev/pts/" + kind
+		p.mkdir(root+"/"+at, 0o700)
+		p.mount(kind, at, kind, flags, "")
 	}
 }
 

@@ -98,6 +98,11 @@ func TestBootProgram(t *testing.T) {
 					t.Errorf("/%s is masked: %v", m, got)
 				}
 			}
+			// Where the kernel asks for a whole proc and sysfs, they are there, and hidden by what is mounted over them.
+			hidden, terminals := mountsOn(steps, "/dev/pts/sysfs"), mountsOn(steps, "/dev/pts")
+			if asked := tc.pivot && tc.masked; (len(hidden) == 1) != asked || (len(terminals) == 2) != asked || terminals[len(terminals)-1].T(2) != "devpts" {
+				t.Errorf("whole file systems of the kernel: %+v, hidden by %+v", hidden, terminals)
+			}
 			_, file := written(steps)["/dev/net/tun"]
 			bound := mountsOn(steps, "/dev/net/tun")
 			if file != tc.tun || (len(bound) == 1) != tc.tun {
