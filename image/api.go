@@ -105,6 +105,8 @@ type PullOptions struct {
 	Progress func(done, total int)
 	// Credentials finds what registries are told; nil: Docker's configuration.
 	Credentials func(ctx context.Context, registry string) (*registry.Credentials, error)
+	// Wait pauses before a busy registry is asked once more; nil: by the clock.
+	Wait func(ctx context.Context, d time.Duration) error
 	// Limits of layers; the zero value is the documented ones.
 	Limits unpack.Limits
 	budget *unpack.Budget

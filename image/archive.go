@@ -52,6 +52,29 @@ func openArchive(ctx context.Context, f *os.File, name string) (*archive, error)
 
 func (a *archive) close() { a.file.Close() }
 
+// has reports whether the archive has a member of this name.
+func (a *archive) has(name string) bool {
+	_, ok := a.members[name]
+	return ok
+}
+
+// layout returns the image of a layout that the archive is of; closing it closes the archive.
+func (a *archive) layout(name string) *layout { return &layout{files: archived{a}, name: name} }
+
+// archived is a layout's directory in an archive.
+type archived struct{ a *archive }
+
+func (f archived) open(name string) (io.ReadCloser, error) {
+	m, err := f.a.member(name)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(io.NewSectionReader(f.a.file, m.offset, m.size)), nil
+}
+
+func (f archived) stamp([]byte) string { return fileStamp(f.a.file) }
+func (f archived) close()              { f.a.close() }
+
 // fileStamp changes when a file is written anew.
 func fileStamp(f *os.File) string {
 	var st unix.Stat_t
@@ -76,7 +99,7 @@ func (a *archive) index(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%w: no uncompressed tar archive of docker save: %w", ErrMalformed, err)
+			return fmt.Errorf("%w: no uncompressed tar archive, as docker save and skopeo write: %w", ErrMalformed, err)
 		}
 		if n > maxMembers {
 			return fmt.Errorf("%w: the archive has more than %d members", ErrMalformed, maxMembers)

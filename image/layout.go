@@ -12,25 +12,49 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refName is the annotation that names an image of a layout.
-const refName = "org.opencontainers.image.ref.name"
+// Annotations of a layout's images: what names them within it, and what containerd and Docker add, a whole reference.
+const (
+	refName        = "org.opencontainers.image.ref.name"
+	containerdName = "io.containerd.image.name"
+)
 
-// layout is an image of an OCI image layout. The directory may be anybody's: what it has is opened within it.
+// layout is an image of an OCI image layout, which is a directory or an archive of one.
 type layout struct {
-	root  *os.Root
+	files files
 	name  string
 	found *found
 }
+
+// files are what a layout consists of, by their names in it.
+type files interface {
+	open(name string) (io.ReadCloser, error)
+	stamp(index []byte) string
+	close()
+}
+
+// directory is a layout's. It may be anybody's: what it has is opened within it.
+type directory struct{ root *os.Root }
+
+func (d directory) open(name string) (io.ReadCloser, error) {
+	f, err := openRegular(d.root, name)
+	if err != nil {
+		return nil, err // and no file that is nil, and an interface that is not
+	}
+	return f, nil
+}
+
+func (d directory) stamp(index []byte) string { return digestOf(index) }
+func (d directory) close()                    { d.root.Close() }
 
 func openLayout(dir, name string) (*layout, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, err
 	}
-	return &layout{root: root, name: name}, nil
+	return &layout{files: directory{root}, name: name}, nil
 }
 
-func (l *layout) close() { l.root.Close() }
+func (l *layout) close() { l.files.close() }
 
 // openRegular opens a file of the layout, and nothing that would hang or never end.
 func openRegular(root *os.Root, name string) (*os.File, error) {
@@ -50,7 +74,7 @@ func openRegular(root *os.Root, name string) (*os.File, error) {
 }
 
 func (l *layout) read(name string) ([]byte, error) {
-	f, err := openRegular(l.root, name)
+	f, err := l.files.open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +99,7 @@ func (l *layout) find(context.Context) (*found, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: no OCI image layout: %w", ErrMalformed, err)
 	}
-	stamp := digestOf(b)
+	stamp := l.files.stamp(b)
 	index, err := parseManifest(b)
 	if err != nil {
 		return nil, err
@@ -111,26 +135,45 @@ func (l *layout) find(context.Context) (*found, error) {
 
 // named leaves the images of the name that is asked for, or all where they have but one name.
 func (l *layout) named(all []descriptor) ([]descriptor, error) {
-	var names []string
-	for _, d := range all {
-		names = append(names, d.Annotations[refName])
-	}
+	names := layoutNames(all)
 	known := slices.Compact(slices.Sorted(slices.Values(names)))
 	if l.name == "" {
 		if len(known) > 1 {
-			return nil, fmt.Errorf("%w: the layout has images %q; say which, as oci:DIR:NAME", ErrMalformed, known)
+			return nil, fmt.Errorf("%w: the layout has images %q; say which, with a colon and the name behind the path", ErrMalformed, known)
 		}
 		return all, nil
 	}
-	chosen := slices.DeleteFunc(slices.Clone(all), func(d descriptor) bool { return d.Annotations[refName] != l.name })
+	var chosen []descriptor
+	for i, d := range all {
+		if names[i] == l.name || d.Annotations[refName] == l.name || d.Annotations[containerdName] == l.name {
+			chosen = append(chosen, d)
+		}
+	}
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("%w: the layout has no image %q; it has %q", ErrNotFound, l.name, known)
 	}
 	return chosen, nil
 }
 
+// layoutNames returns what tells a layout's images apart: the names within it, or whole references, where the images
+// have them and several are of one name, as two of the tag latest.
+func layoutNames(all []descriptor) []string {
+	names, whole, references := make([]string, len(all)), make([]string, len(all)), map[string]string{}
+	same := false
+	for i, d := range all {
+		names[i], whole[i] = d.Annotations[refName], d.Annotations[containerdName]
+		other, known := references[names[i]]
+		same = same || known && other != whole[i]
+		references[names[i]] = whole[i]
+	}
+	if same && !slices.Contains(whole, "") {
+		return whole
+	}
+	return names
+}
+
 func (l *layout) layer(_ context.Context, i int) (io.ReadCloser, error) {
-	f, err := openRegular(l.root, blobPath(l.found.layers[i].Digest))
+	f, err := l.files.open(blobPath(l.found.layers[i].Digest))
 	if errors.Is(err, os.ErrNotExist) {
 		err = fmt.Errorf("%w: the layout lacks the layer: %w", ErrMalformed, err)
 	}

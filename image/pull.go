@@ -273,6 +273,8 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
+const networkRemedy = "check the network, or bring the image here as an archive and use nsnet image import"
+
 // explain makes an error of a pull one with a remedy, where there is one.
 func explain(name, op string, err error) error {
 	var own *Error
@@ -287,7 +289,13 @@ func explain(name, op string, err error) error {
 	case errors.Is(err, registry.ErrNotFound):
 		e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrNotFound, err), "check its name and tag; for an image of the machine's Docker write docker-daemon:NAME"
 	case errors.Is(err, registry.ErrDenied):
-		e.Remedy = "check its name, or log in with docker login"
+		e.Remedy = "check its name, or log in: sudo docker login"
+	case errors.Is(err, registry.ErrTooMany):
+		e.Remedy = "try again later, or log in, which most registries give more to: sudo docker login"
+	case errors.Is(err, registry.ErrCut):
+		e.Remedy = networkRemedy
+	case errors.Is(err, registry.ErrUnavailable):
+		e.Remedy = "try again later"
 	case errors.Is(err, ErrNotFound): // it says what there is
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		e.Remedy = "make room below " + filepath.Dir(Dir) + "; nsnet image rm removes images"
@@ -301,7 +309,7 @@ func explain(name, op string, err error) error {
 	case errors.As(err, &socket) && socket.Net == "unix":
 		e.Remedy = "start Docker, or name its socket with DOCKER_HOST"
 	case isNetwork(err):
-		e.Remedy = "check the network, or bring the image here as an archive and use nsnet image import"
+		e.Remedy = networkRemedy
 	}
 	return e
 }

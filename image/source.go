@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/image/registry"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -38,15 +40,22 @@ func open(ctx context.Context, i topology.Image, o *PullOptions, dir string) (so
 		if creds == nil {
 			creds = registry.DockerCredentials
 		}
-		return &remote{client: &registry.Client{Credentials: creds}, ref: r}, nil
+		return &remote{client: &registry.Client{Credentials: creds, Wait: o.Wait}, ref: r}, nil
 	case topology.ImageOCI:
 		return openLayout(i.Path, i.Name)
-	case topology.ImageDockerArchive:
-		f, err := os.Open(i.Path)
+	case topology.ImageOCIArchive, topology.ImageDockerArchive:
+		f, err := openFile(i.Path)
 		if err != nil {
 			return nil, err
 		}
-		return openArchive(ctx, f, "")
+		a, err := openArchive(ctx, f, "")
+		if err != nil {
+			return nil, err
+		}
+		if i.Kind == topology.ImageOCIArchive || !a.has("manifest.json") && a.has("index.json") {
+			return a.layout(i.Name), nil
+		}
+		return a, nil
 	case topology.ImageDockerDaemon:
 		f, err := saveFromDaemon(ctx, i.Name, dir)
 		if err != nil {
@@ -55,6 +64,11 @@ func open(ctx context.Context, i topology.Image, o *PullOptions, dir string) (so
 		return openArchive(ctx, f, i.Name)
 	}
 	return nil, ErrMalformed
+}
+
+// openFile opens a file to read, and does not wait for whoever would write to it where it is a fifo.
+func openFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 }
 
 // stampOf tells whether a source has changed since it was read, without reading it; empty: there is no telling, as
@@ -67,8 +81,8 @@ func stampOf(i topology.Image) string {
 			return ""
 		}
 		return digestOf(b)
-	case topology.ImageDockerArchive:
-		f, err := os.Open(i.Path)
+	case topology.ImageOCIArchive, topology.ImageDockerArchive:
+		f, err := openFile(i.Path)
 		if err != nil {
 			return ""
 		}
@@ -101,7 +115,7 @@ func (r *remote) find(ctx context.Context) (*found, error) {
 	if err != nil {
 		return nil, err
 	}
-	body, err := r.client.Blob(ctx, r.ref, m.Config.Digest)
+	body, err := r.client.Blob(ctx, r.ref, m.Config.Digest, m.Config.Size)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +129,8 @@ func (r *remote) find(ctx context.Context) (*found, error) {
 }
 
 func (r *remote) layer(ctx context.Context, i int) (io.ReadCloser, error) {
-	return r.client.Blob(ctx, r.ref, r.found.layers[i].Digest)
+	d := r.found.layers[i]
+	return r.client.Blob(ctx, r.ref, d.Digest, d.Size)
 }
 
 // descend goes from a manifest that may be an index down to the one of an image for this machine.

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	ocilayout "github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/imagetest"
 	"github.com/nsnet/nsnet/topology"
@@ -219,6 +220,106 @@ func TestLayout(t *testing.T) {
 	}
 	if _, err := s.Pull(context.Background(), parse(t, "oci:"+dir+":v3"), PullOptions{}); !errors.Is(err, ErrNotFound) {
 		t.Errorf("one it has not: %v", err)
+	}
+}
+
+// layoutOf makes a layout whose images are named by these annotations, each with a file f that has the text beside it.
+func layoutOf(t *testing.T, images map[string]map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	p, err := ocilayout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, annotations := range images {
+		img := imagetest.Image(t, v1.Config{}, layerOf(t, map[string]string{"f": value}))
+		if err := p.AppendImage(img, ocilayout.WithAnnotations(annotations)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// Skopeo and buildah name images of a layout by whole references; Docker and containerd by the tag, and the reference beside it.
+func TestLayoutOfReferences(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	whole := layoutOf(t, map[string]map[string]string{"1": {refName: "docker.io/library/one:1.0"}, "2": {refName: "docker.io/library/two:1.0"}})
+	saved := layoutOf(t, map[string]map[string]string{"1": {refName: "1.0", containerdName: "docker.io/library/one:1.0"}, "2": {refName: "1.0", containerdName: "docker.io/library/two:1.0"}})
+	for _, dir := range []string{whole, saved} {
+		i := topology.Image{Kind: topology.ImageOCI, Path: dir, Name: "docker.io/library/two:1.0"}
+		mustEqual(t, "the named image", content(pull(t, s, i), "f"), "2")
+		if _, err := s.Find(i); err != nil {
+			t.Error(err)
+		}
+		if _, err := s.Pull(t.Context(), parse(t, "oci:"+dir), PullOptions{}); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), `"docker.io/library/one:1.0" "docker.io/library/two:1.0"`) {
+			t.Errorf("which of two: %v", err)
+		}
+	}
+}
+
+// packed makes an archive of a layout.
+func packed(t *testing.T, dir string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "layout.tar")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := tar.NewWriter(f)
+	if err := w.AddFS(os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// An archive of a layout is one, named images included; nobody has to know which of the two kinds of archives a file is.
+func TestLayoutArchive(t *testing.T) {
+	t.Parallel()
+	s := newStore(t)
+	one := packed(t, layoutOf(t, map[string]map[string]string{"1": nil}))
+	i := parse(t, "oci-archive:"+one)
+	got := pull(t, s, i)
+	mustEqual(t, "f", content(got, "f"), "1")
+	if got.Digest == "" {
+		t.Error("without the digest of its manifest")
+	}
+	if _, err := s.Find(i); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+	mustEqual(t, "f of the same, taken for one of docker save", content(pull(t, s, parse(t, "docker-archive:"+one)), "f"), "1")
+	two := packed(t, layoutOf(t, map[string]map[string]string{"1": {refName: "v1"}, "2": {refName: "v2"}}))
+	mustEqual(t, "f of v2", content(pull(t, s, parse(t, "oci-archive:"+two+":v2")), "f"), "2")
+	if err := os.Rename(two, one); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Find(i); !errors.Is(err, ErrNotFound) {
+		t.Errorf("the file has changed: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "docker.tar")
+	if err := tarball.WriteToFile(file, name.MustParseReference("a:1"), threeLayers(t)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Pull(t.Context(), parse(t, "oci-archive:"+file), PullOptions{}); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "no OCI image layout") {
+		t.Errorf("one of docker save: %v", err)
+	}
+}
+
+// An archive that is a fifo hangs nobody.
+func TestArchiveIsFifo(t *testing.T) {
+	t.Parallel()
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"docker-archive:", "oci-archive:"} {
+		if _, err := newStore(t).Pull(t.Context(), parse(t, kind+fifo), PullOptions{}); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }
 

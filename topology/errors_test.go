@@ -102,7 +102,7 @@ func TestErrors(t *testing.T) {
 		"node and bridge":        {"nodes: {x: {}}\nbridges: {§x: {}}", []string{`"x" is a node and a bridge; a name means one of them`}},
 		"hostname":               {"nodes: {a: {hostname: §a..b}}", []string{`hostname "a..b" has '.' in a wrong place`}},
 
-		"image":              {"nodes: {a: {image: §Alpine:3.20}}", []string{`image "Alpine:3.20" is none of host, dir:PATH, a reference such as debian:12, oci:DIR, docker-archive:FILE or docker-daemon:NAME: it has a name that is not lower-case words with slashes between them: "Alpine"`}},
+		"image":              {"nodes: {a: {image: §Alpine:3.20}}", []string{`image "Alpine:3.20" is none of host, dir:PATH, a reference such as debian:12, oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME: it has a name that is not lower-case words with slashes between them: "Alpine"`}},
 		"image oci":          {"nodes: {a: {image: §'oci:../x'}}", []string{`image directory "../x" leaves the file's directory (allowed with --allow-host-paths)`}},
 		"image misspelt":     {"nodes: {a: {image: §hots}}", []string{`image "hots" is nearly host (did you mean "host"?); the image of that name is docker.io/library/hots:latest`}},
 		"image dir":          {"nodes: {a: {image: §'dir:'}}", []string{`image "dir:" has no path`}},

@@ -15,6 +15,7 @@ const (
 	ImageDir           ImageKind = "dir"            // a directory, copy-on-write
 	ImageRegistry      ImageKind = "registry"       // an image that a registry has
 	ImageOCI           ImageKind = "oci"            // an OCI image layout, which is a directory
+	ImageOCIArchive    ImageKind = "oci-archive"    // a tar archive of such a layout
 	ImageDockerArchive ImageKind = "docker-archive" // what docker save writes
 	ImageDockerDaemon  ImageKind = "docker-daemon"  // an image of the Docker Engine of this machine
 )
@@ -22,9 +23,10 @@ const (
 // Image is a node's root filesystem.
 type Image struct {
 	Kind ImageKind `json:"kind"`
-	Path string    `json:"path,omitempty"` // absolute, for ImageDir, ImageOCI and ImageDockerArchive
+	Path string    `json:"path,omitempty"` // absolute, for ImageDir, ImageOCI, ImageOCIArchive and ImageDockerArchive
 	// Name is the whole reference for ImageRegistry, the image's name at the engine for
-	// ImageDockerDaemon, and which image of the layout is meant for ImageOCI, where it may be empty.
+	// ImageDockerDaemon, and which image of the layout is meant for ImageOCI and ImageOCIArchive,
+	// where it may be empty.
 	Name string `json:"name,omitempty"`
 }
 
@@ -47,7 +49,7 @@ func (i Image) String() string {
 }
 
 // imageForms is what an image may look like, for errors.
-const imageForms = "host, dir:PATH, a reference such as debian:12, oci:DIR, docker-archive:FILE or docker-daemon:NAME"
+const imageForms = "host, dir:PATH, a reference such as debian:12, oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME"
 
 // ParseImage understands an image as the file or a command line says it. A path stays relative.
 func ParseImage(s string) (Image, error) {
@@ -57,7 +59,7 @@ func ParseImage(s string) (Image, error) {
 		return Image{Kind: ImageHost}, nil
 	case k == ImageDir && strings.HasPrefix(s, "dir:"), k == ImageDockerArchive:
 		return Image{Kind: k, Path: rest}, emptyPath(rest)
-	case k == ImageOCI:
+	case k == ImageOCI, k == ImageOCIArchive:
 		i := Image{Kind: k, Path: rest}
 		if at := strings.LastIndexByte(rest, ':'); at > strings.LastIndexByte(rest, '/') {
 			i.Path, i.Name = rest[:at], rest[at+1:]
@@ -83,6 +85,47 @@ func ParseImage(s string) (Image, error) {
 		}
 	}
 	return Image{Kind: ImageRegistry, Name: r.String()}, nil
+}
+
+// Settle returns i with its path and its name told apart. A path may have colons, and so may the name of an image
+// of a layout, as docker.io/library/a:1: the longest path is taken that exists reports to be there. Where none is, i is
+// returned as it is, with the shortest name.
+func (i Image) Settle(exists func(path string) bool) Image {
+	if i.Kind != ImageOCI && i.Kind != ImageOCIArchive {
+		return i
+	}
+	for r, ok := i, true; ok; r, ok = r.nextReading() {
+		if exists(r.Path) && (r.Name == "" || layoutName(r.Name)) {
+			return r
+		}
+	}
+	return i
+}
+
+// nextReading returns i with a shorter path and a longer name; ok is false where there is none.
+func (i Image) nextReading() (r Image, ok bool) {
+	at := strings.LastIndexByte(i.Path, ':')
+	if at <= 0 {
+		return i, false
+	}
+	r = Image{Kind: i.Kind, Path: i.Path[:at], Name: i.Path[at+1:]}
+	if i.Name != "" {
+		r.Name += ":" + i.Name
+	}
+	return r, true
+}
+
+// layoutName reports whether s may be the name of an image of a layout: words with slashes between them.
+func layoutName(s string) bool {
+	if len(s) > maxRepo {
+		return false
+	}
+	for word := range strings.SplitSeq(s, "/") {
+		if !isWord(word, "._-+@:", maxRepo) {
+			return false
+		}
+	}
+	return true
 }
 
 func emptyPath(p string) error {

@@ -27,6 +27,9 @@ func TestParseImage(t *testing.T) {
 		"oci:a/b":                       {Kind: ImageOCI, Path: "a/b"},
 		"oci:a:b/c":                     {Kind: ImageOCI, Path: "a:b/c"},
 		"oci:/a:v1.2":                   {Kind: ImageOCI, Path: "/a", Name: "v1.2"},
+		"oci:/a:example.org/b:1":        {Kind: ImageOCI, Path: "/a:example.org/b", Name: "1"}, // until it is settled
+		"oci-archive:a.tar":             {Kind: ImageOCIArchive, Path: "a.tar"},
+		"oci-archive:/a.tar:v1":         {Kind: ImageOCIArchive, Path: "/a.tar", Name: "v1"},
 		"docker-archive:/a:b.tar":       {Kind: ImageDockerArchive, Path: "/a:b.tar"},
 		"docker-daemon:a:1":             {Kind: ImageDockerDaemon, Name: "a:1"},
 		"docker-daemon:" + digest:       {Kind: ImageDockerDaemon, Name: digest},
@@ -40,7 +43,7 @@ func TestParseImage(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", " ", "dir:", "oci:", "oci::a", "oci:a:", "oci:a:-", "docker-archive:", "docker-daemon:", "docker-daemon:../x", "docker-daemon:a b", "docker-daemon:a?b=c",
+		"", " ", "dir:", "oci:", "oci::a", "oci:a:", "oci:a:-", "oci-archive:", "oci-archive:a:", "docker-archive:", "docker-daemon:", "docker-daemon:../x", "docker-daemon:a b", "docker-daemon:a?b=c",
 		"A", "a:", "a:b c", "a@", "a@sha256:", "a@md5:" + strings.Repeat("0", 32), "a@" + digest[:70], "a@" + strings.ToUpper(digest),
 		"a/", "/a", "a//b", "a/../b", "../a", "a/.", "-a", "a-", "a..b", "a\nb", "a\x00", "a?b", "a#b", "a%2fb", "http://a/b", "a:1:2",
 		"user@example.org/a", "example.org:port/a", "example.org:/a", "exa mple.org/a", "-x.org/a", "[::1/a", "[x]:1/a", "hots", "hsot",
@@ -48,6 +51,37 @@ func TestParseImage(t *testing.T) {
 	} {
 		if got, err := ParseImage(text); err == nil {
 			t.Errorf("%q is taken for %+v", text, got)
+		}
+	}
+}
+
+// Which colon stands between path and name is told by what there is.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ text, there, path, name string }{
+		{"oci:/l:docker.io/library/two:1.0", "/l", "/l", "docker.io/library/two:1.0"},
+		{"oci:/l:docker.io/library/two", "/l", "/l", "docker.io/library/two"},
+		{"oci:/l:localhost:5000/two:1.0", "/l", "/l", "localhost:5000/two:1.0"},
+		{"oci-archive:/l.tar:example.org/two:1.0", "/l.tar", "/l.tar", "example.org/two:1.0"},
+		{"oci:/a:b/c", "/a:b/c", "/a:b/c", ""},
+		{"oci:/a:b/c", "/a /a:b/c", "/a:b/c", ""}, // the longest
+		{"oci:/a:b/c:v1", "/a /a:b/c", "/a:b/c", "v1"},
+		{"oci:/a:v1", "/a", "/a", "v1"},
+		{"oci:/a:v1", "/a:v1 /a", "/a", "v1"}, // as it always was
+		{"oci:/a:../b", "/a", "/a:../b", ""},  // no name
+		{"oci:/a:b:1", "", "/a:b", "1"},
+		{"dir:/a:b", "/a", "/a:b", ""},
+		{"docker-archive:/a:b", "/a", "/a:b", ""},
+	} {
+		i, err := ParseImage(tt.text)
+		if err != nil {
+			t.Errorf("%s: %v", tt.text, err)
+			continue
+		}
+		there := strings.Fields(tt.there)
+		got := i.Settle(func(path string) bool { return slices.Contains(there, path) })
+		if got.Path != tt.path || got.Name != tt.name || got.String() != tt.text {
+			t.Errorf("%s where there is %q: %+v, and not %q and %q", tt.text, there, got, tt.path, tt.name)
 		}
 	}
 }

@@ -37,7 +37,13 @@ func (d *decoder) image(n *yaml.Node) opt[Image] {
 		return opt[Image]{i, n}
 	}
 	what, directory := "image directory", true
-	if i.Kind == ImageDockerArchive {
+	if d.o.CheckFiles {
+		i = i.Settle(func(path string) bool {
+			_, err := os.Stat(Image{Path: path}.Abs(d.dir).Path)
+			return err == nil
+		})
+	}
+	if i.Kind == ImageDockerArchive || i.Kind == ImageOCIArchive {
 		what, directory = "image archive", false
 	}
 	path := i.Path

@@ -23,6 +23,7 @@ layer once for all nodes and labs. An image is
 
   debian:12, host/name:tag@sha256:...   at a registry
   oci:DIR, oci:DIR:NAME                 an OCI image layout
+  oci-archive:FILE[:NAME]               a tar archive of such a layout
   docker-archive:FILE                   what docker save writes
   docker-daemon:NAME                    an image of the Docker Engine of this machine
 

@@ -53,7 +53,8 @@ func newImageImport(std stdio) *cobra.Command {
 		Short: "Put an image of a file into the store under a registry's name",
 		Long: `Put an image into the store under a name such as debian:12, as if it had been pulled from
 a registry: for machines that reach none. SOURCE is a file that docker save has written,
-the directory of an OCI image layout, or an image as in "nsnet image --help".
+an archive of an OCI image layout, the directory of one, or an image as in
+"nsnet image --help".
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission, exitSignal),
 		Example: `  nsnet image import router.tar example.org/router:1
@@ -98,7 +99,10 @@ func absImage(i topology.Image) (topology.Image, error) {
 	if err != nil {
 		return i, fmt.Errorf("find the working directory: %w", err)
 	}
-	return i.Abs(dir), nil
+	return i.Abs(dir).Settle(func(path string) bool {
+		_, err := os.Stat(path)
+		return err == nil
+	}), nil
 }
 
 func runImagePull(ctx context.Context, o imagePullOptions, images []topology.Image, as string, std stdio) error {

@@ -61,19 +61,23 @@ func (c *Client) token(ctx context.Context, r topology.Reference, registry *url.
 		q.Set("refresh_token", creds.IdentityToken)
 		q.Set("client_id", "nsnet")
 		u.RawQuery = ""
-		res, err = c.once(ctx, &request{url: u, form: q.Encode()}) // a redirect would be given the token
+		// Once: a redirect would be given the token.
+		res, err = c.patiently(ctx, func() (*response, error) { return c.once(ctx, &request{url: u, form: q.Encode()}) })
 	} else {
 		u.RawQuery = q.Encode()
 		var header [][2]string
 		if basic != "" {
 			header = append(header, [2]string{"Authorization", basic})
 		}
-		res, err = c.get(ctx, u, header)
+		res, err = c.patiently(ctx, func() (*response, error) { return c.get(ctx, u, header) })
 	}
 	if err != nil {
 		return "", fmt.Errorf("get a token: %w", err)
 	}
 	defer res.body.Close()
+	if busy(res.status) {
+		return "", fmt.Errorf("get a token: %w", res.failure(detailOf(res)))
+	}
 	if res.status != 200 {
 		return "", c.denied(ctx, r, fmt.Sprintf("no token from %s: status %d%s", plainURL(u), res.status, detailOf(res)))
 	}

@@ -7,6 +7,12 @@
 // on top of it is half as much again and makes the binary another megabyte larger. What a pull says is a
 // handful of GETs, each on a connection of its own: HTTP/1.1, with chunks where the server likes them.
 //
+// # Busy and slow
+//
+// A server that says to come again later (408, 429, 500, 502 to 504) is asked again, after its Retry-After or a random time that
+// grows; so is one whose answer was cut, from there on. One that does not answer at all is not: without a network a pull fails
+// at once.
+//
 // # Trust
 //
 // A registry, and whoever can speak for it, is not trusted beyond what the user has named. Everything it

@@ -9,8 +9,10 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nsnet/nsnet/topology"
 )
@@ -21,6 +23,10 @@ var (
 	ErrDenied   = errors.New("the registry denies access")
 	ErrRefused  = errors.New("refused")
 	ErrAnswer   = errors.New("the registry's answer makes no sense")
+	ErrCut      = errors.New("the transfer was cut")
+	ErrTooMany  = errors.New("the registry takes no more requests from here for now")
+	// ErrUnavailable is an answer of a registry that does not work at present.
+	ErrUnavailable = errors.New("the registry does not work at present")
 )
 
 // MaxManifest is how large a manifest may be.
@@ -34,6 +40,8 @@ type Credentials struct{ User, Password, IdentityToken string }
 type Client struct {
 	// Credentials finds what a registry is told, by its name in references; nil or no result: nothing.
 	Credentials func(ctx context.Context, registry string) (*Credentials, error)
+	// Wait pauses for so long, or until ctx ends, before a request is made once more; nil: by the clock.
+	Wait func(ctx context.Context, d time.Duration) error
 
 	roots *x509.CertPool                   // nil: the system's
 	proxy func(*url.URL) (*url.URL, error) // nil: the environment's
@@ -52,15 +60,16 @@ func (c *Client) Manifest(ctx context.Context, r topology.Reference, digest stri
 	if which == "" {
 		which = r.Tag
 	}
-	res, err := c.ask(ctx, r, "/manifests/"+which, strings.Join([]string{
+	accept := strings.Join([]string{
 		"application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
 		"application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.docker.distribution.manifest.v2+json",
-	}, ", "))
+	}, ", ")
+	body, err := c.whole(ctx, -1, func(part string) (*response, error) { return c.ask(ctx, r, "/manifests/"+which, accept, part) })
 	if err != nil {
 		return nil, err
 	}
-	defer res.body.Close()
-	b, err := io.ReadAll(io.LimitReader(res.body, MaxManifest+1))
+	defer body.Close()
+	b, err := io.ReadAll(io.LimitReader(body, MaxManifest+1))
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
@@ -70,13 +79,19 @@ func (c *Client) Manifest(ctx context.Context, r topology.Reference, digest stri
 	return b, nil
 }
 
-// Blob gets a blob. Neither its length nor its content has been verified.
-func (c *Client) Blob(ctx context.Context, r topology.Reference, digest string) (io.ReadCloser, error) {
-	res, err := c.ask(ctx, r, "/blobs/"+digest, "*/*")
+// Blob gets a blob of size bytes, or -1 where that is not known. When the transfer is cut it goes on from there. The
+// content is not verified, nor is its length.
+func (c *Client) Blob(ctx context.Context, r topology.Reference, digest string, size int64) (io.ReadCloser, error) {
+	return c.whole(ctx, size, func(part string) (*response, error) { return c.ask(ctx, r, "/blobs/"+digest, "*/*", part) })
+}
+
+// whole is the body of an answer, and what follows of it in further ones when it is cut.
+func (c *Client) whole(ctx context.Context, size int64, open func(part string) (*response, error)) (io.ReadCloser, error) {
+	res, err := open("")
 	if err != nil {
 		return nil, err
 	}
-	return res.body, nil
+	return &resumable{ctx: ctx, client: c, open: open, res: res, size: size}, nil
 }
 
 // base is where a registry answers.
@@ -90,28 +105,36 @@ func base(registry string) string {
 	return "https://" + registry
 }
 
-// ask makes a request of a repository, and once more with what the registry asks for.
-func (c *Client) ask(ctx context.Context, r topology.Reference, what, accept string) (*response, error) {
+// ask makes a request of a repository, and once more with what the registry asks for. Part is a Range
+// (RFC 9110 section 14.2), or empty; the answer is all of it where its status is 200.
+func (c *Client) ask(ctx context.Context, r topology.Reference, what, accept, part string) (*response, error) {
 	u, err := url.Parse(base(r.Registry) + "/v2/" + r.Repository + what)
 	if err != nil {
 		return nil, err
 	}
 	key := r.Registry + "/" + r.Repository
 	header := [][2]string{{"Accept", accept}}
+	if part != "" {
+		header = append(header, [2]string{"Range", part})
+	}
 	c.mu.Lock()
 	auth := c.tokens[key]
 	c.mu.Unlock()
 	for try := 0; ; try++ {
 		h := header
 		if auth != "" {
-			h = append(h[:1:1], [2]string{"Authorization", auth})
+			h = append(slices.Clip(h), [2]string{"Authorization", auth})
 		}
-		res, err := c.get(ctx, u, h)
+		res, err := c.patiently(ctx, func() (*response, error) { return c.get(ctx, u, h) })
 		if err != nil {
 			return nil, err
 		}
-		if res.status == 200 {
+		if res.status == 200 || res.status == 206 && part != "" {
 			return res, nil
+		}
+		if res.status == 416 && part != "" { // it has its own idea of ranges
+			res.body.Close()
+			return c.ask(ctx, r, what, accept, "")
 		}
 		detail := detailOf(res)
 		res.body.Close()
@@ -129,13 +152,10 @@ func (c *Client) ask(ctx context.Context, r topology.Reference, what, accept str
 				continue
 			}
 		}
-		switch res.status {
-		case 401, 403:
+		if res.status == 401 || res.status == 403 {
 			return nil, c.denied(ctx, r, plainURL(res.url)+detail)
-		case 404:
-			return nil, fmt.Errorf("%w: %s%s", ErrNotFound, plainURL(res.url), detail)
 		}
-		return nil, fmt.Errorf("%w: status %d of %s%s", ErrAnswer, res.status, plainURL(res.url), detail)
+		return nil, res.failure(detail)
 	}
 }
 

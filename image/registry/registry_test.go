@@ -66,7 +66,7 @@ func TestManifestAndBlob(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"chunked", "whole"} {
-		body, err := c.Blob(ctx, ref, name)
+		body, err := c.Blob(ctx, ref, name, -1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func TestManifestAndBlob(t *testing.T) {
 		}
 		body.Close()
 	}
-	if _, err := c.Blob(ctx, ref, "none"); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "never heard of it") {
+	if _, err := c.Blob(ctx, ref, "none", -1); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "never heard of it") {
 		t.Errorf("what is not there: %v", err)
 	}
 }
@@ -175,7 +175,7 @@ func TestRedirects(t *testing.T) {
 	c := Client{Credentials: func(context.Context, string) (*Credentials, error) {
 		return &Credentials{User: "me", Password: "pw"}, nil
 	}}
-	body, err := c.Blob(context.Background(), ref, "away")
+	body, err := c.Blob(context.Background(), ref, "away", -1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestRedirects(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 	for name, want := range map[string]error{"http": ErrRefused, "file": ErrRefused, "round": ErrAnswer, "nowhere": ErrAnswer} {
-		if _, err := c.Blob(context.Background(), ref, name); !errors.Is(err, want) {
+		if _, err := c.Blob(context.Background(), ref, name, -1); !errors.Is(err, want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -214,7 +214,7 @@ func TestRedirectToLoopback(t *testing.T) {
 	}}
 	c.roots.AddCert(s.Certificate())
 	for _, digest := range []string{"redirect", "token"} {
-		if _, err := c.Blob(context.Background(), reference(t, "example.com/some/image"), digest); !errors.Is(err, ErrRefused) {
+		if _, err := c.Blob(context.Background(), reference(t, "example.com/some/image"), digest, -1); !errors.Is(err, ErrRefused) {
 			t.Errorf("%s: %v", digest, err)
 		}
 	}
@@ -294,7 +294,7 @@ func TestHostileAnswers(t *testing.T) {
 	} {
 		ref := raw(t, answer)
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		if b, err := (&Client{}).Manifest(ctx, ref, ""); err == nil {
+		if b, err := (&Client{Wait: noWait}).Manifest(ctx, ref, ""); err == nil {
 			t.Errorf("%s: a manifest of %d bytes", name, len(b))
 		}
 		if ctx.Err() != nil {
@@ -314,7 +314,7 @@ func TestCancel(t *testing.T) {
 	defer close(release)
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
-	body, err := (&Client{}).Blob(ctx, ref, "x")
+	body, err := (&Client{}).Blob(ctx, ref, "x", -1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,9 @@
 // the archive are skipped, and so are its attributes of these namespaces. A whiteout speaks of the layers below only: what
 // the same layer has of that name stays, whichever comes first.
 //
+// What aufs keeps for itself in a layer, names that begin with .wh..wh., is left out, but for what hard links of the layer lead
+// to: that is unpacked, linked, and removed at the end.
+//
 // # Owners and privileges
 //
 // Owners are kept as they are in the image, and so are setuid bits and file capabilities. They are the node's once

@@ -169,9 +169,6 @@ func (u *unpacker) whiteout(dir, base string) error {
 	if base == whOpaque {
 		return u.opaque(dir)
 	}
-	if len(base) >= len(whMeta) && base[:len(whMeta)] == whMeta {
-		return nil // of aufs's own book-keeping
-	}
 	name := base[len(whPrefix):]
 	if name == "" || name == "." || name == ".." {
 		return fmt.Errorf("%w: a whiteout of %q", ErrRefused, name)

@@ -70,11 +70,12 @@ func Unpack(ctx context.Context, dir string, r io.Reader, o Options) (Result, er
 
 // unpacker is one layer in progress.
 type unpacker struct {
-	root int
-	o    Options
-	in   *counter
-	res  Result
-	dirs []dirTime // set last: what is made in a directory changes its time
+	root  int
+	o     Options
+	in    *counter
+	res   Result
+	links bool      // there are aufs's links
+	dirs  []dirTime // set last: what is made in a directory changes its time
 }
 
 type dirTime struct {
@@ -104,6 +105,9 @@ func (u *unpacker) all(ctx context.Context, t *tar.Reader) error {
 			return fmt.Errorf("entry %q: %w", shorten(h.Name), err)
 		}
 	}
+	if err := u.dropLinks(); err != nil {
+		return err
+	}
 	for _, d := range u.dirs {
 		if err := u.setDirTime(d); err != nil {
 			return fmt.Errorf("entry %q: %w", shorten(d.name), err)
@@ -125,7 +129,6 @@ func shorten(s string) string {
 const (
 	whPrefix = ".wh."
 	whOpaque = ".wh..wh..opq"
-	whMeta   = ".wh..wh."
 )
 
 func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
@@ -134,7 +137,12 @@ func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 		return err
 	}
 	base := path.Base(name)
-	if strings.HasPrefix(base, whPrefix) {
+	switch {
+	case isAufs(name):
+		return nil
+	case isLinks(name):
+		u.links = true
+	case strings.HasPrefix(base, whPrefix):
 		return u.whiteout(path.Dir(name), base)
 	}
 	switch h.Typeflag {
@@ -144,6 +152,9 @@ func (u *unpacker) entry(h *tar.Header, r io.Reader) error {
 		u.res.Skipped++
 		return nil
 	case tar.TypeDir:
+		if isLinks(name) {
+			return nil
+		}
 		return u.directory(name, h)
 	}
 	if name == "." {
@@ -197,7 +208,7 @@ func (u *unpacker) clean(name string) (string, error) {
 			return "", fmt.Errorf(`%w: ".." in a name`, ErrRefused)
 		case strings.IndexByte(e, 0) >= 0:
 			return "", fmt.Errorf("%w: a zero byte in a name", ErrRefused)
-		case strings.HasPrefix(e, whPrefix) && i < len(elements)-1:
+		case strings.HasPrefix(e, whPrefix) && i < len(elements)-1 && !isAufs(clean) && !isLinks(clean):
 			return "", fmt.Errorf("%w: something in a whiteout", ErrRefused)
 		case len(e) > unix.NAME_MAX:
 			return "", fmt.Errorf("%w: an element of %d bytes", ErrLimit, len(e))

@@ -143,6 +143,41 @@ func TestWhiteouts(t *testing.T) {
 	}
 }
 
+// Of what aufs keeps for itself nothing stays, but for files that have no other name than a hard link to it.
+func TestAufs(t *testing.T) {
+	t.Parallel()
+	root, _ := unpackEntries(t, dir("./"), dir("./.wh..wh.aufs"), dir("./.wh..wh.orph/"), reg("./.wh..wh.orph/deleted", "x"), dir("./.wh..wh.orph/sub"), sym("./.wh..wh.orph/sub/l", "/"),
+		dir("./.wh..wh.plnk/"), reg("./.wh..wh.plnk/12.34", "linked"), reg("./.wh..wh.plnk/56.78", "by nobody"), reg("./.wh..wh.plnk/.wh.x", ""), dir("./.wh..wh.plnk/d"),
+		hard("./bin/one", "./.wh..wh.plnk/12.34"), hard("./bin/two", ".wh..wh.plnk/12.34"),
+		reg("./bin/three", "first"), hard("./.wh..wh.plnk/90.12", "./bin/three"), hard("./bin/four", ".wh..wh.plnk/90.12"),
+		reg(".wh.gone", ""), reg("o/.wh..wh..opq", ""))
+	for name, want := range map[string]string{
+		"bin/one": "linked", "bin/two": "linked", "bin/three": "first", "bin/four": "first", "gone": "whiteout",
+		".wh..wh.aufs": "", ".wh..wh.orph": "", ".wh..wh.plnk": "",
+	} {
+		if got := look(root, name); got != want {
+			t.Errorf("%s is %q, and not %q", name, got, want)
+		}
+	}
+	names := func(file string) uint64 {
+		var st unix.Stat_t
+		if err := unix.Lstat(filepath.Join(root, file), &st); err != nil {
+			t.Error(err)
+		}
+		return uint64(st.Nlink)
+	}
+	if a, b := names("bin/one"), names("bin/three"); a != 2 || b != 2 {
+		t.Errorf("the files have %d and %d names, and not two each", a, b)
+	}
+	if !opaqueDir(t, filepath.Join(root, "o")) {
+		t.Error("o is not opaque")
+	}
+	all, err := os.ReadDir(root)
+	if err != nil || len(all) != 3 {
+		t.Errorf("in the layer: %v, %v", all, err)
+	}
+}
+
 // capV2 is cap_net_raw+ep as setcap writes it, capV3 the same of another root.
 func capV2() string {
 	b := make([]byte, 20)
@@ -230,7 +265,8 @@ func TestRefusedEntries(t *testing.T) {
 	}
 	for name, entries := range map[string][]tar.Header{
 		"uid -1": owned(-1, 0), "gid -1": owned(0, -1), "uid 2^32-1": owned(math.MaxUint32, 0), "gid 2^32-1": owned(0, math.MaxUint32),
-		"in a whiteout": {reg(".wh.d", ""), reg("d/f", "x")},
+		"in a whiteout": {reg(".wh.d", ""), reg("d/f", "x")}, "in an opaque directory's mark": {reg("d/.wh..wh..opq/f", "x")},
+		"a link that aufs has not": {hard("f", ".wh..wh.plnk/12.34")}, "out of aufs's links": {reg(".wh..wh.plnk/../../f", "x")}, "a link to what aufs deletes": {hard("f", ".wh..wh.orph/f")},
 	} {
 		o := options()
 		o.KeepOwner = true

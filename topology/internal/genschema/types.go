@@ -16,7 +16,7 @@ type File struct {
 
 // Node is one full container.
 type Node struct {
-	// Where the root filesystem comes from, always copy-on-write: host (the host's own root), dir:PATH (a directory), or an image: a reference such as debian:12, oci:DIR, docker-archive:FILE or docker-daemon:NAME.
+	// Where the root filesystem comes from, always copy-on-write: host (the host's own root), dir:PATH (a directory), or an image: a reference such as debian:12, oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME.
 	Image string `json:"image,omitempty" jsonschema:"minLength=1,default=host"`
 	// The node's host name; the node's name if not given.
 	Hostname string `json:"hostname,omitempty" jsonschema:"maxLength=64"`
@@ -88,7 +88,7 @@ type Union struct {
 type LayerMapping struct {
 	// A directory of the host. A relative one begins at the topology file's directory.
 	Dir string `json:"dir,omitempty"`
-	// An image: dir:PATH, a reference, oci:DIR, docker-archive:FILE or docker-daemon:NAME.
+	// An image: dir:PATH, a reference, oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME.
 	Image string `json:"image,omitempty"`
 	// rw: what is written through the union is written to the directory itself.
 	Mode string `json:"mode,omitempty" jsonschema:"enum=ro,enum=rw,default=ro"`
