@@ -177,6 +177,8 @@ type NodeStatus struct {
 	Limits     topology.Limits   `json:"limits"`
 	Interfaces []InterfaceStatus `json:"interfaces"`
 	Storage    []StorageStatus   `json:"storage"` // the root first, then unions
+	// Spec is all that the file says of the node, with defaults filled in and addresses decided.
+	Spec topology.Node `json:"spec"`
 }
 
 // InterfaceStatus is an interface of a node, as the file wants it, or one that was attached.
@@ -188,6 +190,10 @@ type InterfaceStatus struct {
 	Peer      string   `json:"peer"` // "lan0", or "b:ptp0"
 	// Attached is one that the file does not know: nsnet attach has made it.
 	Attached bool `json:"attached,omitempty"`
+	// Learned are addresses that the file does not know: of a DHCP client, a daemon, or set by hand.
+	Learned []string `json:"learned,omitempty"`
+	// Own is one that was made in the node and is neither the file's nor attached.
+	Own bool `json:"own,omitempty"`
 }
 
 // BridgeStatus is a bridge of a lab.

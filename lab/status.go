@@ -150,15 +150,16 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		st.Nodes = append(st.Nodes, n)
 	}
 	if live && r.Built {
-		st.Drift, err = drift(r, l)
+		err = st.observe(r, l)
 	}
 	return st, err
 }
 
-// drift is how a running lab differs from what it was told to be. A lab that is being changed meanwhile, or ends, has none.
-func drift(r *record, l *topology.Lab) ([]Action, error) {
+// observe looks at a running lab: how it differs from what it was told to be, and what its nodes have
+// beside that. A lab that is being changed meanwhile, or ends, is left out.
+func (st *Status) observe(r *record, l *topology.Lab) error {
 	if busy(dirOf(r.Name)) {
-		return nil, nil
+		return nil
 	}
 	given := *l
 	state, err := labState(r.Name)
@@ -171,19 +172,22 @@ func drift(r *record, l *topology.Lab) ([]Action, error) {
 		}
 		seen, err = observe(r, state, &given)
 	}
+	if err == nil {
+		st.Drift = compare(&given, seen).actions
+		err = seen.addLearned(st.Nodes)
+	}
 	if err != nil {
 		if live, _ := alive(dirOf(r.Name)); !live || busy(dirOf(r.Name)) {
-			return nil, nil //nolint:nilerr // it changed while it was looked at
+			return nil //nolint:nilerr // it changed while it was looked at
 		}
-		return nil, err
 	}
-	return compare(&given, seen).actions, nil
+	return err
 }
 
 // nodeStatus puts together what is written and what the lab init says of a node: nothing, if w is nil.
 func nodeStatus(r *record, n *topology.Node, w *proto.NodeState) NodeStatus {
 	s := NodeStatus{Name: n.Name, State: StateDead, Hostname: n.Hostname, Image: n.Image.String(), Command: n.Command,
-		Netns: filepath.Join(NetnsDir, r.Name+"."+n.Name), Limits: n.Limits}
+		Netns: filepath.Join(NetnsDir, r.Name+"."+n.Name), Limits: n.Limits, Spec: *n}
 	if w == nil {
 		return s
 	}

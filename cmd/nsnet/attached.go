@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nsnet/nsnet/attach"
@@ -25,7 +26,9 @@ func withAttached(labs []lab.Status, all []attach.Status) {
 		for _, s := range ofLab(all, l.Name) {
 			for j := range l.Nodes {
 				if n := &l.Nodes[j]; s.Ref.Name == l.Name+"/"+n.Name && s.State == attach.Attached {
-					n.Interfaces = append(n.Interfaces, lab.InterfaceStatus{
+					n.Interfaces = append(slices.DeleteFunc(n.Interfaces, func(i lab.InterfaceStatus) bool {
+						return i.Own && i.Name == s.Interface // seen in the node, but not made there
+					}), lab.InterfaceStatus{
 						Name: s.Interface, MAC: s.MAC, MTU: s.MTU, Addresses: s.Addresses, Peer: s.Via, Attached: true,
 					})
 				}
@@ -35,14 +38,14 @@ func withAttached(labs []lab.Status, all []attach.Status) {
 }
 
 // attachedTable is a row for each attached interface.
-func attachedTable(all []attach.Status, color bool) string {
+func attachedTable(all []attach.Status, color bool, width int) string {
 	rows := [][]string{{"ATTACHED TO", "INTERFACE", "STATE", "PID", "VIA", "ADDRESSES"}}
 	for _, s := range all {
 		rows = append(rows, []string{
 			plain(s.Target), plain(s.Interface), string(s.State), pidText(s.PID), plain(s.Via), orDash(plain(strings.Join(s.Addresses, ","))),
 		})
 	}
-	return table(rows, func(column int, text string) string {
+	return table(fit(rows, width, columns{lists: []int{5}, texts: []int{4, 0}}), func(column int, text string) string {
 		if column == 2 && color {
 			return colorState(text)
 		}

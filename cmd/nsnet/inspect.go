@@ -75,7 +75,7 @@ func runInspect(ctx context.Context, o inspectOptions, ref string, std stdio) er
 		if o.JSON {
 			return printJSON(std.out, s)
 		}
-		return printText(std.out, inspectLab(*s, color))
+		return printText(std.out, inspectLab(*s, color, tableWidth(std.out)))
 	}
 	n, err := findNode(*s, nodeName)
 	if err != nil {
@@ -84,7 +84,7 @@ func runInspect(ctx context.Context, o inspectOptions, ref string, std stdio) er
 	if o.JSON {
 		return printJSON(std.out, n)
 	}
-	return printText(std.out, inspectNode(s.Name, n, color))
+	return printText(std.out, inspectNode(s.Name, n, color, tableWidth(std.out)))
 }
 
 func findNode(s lab.Status, name string) (lab.NodeStatus, error) {
@@ -103,7 +103,7 @@ func findNode(s lab.Status, name string) (lab.NodeStatus, error) {
 }
 
 // inspectLab is all of a lab as text for people; its layout is not an interface.
-func inspectLab(s lab.Status, color bool) string {
+func inspectLab(s lab.Status, color bool, width int) string {
 	var b strings.Builder
 	b.WriteString("lab " + plain(s.Name) + "\n")
 	b.WriteString(facts([][2]string{
@@ -118,7 +118,7 @@ func inspectLab(s lab.Status, color bool) string {
 		for _, n := range s.Nodes {
 			rows = append(rows, []string{plain(n.Name), stateText(n), pidText(n.PID), orDash(addressesText(n.Interfaces))})
 		}
-		b.WriteString("\nnodes\n" + indent(table(rows, func(column int, text string) string {
+		b.WriteString("\nnodes\n" + indent(table(fit(rows, width-gap, columns{lists: []int{3}}), func(column int, text string) string {
 			if column == 1 {
 				return paintState(text, color)
 			}
@@ -132,7 +132,7 @@ func inspectLab(s lab.Status, color bool) string {
 				plain(br.Name), number(br.MTU), orDash(joined(br.Subnets)), orDash(joined(br.Addresses)), orDash(bridgeOptions(br)),
 			})
 		}
-		b.WriteString("\nbridges\n" + indent(table(rows, nil)))
+		b.WriteString("\nbridges\n" + indent(table(fit(rows, width-gap, columns{lists: []int{2, 3, 4}}), nil)))
 	}
 	if len(s.Links) > 0 {
 		var rows [][]string
@@ -140,39 +140,6 @@ func inspectLab(s lab.Status, color bool) string {
 			rows = append(rows, []string{endpointText(l.A), "--", endpointText(l.B)})
 		}
 		b.WriteString("\nlinks\n" + indent(table(rows, nil)))
-	}
-	return b.String()
-}
-
-// inspectNode is all of a node as text for people; its layout is not an interface.
-func inspectNode(labName string, n lab.NodeStatus, color bool) string {
-	var b strings.Builder
-	b.WriteString("node " + plain(labName) + "/" + plain(n.Name) + "\n")
-	b.WriteString(facts([][2]string{
-		{"state", paintState(stateText(n), color)},
-		{"signal", plain(n.Signal)},
-		{"reason", plain(n.Reason)},
-		{"check", plain(n.CheckSaid)},
-		{"restarts", number(n.Restarts)},
-		{"next try", untilText(n.NextTry, time.Now())},
-		{"hostname", plain(n.Hostname)},
-		{"image", plain(n.Image)},
-		{"storage", storageText(n.Storage)},
-		{"command", commandText(n.Command)},
-		{"command pid", number(n.CommandPID)},
-		{"init pid", number(n.PID)},
-		{"root is uid", strconv.FormatUint(uint64(n.UIDBase), 10) + " outside"},
-		{"netns", plain(n.Netns)},
-		{"limits", limitsText(n.Limits)},
-	}))
-	if len(n.Interfaces) > 0 {
-		rows := [][]string{{"INTERFACE", "PEER", "MAC", "MTU", "ADDRESSES"}}
-		for _, i := range n.Interfaces {
-			rows = append(rows, []string{
-				plain(i.Name), peerText(i), orDash(plain(i.MAC)), number(i.MTU), orDash(plain(strings.Join(i.Addresses, ","))),
-			})
-		}
-		b.WriteString("\ninterfaces\n" + indent(table(rows, nil)))
 	}
 	return b.String()
 }
@@ -190,14 +157,6 @@ func storageText(all []lab.StorageStatus) string {
 		}
 	}
 	return strings.Join(texts, "; ")
-}
-
-// peerText is what an interface leads to, and whether the file knows of it.
-func peerText(i lab.InterfaceStatus) string {
-	if i.Attached {
-		return "attached to " + plain(i.Peer)
-	}
-	return orDash(plain(i.Peer))
 }
 
 // facts is a list of names and values, without those that have no value.

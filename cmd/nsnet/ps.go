@@ -103,9 +103,9 @@ func runPS(ctx context.Context, o psOptions, args []string, std stdio) error {
 		return errors.Join(err, printJSON(std.out, res))
 	}
 	color := canColor(std.out, os.Getenv("TERM"), os.Getenv("NO_COLOR"))
-	text := psTable(res.Labs, color) + driftText(res.Labs)
+	text := psTable(res.Labs, color, tableWidth(std.out)) + driftText(res.Labs)
 	if len(res.Attached) > 0 {
-		text += "\n" + attachedTable(res.Attached, color)
+		text += "\n" + attachedTable(res.Attached, color, tableWidth(std.out))
 	}
 	return errors.Join(err, printText(std.out, text))
 }
@@ -127,7 +127,7 @@ func inspectAll(ctx context.Context, names []string, inspect func(context.Contex
 }
 
 // psTable is the table of ps: a row for each node, and one for a lab without nodes.
-func psTable(labs []lab.Status, color bool) string {
+func psTable(labs []lab.Status, color bool, width int) string {
 	rows := [][]string{{"LAB", "NODE", "STATE", "PID", "IMAGE", "ADDRESSES", "COMMAND"}}
 	for _, l := range labs {
 		if len(l.Nodes) == 0 {
@@ -140,7 +140,7 @@ func psTable(labs []lab.Status, color bool) string {
 			})
 		}
 	}
-	return table(rows, func(column int, text string) string {
+	return table(fit(rows, width, columns{lists: []int{5}, texts: []int{6, 4}}), func(column int, text string) string {
 		if column == 2 && color {
 			return colorState(text)
 		}
@@ -224,11 +224,12 @@ func pidText(pid int) string {
 	return strconv.Itoa(pid)
 }
 
-// addressesText is the addresses of all interfaces, without spaces.
+// addressesText is the addresses of all interfaces, the file's and others, without spaces.
 func addressesText(interfaces []lab.InterfaceStatus) string {
 	var all []string
 	for _, i := range interfaces {
 		all = append(all, i.Addresses...)
+		all = append(all, i.Learned...)
 	}
 	return plain(strings.Join(all, ","))
 }

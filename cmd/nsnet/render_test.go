@@ -45,8 +45,10 @@ func demoStatus() lab.Status {
 				}},
 				Interfaces: []lab.InterfaceStatus{
 					{Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Addresses: []string{"192.168.10.2/24", "fd00::2/64"}, Peer: "lan0"},
-					{Name: "eth1", MAC: "02:00:00:00:00:02", MTU: 9000, Peer: "a:eth1"},
+					{Name: "eth1", MAC: "02:00:00:00:00:02", MTU: 9000, Peer: "a:eth1", Learned: []string{"192.0.2.9/24"}},
+					{Name: "dummy0", MTU: 1500, Learned: []string{"10.255.0.1/32"}, Own: true},
 				},
+				Spec: webSpec(),
 			},
 			{Name: "a", State: lab.StateIdle, PID: 4002, Hostname: "a", Image: "host", UIDBase: 2065536},
 			{
@@ -77,20 +79,46 @@ func demoStatus() lab.Status {
 	}
 }
 
+// webSpec is a node with something of each section.
+func webSpec() topology.Node {
+	loopback := netip.MustParseAddr("127.0.0.1")
+	return topology.Node{
+		Seccomp: "default", User: "www-data", Workdir: "/srv",
+		Caps:      topology.Caps{Add: []string{"SYS_ADMIN"}, Drop: []string{"NET_RAW"}},
+		DNS:       &topology.DNS{Nameservers: []string{"10.0.0.53"}, Search: []string{"lab.test"}},
+		Restart:   topology.Restart{Mode: topology.RestartOnFailure, Max: 3},
+		Ready:     &topology.Ready{HTTP: &topology.HTTPCheck{Port: 80, Path: "/"}, IntervalMS: 5000},
+		DependsOn: []topology.Dependency{{Node: "a", Condition: topology.DependReady}},
+		Env:       []string{"LANG=C", "OPTS=-a=\x1b[2J"},
+		Sysctls:   map[string]string{"net.ipv4.ip_forward": "1"},
+		Hosts:     []string{"203.0.113.9 mirror"},
+		Routes: []topology.Route{
+			{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.168.10.1")},
+			{To: netip.MustParsePrefix("fd01::/64"), Dev: "eth1", Metric: 10},
+		},
+		Ports: []topology.Port{{HostAddr: loopback, HostPort: 8080, Port: 80, Protocol: "tcp"}},
+		Binds: []topology.Bind{{Source: "/home/me/nginx.conf", Target: "/etc/nginx/nginx.conf", ReadOnly: true, IDMap: true}},
+		Tmpfs: []topology.Tmpfs{{Target: "/cache", Size: 64 << 20, Mode: 0o1777}},
+		Unions: []topology.Union{{Path: "/u", Layers: []topology.Layer{
+			{Image: topology.Image{Kind: topology.ImageDir, Path: "/home/me/fruits"}, Writable: true},
+		}}},
+	}
+}
+
 func deadStatus() lab.Status {
 	return lab.Status{Name: "old", State: lab.StateDead, File: "/old.yaml", Reason: "its init was killed by signal 9"}
 }
 
 func TestPS(t *testing.T) {
 	labs := []lab.Status{demoStatus(), deadStatus()}
-	golden(t, "ps.txt", psTable(labs, false))
-	golden(t, "ps-color.txt", psTable(labs, true))
+	golden(t, "ps.txt", psTable(labs, false, 0))
+	golden(t, "ps-color.txt", psTable(labs, true, 0))
 	golden(t, "ps-quiet.txt", psNames(labs))
-	equal(t, "no labs", psTable(nil, false), "LAB  NODE  STATE  PID  IMAGE  ADDRESSES  COMMAND\n")
+	equal(t, "no labs", psTable(nil, false, 0), "LAB  NODE  STATE  PID  IMAGE  ADDRESSES  COMMAND\n")
 }
 
 func TestPSColumnsCanBeCounted(t *testing.T) {
-	for line := range strings.Lines(psTable([]lab.Status{demoStatus(), deadStatus()}, false)) {
+	for line := range strings.Lines(psTable([]lab.Status{demoStatus(), deadStatus()}, false, 0)) {
 		if fields := strings.Fields(line); len(fields) < 7 {
 			t.Errorf("a column is empty: %q", line)
 		}
@@ -99,18 +127,18 @@ func TestPSColumnsCanBeCounted(t *testing.T) {
 
 func TestInspect(t *testing.T) {
 	s := demoStatus()
-	golden(t, "inspect-lab.txt", inspectLab(s, false))
-	golden(t, "inspect-dead.txt", inspectLab(deadStatus(), false))
-	golden(t, "inspect-node.txt", inspectNode(s.Name, s.Nodes[0], false))
-	golden(t, "inspect-evil.txt", inspectNode(s.Name, s.Nodes[2], false))
-	golden(t, "inspect-oom.txt", inspectNode(s.Name, s.Nodes[3], true))
+	golden(t, "inspect-lab.txt", inspectLab(s, false, 0))
+	golden(t, "inspect-dead.txt", inspectLab(deadStatus(), false, 0))
+	golden(t, "inspect-node.txt", inspectNode(s.Name, s.Nodes[0], false, 0))
+	golden(t, "inspect-evil.txt", inspectNode(s.Name, s.Nodes[2], false, 0))
+	golden(t, "inspect-oom.txt", inspectNode(s.Name, s.Nodes[3], true, 0))
 }
 
 func TestNothingRawIsPrinted(t *testing.T) {
 	s := demoStatus()
-	texts := []string{psTable([]lab.Status{s}, false), inspectLab(s, false)}
+	texts := []string{psTable([]lab.Status{s}, false, 0), inspectLab(s, false, 0)}
 	for _, n := range s.Nodes {
-		texts = append(texts, inspectNode(s.Name, n, false))
+		texts = append(texts, inspectNode(s.Name, n, false, 0))
 	}
 	for _, text := range texts {
 		if strings.ContainsAny(text, "\x1b\a\r") {

@@ -10,8 +10,18 @@ import (
 
 // statsTable is a row for each node, and one for each interface.
 func statsTable(u lab.Usage) string {
-	nodes := [][]string{{"LAB", "NODE", "CPU", "THROTTLED", "MEMORY", "PEAK", "LIMIT", "PIDS", "READ", "WRITTEN"}}
-	links := [][]string{{"LAB", "NODE", "INTERFACE", "RX PACKETS", "RX BYTES", "TX PACKETS", "TX BYTES"}}
+	nodes, links := statsRows(u)
+	text := table(nodes, nil)
+	if len(links) > 1 {
+		text += "\n" + table(links, nil)
+	}
+	return text
+}
+
+// statsRows is the rows of both tables, each with its header.
+func statsRows(u lab.Usage) (nodes, links [][]string) {
+	nodes = [][]string{{"LAB", "NODE", "CPU", "THROTTLED", "MEMORY", "PEAK", "LIMIT", "PIDS", "READ", "WRITTEN"}}
+	links = [][]string{{"LAB", "NODE", "INTERFACE", "RX PACKETS", "RX BYTES", "TX PACKETS", "TX BYTES"}}
 	for _, n := range u.Nodes {
 		throttled := "-"
 		if n.ThrottledShare != nil {
@@ -32,11 +42,7 @@ func statsTable(u lab.Usage) string {
 			})
 		}
 	}
-	text := table(nodes, nil)
-	if len(links) > 1 {
-		text += "\n" + table(links, nil)
-	}
-	return text
+	return nodes, links
 }
 
 func knownBytes(n *uint64) string {

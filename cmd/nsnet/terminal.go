@@ -30,3 +30,28 @@ func terminalWidth(f *os.File) int {
 	}
 	return int(size.Col)
 }
+
+// terminalHeight is f's height in lines (TIOCGWINSZ), or 24 when it does not say.
+func terminalHeight(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Row == 0 {
+		return 24
+	}
+	return int(size.Row)
+}
+
+// unbuffered has a terminal hand over each key as it is typed, without showing it; keys that send
+// signals still do. restore undoes that. An error says that f is no terminal. termios(3).
+func unbuffered(f *os.File) (restore func(), err error) {
+	before, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err != nil {
+		return nil, err
+	}
+	now := *before
+	now.Lflag &^= unix.ICANON | unix.ECHO
+	now.Cc[unix.VMIN], now.Cc[unix.VTIME] = 1, 0
+	if err := unix.IoctlSetTermios(int(f.Fd()), unix.TCSETS, &now); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.IoctlSetTermios(int(f.Fd()), unix.TCSETS, before) }, nil
+}

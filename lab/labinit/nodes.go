@@ -107,6 +107,9 @@ func (l *labInit) status() proto.LabState {
 	for _, n := range nodes {
 		l.super.mu.Lock()
 		s := n.seen()
+		if n.unit.Phase == supervise.Waiting {
+			s.Reason = supervise.WaitText(supervise.Blocked(n.deps, l.super.decided))
+		}
 		l.super.mu.Unlock()
 		n.mu.Lock()
 		s.Paused = n.paused

@@ -126,6 +126,18 @@ func Blocked(deps []Dependency, node func(name string) (Node, bool)) (Verdict, s
 	return v, why
 }
 
+// WaitText returns what Blocked says in the words of a node's state: what it waits for, or that it
+// waits in vain. It is empty where nothing holds the node up.
+func WaitText(v Verdict, why string) string {
+	switch v {
+	case Failed:
+		return "it cannot start: " + why
+	case Pending:
+		return "it waits for " + why
+	}
+	return ""
+}
+
 // StopOrder puts nodes into groups, to be stopped one group after the other: each node comes before those that it depends
 // on. What depends on nodes outside is free of them. Circles, which a topology has none of, come last.
 func StopOrder(nodes []string, deps map[string][]string) [][]string {
