@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +60,12 @@ func TestParseOptions(t *testing.T) {
 	if o, err := parseOptions([]string{"-only", "mem,attach"}); err != nil || !slices.Equal(o.only, []string{"mem", "attach"}) {
 		t.Errorf("got %+v, error %v", o, err)
 	}
+	if o, err := parseOptions([]string{"-old", "/x/nsnet"}); err != nil || o.old != "/x/nsnet" || !slices.Contains(o.only, "old") || !slices.Contains(o.only, "up") {
+		t.Errorf("got %+v, error %v", o, err)
+	}
+	if o, err := parseOptions([]string{"-old", "nsnet", "-only", "up,exec"}); err != nil || !filepath.IsAbs(o.old) || slices.Contains(o.only, "old") {
+		t.Errorf("got %+v, error %v", o, err)
+	}
 	for _, bad := range [][]string{{"-only", "down"}, {"-sizes", "1"}, {"-sizes", "1024"}, {"-sizes", "x"}, {"-runs", "0"}} {
 		if _, err := parseOptions(bad); err == nil {
 			t.Errorf("%q: no error", bad)
@@ -79,5 +86,21 @@ func TestStar(t *testing.T) {
 func TestAttachScript(t *testing.T) {
 	if lines := strings.Count(attachScript, "\n"); lines != 1+7 {
 		t.Errorf("%d lines, with set -e", lines)
+	}
+}
+
+// Each is run as often as the others, and first as often; a failure says what was printed.
+func TestInTurn(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "log")
+	all := []contender{{"a", []string{"sh", "-c", "printf a >>" + log}}, {"b", []string{"sh", "-c", "printf b >>" + log}}}
+	took, err := inTurn(t.Context(), 4, all)
+	if err != nil || len(took) != 2 || took[0] <= 0 || took[1] <= 0 {
+		t.Errorf("got %v, error %v", took, err)
+	}
+	if got, err := os.ReadFile(log); err != nil || string(got) != "abbaabba" {
+		t.Errorf("ran %q, error %v", got, err)
+	}
+	if _, err := inTurn(t.Context(), 1, []contender{{"bad", []string{"sh", "-c", "echo told; exit 3"}}}); err == nil || !strings.Contains(err.Error(), "told") {
+		t.Errorf("a command that fails: %v", err)
 	}
 }

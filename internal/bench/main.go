@@ -37,11 +37,13 @@ const (
 	partMem    = "mem"
 	partAttach = "attach"
 	partImages = "images"
+	partOld    = "old"
 )
 
 // options are what the user chose.
 type options struct {
 	nsnet string // path of the binary; empty leaves nsnet out
+	old   string // path of an older one; empty leaves the comparison with it out
 	only  []string
 	sizes []int
 	runs  int
@@ -94,7 +96,8 @@ func parseOptions(args []string) (options, error) {
 	var o options
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.StringVar(&o.nsnet, "nsnet", "bin/nsnet", "the nsnet `binary`; empty measures the others alone")
-	only := f.String("only", "up,change,exec,mem,attach,images", "the `parts` to run, separated by commas")
+	f.StringVar(&o.old, "old", "", "an older nsnet `binary`, to be compared with")
+	only := f.String("only", "up,change,exec,mem,attach,images", "the `parts` to run, separated by commas; with -old, old is one of them")
 	sizes := f.String("sizes", "10,100,1000", "`nodes` of the stars, separated by commas")
 	f.IntVar(&o.runs, "runs", 3, "rounds of up and down, the median of which counts")
 	f.BoolVar(&o.peers, "peers", true, "measure Mininet, the ip script and naive containers, too")
@@ -104,9 +107,14 @@ func parseOptions(args []string) (options, error) {
 	}
 	o.only = strings.Split(*only, ",")
 	for _, part := range o.only {
-		if !slices.Contains([]string{partUp, partChange, partExec, partMem, partAttach, partImages}, part) {
-			return options{}, fmt.Errorf("unknown part %q: want up, change, exec, mem, attach or images", part)
+		if !slices.Contains([]string{partUp, partChange, partExec, partMem, partAttach, partImages, partOld}, part) {
+			return options{}, fmt.Errorf("unknown part %q: want up, change, exec, mem, attach, images or old", part)
 		}
+	}
+	given := false
+	f.Visit(func(f *flag.Flag) { given = given || f.Name == "only" })
+	if o.old != "" && !given {
+		o.only = append(o.only, partOld)
 	}
 	for s := range strings.SplitSeq(*sizes, ",") {
 		n, err := strconv.Atoi(s)
@@ -118,12 +126,15 @@ func parseOptions(args []string) (options, error) {
 	if o.runs < 1 {
 		return options{}, errors.New("want one round at least")
 	}
-	if o.nsnet != "" {
-		path, err := filepath.Abs(o.nsnet)
+	for _, binary := range []*string{&o.nsnet, &o.old} {
+		if *binary == "" {
+			continue
+		}
+		path, err := filepath.Abs(*binary)
 		if err != nil {
 			return options{}, err
 		}
-		o.nsnet = path
+		*binary = path
 	}
 	return o, nil
 }
@@ -151,6 +162,7 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 		{partImages, measureImageNodes},
 		{partImages, measureSharing},
 		{partImages, measureLoad},
+		{partOld, measureOld},
 	} {
 		if !slices.Contains(o.only, part.name) {
 			continue
