@@ -44,6 +44,9 @@ func newMounter(at string) (*mounter, error) {
 			err = unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
 		}
 		if err == nil {
+			unix.Umask(0o022) // of this thread alone by now: what is made here is for nodes to see, whatever the caller's
+		}
+		if err == nil {
 			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 		}
 		if err == nil {

@@ -117,7 +117,7 @@ func processLimits(root string) []processLimit {
 }
 
 // userLimit is what a shell's ulimit -u says. It does not hold the host's root, but each user namespace that root makes, with all
-// that is in it. setrlimit(2).
+// that is in it. It is the hard limit, up to which a lab is started. setrlimit(2).
 func userLimit(path string) []processLimit {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -126,8 +126,8 @@ func userLimit(path string) []processLimit {
 	for line := range strings.Lines(string(b)) {
 		// "Max processes             95713                95713                processes"
 		rest, ok := strings.CutPrefix(line, "Max processes")
-		if f := strings.Fields(rest); ok && len(f) > 0 {
-			if n, err := strconv.Atoi(f[0]); err == nil {
+		if f := strings.Fields(rest); ok && len(f) > 1 {
+			if n, err := strconv.Atoi(f[1]); err == nil {
 				return []processLimit{{"ulimit -u", n, 0}}
 			}
 		}

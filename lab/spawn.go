@@ -74,7 +74,10 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 	}
 	pid, err := -1, failpoint.Hit("clone", "lab init")
 	if err == nil {
-		pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{initTitle + name}, attr)
+		err = asIfFirst(func() (err error) {
+			pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{initTitle + name}, attr)
+			return err
+		})
 	}
 	if err != nil {
 		e := &Error{Op: "start the lab: create its namespaces", Err: err}
@@ -83,5 +86,6 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 		}
 		return nil, e
 	}
+	standardOOMScore(pid)
 	return os.FindProcess(pid)
 }

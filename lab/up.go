@@ -251,6 +251,9 @@ func (b *builder) check(start []topology.Node) error {
 	if err := needMachineRoot(); err != nil {
 		return err
 	}
+	if err := needRights(start); err != nil {
+		return err
+	}
 	if err := b.checkKernel(); err != nil {
 		return err
 	}

@@ -75,11 +75,11 @@ func runDoctor(ctx context.Context, o doctorOptions, std stdio) error {
 // trialLab brings a lab of one idle node up, and down again.
 func trialLab(ctx context.Context) error {
 	name := fmt.Sprintf("nsnet-doctor-%d", os.Getpid())
-	l, err := topology.Parse("doctor", []byte("nodes: {node: {}}\n"), topology.Options{NameOverride: name})
+	l, err := topology.Parse("/doctor", []byte("nodes: {node: {}}\n"), topology.Options{NameOverride: name})
 	if err != nil {
 		return err
 	}
-	if _, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: "doctor"}); err != nil {
+	if _, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: "/doctor"}); err != nil {
 		return err
 	}
 	_, err = lab.Down(context.WithoutCancel(ctx), lab.DownOptions{Name: name})

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/lab/labinit"
 )
 
@@ -15,5 +17,17 @@ func main() {
 	if labinit.Wanted() {
 		os.Exit(labinit.Main())
 	}
+	forgetCaller()
 	os.Exit(run(context.Background(), os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+}
+
+// forgetCaller keeps what nsnet writes for others from depending on who has started it: directories in /run/netns and /etc/netns are for
+// every user to look into, and a record that is cut off is of no use.
+func forgetCaller() {
+	unix.Umask(0o022)
+	var size unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &size); err == nil && size.Cur != size.Max {
+		size.Cur = size.Max
+		_ = unix.Setrlimit(unix.RLIMIT_FSIZE, &size)
+	}
 }

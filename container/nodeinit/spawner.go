@@ -29,6 +29,7 @@ const Title = "                                                                 
 // The children are not started anew by execve(2), see idle.
 func spawn() int {
 	syscall.CloseOnExec(Socket)
+	limitFiles()
 	hold()
 	c, t := newChannel(Socket), argv()
 	for {
@@ -49,6 +50,24 @@ func spawn() int {
 		spawnOne(c, t, name, base, privileged, socket)
 		rawClose(socket)
 	}
+}
+
+// Files is how many open files a node's commands may have, MostFiles how many they may allow themselves. getrlimit(2).
+const (
+	Files     = 1024
+	MostFiles = 524288
+)
+
+// limitFiles sets these limits, as far as the hard limit allows. The Go runtime has raised the soft one for this process, and forks that
+// it does not know of would have that.
+func limitFiles() {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
+		return
+	}
+	l.Max = min(l.Max, MostFiles)
+	l.Cur = min(l.Max, Files)
+	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
 }
 
 // spawnOne starts a node init in new namespaces: UTS, IPC, PID, mount, network, and a user

@@ -37,6 +37,7 @@ func Wanted() bool { return os.Getenv(nodeinit.EnvKey) == EnvValue && os.Getpid(
 // takes down all that the lab is made of.
 func Main() int {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE)
+	forgetCaller()
 	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'l', 'a', 'b'} // else the number of a descriptor
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0)
 	// Behind AliveFD are more locks, perhaps.
