@@ -44,6 +44,7 @@ func (c *change) carryOut(ctx context.Context) error {
 		{"set sysctls", []string{"sysctls"}, c.sysctls},
 		{"set limits", []string{"limits"}, c.newLimits},
 		{"write files", []string{"hosts", "dns"}, c.writeInside},
+		{"bind files anew", []string{"bind"}, c.rebind},
 		{"name namespaces", []string{"name"}, c.nameNamespaces},
 		{"set up the host", []string{"nat", "rule", "sysctl"}, c.host},
 		{"start commands", []string{"command"}, c.commands},

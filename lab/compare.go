@@ -40,6 +40,7 @@ type difference struct {
 	hosts   bool                // what all nodes have in /etc/hosts
 	files   []string            // nodes whose own /etc/hosts or resolv.conf changes
 	names   bool                // below NetnsDir and EtcNetns
+	rebind  map[string][]int    // binds whose source is another file now, by node
 
 	open     []openPort // published ports
 	retarget []proto.PublishedPort
@@ -74,7 +75,7 @@ func compare(want *topology.Lab, o *observed) *difference {
 // turnover begins a difference with which nodes end and which are started. Nothing of the lab but the state of its
 // nodes has to be known for that.
 func turnover(want *topology.Lab, o *observed) (*difference, error) {
-	d := &difference{digests: map[string]string{}, unset: map[string][]string{}}
+	d := &difference{digests: map[string]string{}, unset: map[string][]string{}, rebind: map[string][]int{}}
 	return d, d.nodes(want, o)
 }
 
@@ -228,6 +229,7 @@ func (d *difference) insides(want *topology.Lab, o *observed) {
 			continue
 		}
 		d.nodeSysctls(n, before, o)
+		d.rebinds(n, o.binds[n.Name])
 		other := func(differs func(*topology.Node) bool) *topology.Node {
 			if i := slices.IndexFunc(before, differs); i >= 0 {
 				return before[i]

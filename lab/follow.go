@@ -276,6 +276,7 @@ func (b *builder) node(e event) error {
 		return &Error{Node: n.Name, Op: "prepare its mounts", Err: err}
 	}
 	defer r.close()
+	b.notes = append(b.notes, r.notes...)
 	fds := slices.Clone(r.fds)
 	if len(n.Command) > 0 {
 		for _, name := range logFiles(n.Name) {

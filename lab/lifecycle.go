@@ -70,6 +70,11 @@ func control(ctx context.Context, o CommandOptions, op string) (CommandResult, e
 		if len(req.Nodes) == 0 {
 			return nil
 		}
+		if op != proto.OpStop {
+			if err := r.bindAnew(op); err != nil {
+				return err
+			}
+		}
 		var reply proto.ControlReply
 		if err := question(ctx, o.Lab, op, proto.Control, req, &reply); err != nil {
 			return err

@@ -21,7 +21,49 @@ func (b *builder) made(n *topology.Node) proto.Made {
 		}
 		m.Images[i.String()] = b.images[i.String()].ID
 	}
+	for _, dir := range dirsOf(n) {
+		if id, err := sourceOf(dir); err == nil && id != nil {
+			if m.Dirs == nil {
+				m.Dirs = map[string]string{}
+			}
+			m.Dirs[dir] = id.String()
+		}
+	}
 	return m
+}
+
+// dirsOf are the directories of the host that a node's root and unions are made of.
+func dirsOf(n *topology.Node) (dirs []string) {
+	add := func(i topology.Image) {
+		if i.Kind == topology.ImageDir {
+			dirs = append(dirs, i.Path)
+		}
+	}
+	add(n.Image)
+	for i := range n.Layers {
+		add(n.Layers[i].Image)
+	}
+	for i := range n.Unions {
+		for j := range n.Unions[i].Layers {
+			add(n.Unions[i].Layers[j].Image)
+		}
+	}
+	return dirs
+}
+
+// otherDirs tells of directories that were replaced by others of the same name since the node was started.
+func otherDirs(n *topology.Node, made *proto.Made) (why []string) {
+	for _, dir := range dirsOf(n) {
+		was := made.Dirs[dir]
+		if was == "" { // the file names it only now
+			continue
+		}
+		id, err := sourceOf(dir)
+		if text := dir + " is another directory now"; err == nil && id != nil && id.String() != was && !slices.Contains(why, text) {
+			why = append(why, text)
+		}
+	}
+	return why
 }
 
 // keepMade resolves what nodes that stay were made of: a driver stays chosen, and an image is what it was when they started.
@@ -99,7 +141,7 @@ func (o *observed) resolved(n *topology.Node) *topology.Node {
 
 // otherwise tells in what a node that runs was made otherwise than one that is started now would be.
 func (o *observed) otherwise(n *topology.Node, s *proto.NodeState) []string {
-	return append(otherImages(n, &s.Made, o.images), otherStorage(n, &s.Made)...)
+	return slices.Concat(otherImages(n, &s.Made, o.images), otherStorage(n, &s.Made), otherDirs(n, &s.Made), otherBinds(n, o.binds[n.Name]))
 }
 
 func otherImages(n *topology.Node, made *proto.Made, images map[string]imageNow) (why []string) {

@@ -190,6 +190,7 @@ type nodeMounts struct {
 	dirs   []bool // which binds are directories
 	uppers []int  // open writable layers that the node's init does not know
 	paths  []string
+	notes  []string // for the user
 }
 
 func (r *nodeMounts) close() {
@@ -252,22 +253,14 @@ func (m *mounter) root(r *nodeMounts, n *topology.Node, s *proto.NodeSetup, user
 
 func (m *mounter) binds(r *nodeMounts, n *topology.Node, userns int) error {
 	for _, b := range n.Binds {
-		st, err := os.Stat(b.Source)
+		t, err := openSource(b, userns)
 		if err != nil {
-			return fmt.Errorf("bind: %w", err)
+			return err
 		}
-		attr, ns := uint64(unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV), -1
-		if b.ReadOnly {
-			attr |= unix.MOUNT_ATTR_RDONLY
+		r.fds, r.dirs = append(r.fds, t.fd), append(r.dirs, t.id.dir)
+		if t.alone != "" {
+			r.notes = append(r.notes, aloneNote(n.Name, b, t.alone))
 		}
-		if b.IDMap {
-			ns = userns
-		}
-		fd, err := clone(b.Source, attr, ns, false)
-		if err != nil {
-			return fmt.Errorf("bind: %w", err)
-		}
-		r.fds, r.dirs = append(r.fds, fd), append(r.dirs, st.IsDir())
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ type observed struct {
 	names   map[string]string            // below NetnsDir, where they lead
 	resolv  map[string]string            // for ip netns exec, by node
 	groups  map[string]bool              // nodes whose control group is not there, or not theirs
+	binds   map[string][]bindState       // of nodes that have one which is not current
 
 	images map[string]imageNow // of the store, that the nodes are to run from, by name
 
@@ -94,6 +95,9 @@ func observe(rec *record, state *proto.LabState, want *topology.Lab) (*observed,
 		}
 	}
 	o.lookAtImages(want)
+	if err := o.lookAtBinds(want); err != nil {
+		return nil, err
+	}
 	o.same = unchanged(want, o.had)
 	if o.turns, err = turnover(want, o); err != nil {
 		return nil, err

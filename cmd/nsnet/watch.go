@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -34,8 +35,8 @@ func newWatch(std stdio) *cobra.Command {
 		GroupID: groupLab,
 		Short:   "Keep a lab equal to its file while that is edited",
 		Long: `Make the lab that FILE describes run, as "nsnet up" does, and do so again whenever FILE is
-saved, until Ctrl-C. A file with a mistake changes nothing and is reported; so is a change
-that fails. The lab stays up when watch ends.
+saved or what it binds is replaced, until Ctrl-C. A file with a mistake changes nothing
+and is reported; so is a change that fails. The lab stays up when watch ends.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitPermission, exitSignal),
 		Example: `  nsnet watch demo.yaml
@@ -63,7 +64,7 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 	if err != nil {
 		return fmt.Errorf("find topology file: %w", err)
 	}
-	w := watcher{o: o, file: file, path: path, std: std}
+	w := watcher{o: o, file: file, path: path, std: std, stop: func() {}}
 	var mend <-chan time.Time
 	if o.Mend > 0 {
 		t := time.NewTicker(o.Mend)
@@ -71,6 +72,7 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 		mend = t.C
 	}
 	changes := filewatch.Watch(ctx, path)
+	defer func() { w.stop() }()
 	for {
 		select {
 		case <-ctx.Done():
@@ -79,6 +81,8 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 			err = w.apply(ctx, false)
 		case <-changes:
 			err = w.apply(ctx, true)
+		case <-w.replaced:
+			err = w.apply(ctx, false)
 		}
 		if ctx.Err() != nil {
 			return interrupted(ctx, context.Cause(ctx))
@@ -98,6 +102,23 @@ type watcher struct {
 	file, path string
 	std        stdio
 	name       string // of the lab, once it is known
+
+	sources  []string        // files and directories of the host that nodes have
+	replaced <-chan struct{} // one of them may have been replaced
+	stop     func()          // ends the watch of them
+}
+
+// follow watches what nodes have of the host's files, too.
+func (w *watcher) follow(ctx context.Context, sources []string) {
+	if slices.Equal(sources, w.sources) {
+		return
+	}
+	w.stop()
+	w.sources, w.replaced, w.stop = sources, nil, func() {}
+	if len(sources) > 0 {
+		ctx, w.stop = context.WithCancel(ctx)
+		w.replaced = filewatch.Watch(ctx, sources...)
+	}
 }
 
 // apply does so once. What there is to say about a look that found nothing is not said unless asked for.
@@ -111,6 +132,7 @@ func (w *watcher) apply(ctx context.Context, tell bool) error {
 	} else if w.name != l.Name {
 		return fmt.Errorf("the file's lab is called %s now, and %s when watch began: end watch to take that one down, or name the lab with --name", plain(l.Name), plain(w.name))
 	}
+	w.follow(ctx, lab.Sources(l))
 	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: w.path})
 	if err != nil {
 		return err

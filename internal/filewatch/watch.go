@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -17,13 +18,14 @@ const Quiet = 200 * time.Millisecond
 // glance is the time between two looks where there is no inotify.
 const glance = 500 * time.Millisecond
 
-// Watch sends on the channel that it returns whenever the file at path may have changed, until ctx ends; then the channel is closed. A
-// change that comes before the last one was taken is not told twice. A file that does not exist may come to be.
-func Watch(ctx context.Context, path string) <-chan struct{} {
+// Watch sends on the channel that it returns whenever one of the files at paths may have changed, until ctx ends; then the channel is
+// closed. A change that comes before the last one was taken is not told twice. A file that does not exist may come to be.
+// Of a directory it is told that another one has taken its name, and not what happens in it.
+func Watch(ctx context.Context, paths ...string) <-chan struct{} {
 	events, changes := make(chan struct{}, 1), make(chan struct{}, 1)
 	go func() {
-		notify(ctx, path, events)
-		poll(ctx, path, events) // where inotify is not to be had, or no more
+		notify(ctx, paths, events)
+		poll(ctx, paths, events) // where inotify is not to be had, or no more
 		close(events)
 	}()
 	go settle(events, changes)
@@ -58,7 +60,7 @@ func tell(c chan<- struct{}) {
 }
 
 // notify tells of inotify's events until ctx ends, or there are none to be had.
-func notify(ctx context.Context, path string, events chan<- struct{}) {
+func notify(ctx context.Context, paths []string, events chan<- struct{}) {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
 		return
@@ -68,7 +70,7 @@ func notify(ctx context.Context, path string, events chan<- struct{}) {
 	stop := context.AfterFunc(ctx, func() { _ = f.Close() })
 	defer stop()
 	w := watches{}
-	if w.add(fd, path) != nil {
+	if w.add(fd, paths) != nil {
 		return
 	}
 	tell(events) // what happened before the watch was there
@@ -87,7 +89,7 @@ func notify(ctx context.Context, path string, events chan<- struct{}) {
 				return
 			}
 			if e.Mask&unix.IN_Q_OVERFLOW != 0 || w[watched{e.Wd, name}] {
-				err := w.add(fd, path) // a link may lead elsewhere now
+				err := w.add(fd, paths) // a link may lead elsewhere now
 				if tell(events); err != nil {
 					return
 				}
@@ -107,11 +109,15 @@ type watched struct {
 // that a change of it is told, too.
 type watches map[watched]bool
 
-// add watches all places where a file is now. What is watched already stays so.
-func (w watches) add(fd int, path string) error {
-	all, err := places(path)
-	if err != nil {
-		return err
+// add watches all places where files are now. What is watched already stays so.
+func (w watches) add(fd int, paths []string) error {
+	var all []string
+	for _, path := range paths {
+		some, err := places(path)
+		if err != nil {
+			return err
+		}
+		all = append(all, some...)
 	}
 	for _, p := range all {
 		wd, err := unix.InotifyAddWatch(fd, filepath.Dir(p), unix.IN_CLOSE_WRITE|unix.IN_MOVED_TO|unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_MOVE_SELF|unix.IN_ONLYDIR)
@@ -168,9 +174,9 @@ func places(path string) ([]string, error) {
 	return all, nil
 }
 
-// poll looks at the file now and then.
-func poll(ctx context.Context, path string, events chan<- struct{}) {
-	before := look(path)
+// poll looks at the files now and then.
+func poll(ctx context.Context, paths []string, events chan<- struct{}) {
+	before := lookAll(paths)
 	t := time.NewTicker(glance)
 	defer t.Stop()
 	for {
@@ -178,7 +184,7 @@ func poll(ctx context.Context, path string, events chan<- struct{}) {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			if now := look(path); now != before {
+			if now := lookAll(paths); !slices.Equal(now, before) {
 				before = now
 				tell(events)
 			}
@@ -191,6 +197,14 @@ type seen struct {
 	device, inode uint64
 	size          int64
 	changed       unix.Timespec
+}
+
+func lookAll(paths []string) []seen {
+	all := make([]seen, len(paths))
+	for i, path := range paths {
+		all[i] = look(path)
+	}
+	return all
 }
 
 func look(path string) seen {

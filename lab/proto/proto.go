@@ -87,6 +87,7 @@ type NodeSetup struct {
 type Made struct {
 	Images  map[string]string // IDs of the images of the store that it runs from, by their names
 	Storage []Storage         // how its root, then its unions are made of their layers
+	Dirs    map[string]string `json:",omitempty"` // which directories of the host it is made of, by their paths
 }
 
 // Storage is how a tree of a node is made of its layers.

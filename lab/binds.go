@@ -1,0 +1,284 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/inroot"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// bindState is how what a node has at a bind's target stands to what the bind's source names by now.
+type bindState int
+
+const (
+	bindCurrent  bindState = iota
+	bindReplaced           // the source is another file, or another directory
+	bindOther              // a directory where there was a file, or the other way round
+	bindGone               // there is no such source any more
+	bindMissing            // the target is there, and nothing is mounted on it
+)
+
+// reason says what is the matter with a bind, for a plan.
+func (s bindState) reason(b topology.Bind) string {
+	switch s {
+	case bindReplaced:
+		return b.Source + " is another one now"
+	case bindOther:
+		return b.Source + " was a file and is a directory now, or the other way round"
+	case bindGone:
+		return b.Source + " is gone"
+	case bindMissing:
+		return "it is not mounted any more"
+	}
+	return ""
+}
+
+// fileID is what tells a file from another for as long as either is open or mounted.
+type fileID struct {
+	dev, ino uint64
+	dir      bool
+}
+
+func (f fileID) String() string { return fmt.Sprintf("%d:%d", f.dev, f.ino) }
+
+// judgeBind compares what is at a bind's target with the source, of which nil means that there is none.
+func judgeBind(at target, source *fileID) bindState {
+	switch {
+	case source == nil:
+		return bindGone
+	case !at.mounted && at.id.dir != source.dir:
+		return bindCurrent // something of the node's own, where the bind has no place
+	case !at.mounted:
+		return bindMissing
+	case at.id == *source:
+		return bindCurrent
+	case at.id.dir != source.dir:
+		return bindOther
+	}
+	return bindReplaced
+}
+
+// isHidden reports whether a later bind is mounted over the place of the i-th.
+func isHidden(binds []topology.Bind, i int) bool {
+	return slices.ContainsFunc(binds[i+1:], func(b topology.Bind) bool { return strings.HasPrefix(binds[i].Target, b.Target+"/") })
+}
+
+// sourceOf identifies a bind's source. It is nil where nothing has that name.
+func sourceOf(path string) (*fileID, error) {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil, nil //nolint:nilnil // that is the answer
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", path, err)
+	}
+	return &fileID{st.Dev, st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}, nil
+}
+
+// target is what a node has at a bind's target.
+type target struct {
+	fd      int
+	id      fileID
+	mounted bool // it is the root of a mount
+}
+
+// openTarget opens what a node has at a bind's target, seen from its root.
+func openTarget(root int, path string) (t target, err error) {
+	if t.fd, err = inroot.Open(root, path, unix.O_PATH, 0); err != nil {
+		return t, err
+	}
+	var st unix.Statx_t
+	if err := unix.Statx(t.fd, "", unix.AT_EMPTY_PATH, unix.STATX_TYPE|unix.STATX_INO, &st); err != nil {
+		_ = unix.Close(t.fd)
+		return t, err
+	}
+	t.id = fileID{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}
+	t.mounted = st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	return t, nil
+}
+
+// Sources are the files and directories of the host that nodes of a lab have, each once, sorted. Where another one
+// takes the name, Up makes it the nodes'.
+func Sources(l *topology.Lab) []string {
+	var all []string
+	for i := range l.Nodes {
+		for _, b := range l.Nodes[i].Binds {
+			all = append(all, b.Source)
+		}
+		all = append(all, dirsOf(&l.Nodes[i])...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// judgeBinds looks at the binds of a node that runs, whose init has this pid and is a child of the lab's. One whose target is not there
+// at all is current: the node has moved it away, which is its own affair.
+func judgeBinds(pid, init int, binds []topology.Bind) ([]bindState, error) {
+	states := make([]bindState, len(binds))
+	if len(binds) == 0 {
+		return states, nil
+	}
+	root, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil || !childOf(pid, init) {
+		if err == nil {
+			_ = unix.Close(root)
+		}
+		return states, nil // its init has ended, which others tell
+	}
+	defer unix.Close(root)
+	for i, b := range binds {
+		source, err := sourceOf(b.Source)
+		if err != nil {
+			return nil, err
+		}
+		at, err := openTarget(root, b.Target)
+		if err != nil || isHidden(binds, i) {
+			continue
+		}
+		_ = unix.Close(at.fd)
+		states[i] = judgeBind(at, source)
+	}
+	return states, nil
+}
+
+// lookAtBinds judges the binds of nodes that run.
+func (o *observed) lookAtBinds(want *topology.Lab) error {
+	o.binds = map[string][]bindState{}
+	for i := range want.Nodes {
+		n := &want.Nodes[i]
+		s := o.nodes[n.Name]
+		if s == nil || len(n.Binds) == 0 {
+			continue
+		}
+		states, err := judgeBinds(s.PID, o.rec.InitPID, n.Binds)
+		if err != nil {
+			return &Error{Node: n.Name, Op: "look at its binds", Err: err}
+		}
+		if slices.ContainsFunc(states, func(s bindState) bool { return s != bindCurrent }) {
+			o.binds[n.Name] = states
+		}
+	}
+	return nil
+}
+
+// otherBinds tells of binds that a running node cannot be given: what is bound is of another kind than its place in the node.
+func otherBinds(n *topology.Node, states []bindState) (why []string) {
+	for i, s := range states {
+		if s == bindOther {
+			why = append(why, "bind "+n.Binds[i].Target+": "+s.reason(n.Binds[i]))
+		}
+	}
+	return why
+}
+
+// rebinds has sources that were replaced bound anew.
+func (d *difference) rebinds(n *topology.Node, states []bindState) {
+	for i, s := range states {
+		if s == bindReplaced || s == bindGone || s == bindMissing {
+			d.rebind[n.Name] = append(d.rebind[n.Name], i)
+			d.say("~", "bind", n.Name+":"+n.Binds[i].Target, n.Binds[i].Source, s.reason(n.Binds[i]), CostInPlace)
+		}
+	}
+}
+
+// sourceTree is a bind's source as a detached tree of mounts, nobody's peer.
+type sourceTree struct {
+	fd    int
+	id    fileID
+	alone string // the mount below it for whose sake all mounts below are left out; empty: none
+}
+
+// openSource opens the source of a bind, idmapped for a node's user namespace unless that is negative. Mounts below it come along
+// if all of them can be idmapped, whether the bind is or not: what cannot, such as proc, is not for a node's eyes.
+func openSource(b topology.Bind, userns int) (t sourceTree, err error) {
+	if err := failpoint.Hit("open_tree", b.Source); err != nil {
+		return t, fmt.Errorf("bind: open %s: %w", b.Source, err)
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
+	if b.ReadOnly {
+		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
+	}
+	mapped := attr
+	mapped.Attr_set |= unix.MOUNT_ATTR_IDMAP
+	mapped.Userns_fd = uint64(userns)
+	try := func(a unix.MountAttr, recursive uint) (int, error) {
+		fd, err := unix.OpenTree(unix.AT_FDCWD, b.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
+		if err != nil {
+			return -1, fmt.Errorf("bind: open %s: %w", b.Source, err)
+		}
+		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|recursive, &a); err != nil {
+			_ = unix.Close(fd)
+			return -1, err
+		}
+		return fd, nil
+	}
+	wanted := attr
+	if b.IDMap && userns >= 0 {
+		wanted = mapped
+	}
+	recursive := uint(unix.AT_RECURSIVE)
+	if userns >= 0 && !b.IDMap {
+		fd, err := try(mapped, recursive)
+		if errors.Is(err, unix.EINVAL) {
+			recursive = 0
+		} else if err != nil {
+			return t, err
+		} else {
+			_ = unix.Close(fd)
+		}
+	}
+	t.fd, err = try(wanted, recursive)
+	if errors.Is(err, unix.EINVAL) && recursive != 0 {
+		recursive = 0
+		t.fd, err = try(wanted, 0)
+	}
+	if errors.Is(err, unix.EINVAL) && b.IDMap {
+		return t, fmt.Errorf("bind: %w: idmapped mounts of the file system of %s: tmpfs has them from Linux 6.3 on, ext4 and xfs from 5.12, btrfs from 5.15", ErrUnsupported, b.Source)
+	}
+	if err != nil {
+		return t, fmt.Errorf("bind %s: %w", b.Source, err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(t.fd, &st); err != nil {
+		_ = unix.Close(t.fd)
+		return t, fmt.Errorf("bind %s: %w", b.Source, err)
+	}
+	t.id = fileID{st.Dev, st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}
+	if recursive == 0 {
+		t.alone = firstMountBelow(b.Source)
+	}
+	return t, nil
+}
+
+// firstMountBelow names a mount below a directory, if there is one.
+func firstMountBelow(dir string) string {
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return ""
+	}
+	all, err := mountinfo.GetMounts(mountinfo.PrefixFilter(real))
+	if err != nil {
+		return ""
+	}
+	for _, m := range all {
+		if m.Mountpoint != real {
+			return m.Mountpoint
+		}
+	}
+	return ""
+}
+
+// aloneNote tells that what is mounted below a bind's source is not in the node.
+func aloneNote(node string, b topology.Bind, below string) string {
+	return fmt.Sprintf("node %s: bind %s: what is mounted below %s is left out, as not all of it can be mounted idmapped: %s", node, b.Target, b.Source, below)
+}

@@ -1,0 +1,231 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/topology"
+)
+
+// rebind binds sources that were replaced anew, in nodes that stay.
+func (c *change) rebind(context.Context) error {
+	var todo []nodeBinds
+	for i := range c.lab.Nodes {
+		n := &c.lab.Nodes[i]
+		which, s := c.todo.rebind[n.Name], c.seen.nodes[n.Name]
+		if len(which) == 0 || s == nil {
+			continue
+		}
+		t := nodeBinds{node: n.Name, pid: s.PID, privileged: n.Privileged}
+		for _, i := range which {
+			t.binds = append(t.binds, n.Binds[i])
+		}
+		todo = append(todo, t)
+	}
+	notes, err := bindAnew(c.rec.InitPID, todo)
+	c.notes = append(c.notes, notes...)
+	return err
+}
+
+// bindAnew binds what the sources of binds name by now, for commands that are about to be started again.
+func (r *running) bindAnew(op string) error {
+	var todo []nodeBinds
+	for _, node := range r.nodes {
+		n := &r.lab.Nodes[node.index]
+		if node.idle {
+			continue
+		}
+		states, err := judgeBinds(node.pid, r.rec.InitPID, n.Binds)
+		if err != nil {
+			return &Error{Lab: r.name, Node: n.Name, Op: op, Err: err}
+		}
+		t := nodeBinds{node: n.Name, pid: node.pid, privileged: n.Privileged}
+		for i, s := range states {
+			switch s {
+			case bindReplaced, bindMissing:
+				t.binds = append(t.binds, n.Binds[i])
+			case bindOther:
+				return &Error{Lab: r.name, Node: n.Name, Op: op, Err: fmt.Errorf("bind %s: %s", n.Binds[i].Target, s.reason(n.Binds[i])), Remedy: "nsnet up with the lab's file starts the node anew"}
+			case bindGone:
+				return &Error{Lab: r.name, Node: n.Name, Op: op, Err: fmt.Errorf("bind %s: %s", n.Binds[i].Target, s.reason(n.Binds[i])), Remedy: "the node still has the old one: put it back, or take the bind out of the file and run nsnet up"}
+			}
+		}
+		if len(t.binds) > 0 {
+			todo = append(todo, t)
+		}
+	}
+	if _, err := bindAnew(r.rec.InitPID, todo); err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			e.Lab = r.name
+		}
+		return err
+	}
+	return nil
+}
+
+// nodeBinds are binds of one node to be made anew.
+type nodeBinds struct {
+	node       string
+	pid        int // of its init
+	privileged bool
+	binds      []topology.Bind
+}
+
+// bindAnew mounts what sources name by now in nodes that run, in place of what is there. It returns notes for the user.
+func bindAnew(init int, todo []nodeBinds) (notes []string, err error) {
+	if len(todo) == 0 {
+		return nil, nil
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread is in foreign namespaces, and ends with this goroutine
+		done <- func() error {
+			m, err := newRebinder()
+			if err != nil {
+				return &Error{Op: "bind files anew", Err: err}
+			}
+			defer m.close()
+			for _, t := range todo {
+				for _, b := range t.binds {
+					note, err := m.bind(t, init, b)
+					if err != nil {
+						return &Error{Node: t.node, Op: "bind anew", Object: b.Target, Err: err}
+					}
+					if note != "" {
+						notes = append(notes, note)
+					}
+				}
+			}
+			return nil
+		}()
+	}()
+	err = <-done
+	return notes, err
+}
+
+// rebinder is a thread that goes from mount namespace to mount namespace.
+type rebinder struct {
+	own  int // a private copy of the host's mount namespace
+	proc int // the host's /proc/thread-self/fd, which names descriptors in any mount namespace
+}
+
+func newRebinder() (*rebinder, error) {
+	if err := failpoint.Hit("unshare", "binds"); err != nil {
+		return nil, err
+	}
+	// Sources are copied from a namespace that is nobody's peer: what is mounted later does not appear in nodes.
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		return nil, fmt.Errorf("create a private mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return nil, fmt.Errorf("create a private mount namespace: %w", err)
+	}
+	own, err := unix.Open("/proc/thread-self/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	proc, err := unix.Open("/proc/thread-self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		_ = unix.Close(own)
+		return nil, err
+	}
+	return &rebinder{own, proc}, nil
+}
+
+func (m *rebinder) close() { closeFDs([]int{m.own, m.proc}) }
+
+// bind mounts what a bind's source names in a node.
+func (m *rebinder) bind(t nodeBinds, init int, b topology.Bind) (note string, err error) {
+	process := "/proc/" + strconv.Itoa(t.pid)
+	mnt, err := unix.Open(process+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(mnt)
+	userns := -1
+	if !t.privileged {
+		if userns, err = unix.Open(process+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			return "", err
+		}
+		defer unix.Close(userns)
+	}
+	root, err := unix.Open(process+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(root)
+	if !childOf(t.pid, init) {
+		return "", errors.New("its init has ended")
+	}
+	source, err := openSource(b, userns)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(source.fd)
+	if source.alone != "" {
+		note = aloneNote(t.node, b, source.alone)
+	}
+	at, err := openTarget(root, b.Target)
+	if errors.Is(err, unix.ENOENT) {
+		return "", nil // the node's own affair
+	}
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(at.fd)
+	switch {
+	case at.mounted && at.id == source.id:
+		return note, nil
+	case at.id.dir != source.id.dir:
+		return "", errors.New(bindOther.reason(b))
+	}
+	if err := failpoint.Hit("bind", b.Target); err != nil {
+		return "", err
+	}
+	if err := unix.Setns(mnt, unix.CLONE_NEWNS); err != nil {
+		return "", fmt.Errorf("enter its mount namespace: %w", err)
+	}
+	err = m.replace(source.fd, root, at, b.Target)
+	return note, errors.Join(err, unix.Setns(m.own, unix.CLONE_NEWNS))
+}
+
+// replace puts a tree of mounts in the place of what is at a node's path. The calling thread is in the node's mount namespace. From
+// Linux 6.5 on who looks sees the old or the new. Before, a mount cannot be put below another, nor above a file that has no
+// name any more, and for a moment the node has what is below both. move_mount(2).
+func (m *rebinder) replace(tree, root int, at target, path string) error {
+	const flags, beneath = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH, 0x200 // MOVE_MOUNT_BENEATH
+	if !at.mounted {
+		return unix.MoveMount(tree, "", at.fd, "", flags)
+	}
+	err := unix.MoveMount(tree, "", at.fd, "", flags|beneath)
+	switch {
+	case err == nil:
+		return m.unmount(at.fd)
+	case !errors.Is(err, unix.EINVAL):
+		return err
+	}
+	if err := m.unmount(at.fd); err != nil {
+		return err
+	}
+	place, err := openTarget(root, path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(place.fd)
+	return unix.MoveMount(tree, "", place.fd, "", flags)
+}
+
+// unmount takes a mount off by a descriptor of its root, as the node decides what its paths mean.
+func (m *rebinder) unmount(fd int) error {
+	if err := unix.Fchdir(m.proc); err != nil {
+		return err
+	}
+	return unix.Unmount(strconv.Itoa(fd), unix.MNT_DETACH)
+}
