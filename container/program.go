@@ -332,14 +332,13 @@ func DefaultSysctls() [][2]string {
 		{"net.ipv4.ip_unprivileged_port_start", "0"},
 		{"net.ipv4.ping_group_range", "0\t65535"}, // ids outside the node's map are refused here
 		{"net.ipv6.conf.all.forwarding", "0"},
-		// No duplicate detection, router solicitation or automatic link-local address: what
-		// the file says is there at once, and a thousand ports do not flood each other.
-		{"net.ipv6.conf.default.accept_dad", "0"},
-		{"net.ipv6.conf.default.accept_ra", "0"},
-		{"net.ipv6.conf.default.addr_gen_mode", "1"},
-		// An interface reports its groups twice (RFC 3810 section 9.1). Both times at once, before
-		// the bridges are up: a second later each of a thousand reports would go to all ports.
-		{"net.ipv6.conf.default.mldv2_unsolicited_report_interval", "1"},
+		// As the kernel has them of itself. The lab's own interfaces have others, see wiring.InterfaceSysctls.
+		{"net.ipv6.conf.all.disable_ipv6", "0"},
+		{"net.ipv6.conf.default.disable_ipv6", "0"},
+		{"net.ipv6.conf.lo.disable_ipv6", "0"},
+		{"net.ipv6.conf.default.accept_dad", "1"},
+		{"net.ipv6.conf.default.accept_ra", "1"},
+		{"net.ipv6.conf.default.addr_gen_mode", "0"},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -206,15 +207,21 @@ func natTable(l *topology.Lab) (*os.File, error) {
 }
 
 // quietLeg keeps the host from taking anything that a node says for its own
-// configuration: router advertisements and redirects above all (CVE-2020-13401).
-func quietLeg(name string) error {
-	for _, kv := range [][2]string{
+// configuration: router advertisements and redirects above all (CVE-2020-13401). And it has IPv6 where that has addresses,
+// also on a host that has it turned off for new interfaces.
+func quietLeg(leg *wiring.End) error {
+	name := leg.Name
+	var sysctls [][2]string
+	if slices.ContainsFunc(leg.Addresses, func(p netip.Prefix) bool { return p.Addr().Is6() }) {
+		sysctls = [][2]string{{"ipv6/conf/" + name + "/disable_ipv6", "0"}}
+	}
+	for _, kv := range append(sysctls, [][2]string{
 		{"ipv6/conf/" + name + "/accept_ra", "0"},
 		{"ipv6/conf/" + name + "/accept_redirects", "0"},
 		{"ipv6/conf/" + name + "/accept_dad", "0"},
 		{"ipv4/conf/" + name + "/accept_redirects", "0"},
 		{"ipv4/conf/" + name + "/rp_filter", "0"},
-	} {
+	}...) {
 		path := "/proc/sys/net/" + kv[0]
 		err := failpoint.Hit("sysctl", path)
 		if err == nil {

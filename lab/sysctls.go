@@ -47,6 +47,19 @@ func (o *observed) netns(node string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "netns"), nil
 }
 
+// in runs f in a place's network namespace.
+func (o *observed) in(p wiring.Place, f func() error) error {
+	if p == wiring.Host {
+		return f()
+	}
+	ns, err := o.netns(string(p))
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return rtnl.In(ns, f)
+}
+
 // readSysctls reads the sysctls of the network that the file sets, of nodes that run.
 func (o *observed) readSysctls(want *topology.Lab) (map[string]map[string]string, error) {
 	out := map[string]map[string]string{}
@@ -110,13 +123,14 @@ func (o *observed) setSysctls(node string, set, reset map[string]string) error {
 	})
 }
 
-// ipv6On turns IPv6 on where it is off and steps give an interface of a node that stays an IPv6 address, which the kernel refuses
-// there: a file before had it off, or somebody in the node has turned it off. It returns the steps that are left.
+// ipv6On turns IPv6 on where it is off and steps give an interface of a node that stays, or a leg of the host, an IPv6 address, which
+// the kernel refuses there: a file before had it off, or somebody has turned it off. It returns the steps that are left.
 func (o *observed) ipv6On(steps []wiring.Step, fresh map[string]*topology.Node) ([]wiring.Step, error) {
 	given := map[wiring.Place]map[string]bool{} // which interfaces
 	for i := range steps {
 		s := &steps[i]
-		if s.Verb != wiring.AddAddress || !s.Address.Addr().Is6() || o.nodes[string(s.Place)] == nil || fresh[string(s.Place)] != nil {
+		stays := s.Place == wiring.Host || o.nodes[string(s.Place)] != nil && fresh[string(s.Place)] == nil
+		if s.Verb != wiring.AddAddress || !s.Address.Addr().Is6() || !stays {
 			continue
 		}
 		if given[s.Place] == nil {
@@ -125,12 +139,8 @@ func (o *observed) ipv6On(steps []wiring.Step, fresh map[string]*topology.Node) 
 		given[s.Place][s.Link] = true
 	}
 	for p, links := range given {
-		ns, err := o.netns(string(p))
-		if err != nil {
-			return nil, err
-		}
 		var on []string
-		err = rtnl.In(ns, func() error {
+		err := o.in(p, func() error {
 			for link := range links {
 				path := filepath.Join("/proc/sys/net/ipv6/conf", link, "disable_ipv6")
 				if b, err := os.ReadFile(path); err != nil || strings.TrimSpace(string(b)) == "0" {
@@ -141,13 +151,12 @@ func (o *observed) ipv6On(steps []wiring.Step, fresh map[string]*topology.Node) 
 					err = os.WriteFile(path, []byte("0"), 0)
 				}
 				if err != nil {
-					return &Error{Node: string(p), Op: "turn on IPv6", Object: link, Err: err}
+					return &wiring.Error{Place: p, Op: "turn on IPv6", Object: "of " + link, Err: err}
 				}
 				on = append(on, link)
 			}
 			return nil
 		})
-		_ = ns.Close()
 		if err != nil {
 			return nil, err
 		}
@@ -161,12 +170,23 @@ func (o *observed) ipv6On(steps []wiring.Step, fresh map[string]*topology.Node) 
 }
 
 // defaultSysctls are the values that nodes have of sysctls which no file sets: nsnet's own, or those of a
-// new network namespace. What is an interface's has there the value for new interfaces.
+// new network namespace. What is an interface's has there the value for new interfaces, but for what the lab's own have.
 func defaultSysctls(keys []string) (map[string]string, error) {
 	out := map[string]string{}
 	for _, kv := range container.DefaultSysctls() {
 		if slices.Contains(keys, kv[0]) {
 			out[kv[0]] = kv[1]
+		}
+	}
+	for _, k := range keys {
+		path := strings.Split(container.SysctlPath(k), "/")
+		if len(path) != 5 || path[1] != "ipv6" || path[2] != "conf" || path[3] == "all" || path[3] == "default" {
+			continue
+		}
+		for _, kv := range wiring.InterfaceSysctls(&topology.Node{}, path[3]) {
+			if kv[0] == path[4] {
+				out[k] = kv[1]
+			}
 		}
 	}
 	done := make(chan error)

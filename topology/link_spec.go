@@ -26,6 +26,7 @@ type endSpec struct {
 	addresses opt[[]prefixSpec]
 	mac       opt[string]
 	mtu       opt[int]
+	slaac     opt[bool]
 }
 
 func linkKeys() []keyDef[linkSpec] {
@@ -55,6 +56,7 @@ func endpointKeys() []keyDef[endSpec] {
 		{"addresses", func(d *decoder, e *endSpec, n *yaml.Node) { e.addresses = d.addresses(n, "address") }},
 		{"mac", func(d *decoder, e *endSpec, n *yaml.Node) { e.mac = d.mac(n) }},
 		{"mtu", func(d *decoder, e *endSpec, n *yaml.Node) { e.mtu = d.mtu(n) }},
+		{"slaac", func(d *decoder, e *endSpec, n *yaml.Node) { e.slaac = d.boolean(n, "slaac") }},
 	}
 }
 
@@ -121,9 +123,9 @@ func (d *decoder) wholeEndpoint(e *endSpec) bool {
 	case e.node.n != nil:
 		return d.interfaceName(e.iface)
 	}
-	for _, n := range []*yaml.Node{e.iface.n, e.addresses.n, e.mac.n, e.mtu.n} {
+	for _, n := range []*yaml.Node{e.iface.n, e.addresses.n, e.mac.n, e.mtu.n, e.slaac.n} {
 		if n != nil {
-			d.errorf(n, "a bridge's end has neither interface nor addresses, mac or mtu; they belong to the node's end")
+			d.errorf(n, "a bridge's end has neither interface nor addresses, mac, mtu or slaac; they belong to the node's end")
 			break
 		}
 	}

@@ -41,7 +41,7 @@ func (r *resolver) resolveNodes() {
 		if err := n.Limits.Conflict(); err != nil {
 			r.d.errorf(s.limits.n, "node %s: %v", n.Name, err)
 		}
-		if len(n.Sysctls) == 0 {
+		if n.Sysctls = r.slaac(i, n.Sysctls); len(n.Sysctls) == 0 {
 			n.Sysctls = nil
 		}
 		n.setCommand(s)

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // modules are those that nsnet needs of a kernel, and those that its tests use.
 func modules() []string {
-	return []string{"loop", "bfq", "overlay", "fuse", "veth", "bridge", "macvlan", "dummy", "tun",
+	return []string{"loop", "bfq", "overlay", "fuse", "veth", "bridge", "macvlan", "dummy", "tun", "vrf", "8021q",
 		"nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_reject_inet"}
 }
 
@@ -55,6 +55,18 @@ func TestVersion1(t *testing.T) {
 			t.Parallel()
 			m := machine(t, version, "testdata/v1/"+script+".sh")
 			m.Files = files
+			boot(t, m)
+		})
+	}
+}
+
+// IPv6 that the kernel has and does not give by itself is turned on for labs; where it has none, labs of IPv4 work.
+func TestWithoutIPv6(t *testing.T) {
+	for script, argument := range map[string]string{"off": "ipv6.disable_ipv6=1", "none": "ipv6.disable=1"} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel()
+			m := machine(t, "6.12", "testdata/ipv6/"+script+".sh")
+			m.Append, m.Files = argument, guestFiles(t)
 			boot(t, m)
 		})
 	}

@@ -8,10 +8,15 @@ import (
 )
 
 // Address gives the interface with this index an address, usable at once: IPv6 without
-// duplicate address detection (RFC 4862 section 5.4). RTM_NEWADDR.
+// duplicate address detection (RFC 4862 section 5.4). A link-local address that the kernel has given it meanwhile
+// is no error. RTM_NEWADDR.
 func Address(index int, p netip.Prefix, label string) Request {
-	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	a := p.Addr()
+	flags := unix.NLM_F_CREATE | unix.NLM_F_EXCL
+	if a.IsLinkLocalUnicast() && a.Is6() {
+		flags = unix.NLM_F_CREATE | unix.NLM_F_REPLACE
+	}
+	req := nl.NewNetlinkRequest(unix.RTM_NEWADDR, flags)
 	msg := nl.NewIfAddrmsg(family(a))
 	msg.Index = uint32(index)
 	msg.Prefixlen = uint8(p.Bits())

@@ -12,7 +12,7 @@ import (
 // Visit calls each with a socket in every one of n network namespaces, of which open gives the descriptors
 // and which it closes; -1 is the caller's own. It works on all processors, each of which goes from
 // one namespace to the next without coming back in between, and it returns the first error of any.
-// The sockets are for lists: what the kernel refuses on them comes without its words. setns(2).
+// What the kernel refuses comes without its words unless Explain asks for them. setns(2).
 func Visit(n int, open func(i int) (fd int, err error), each func(i int, c *Conn) error) error {
 	var next atomic.Int64
 	var failed atomic.Bool
@@ -77,4 +77,10 @@ func (c *Conn) visit(i, own int, open func(int) (int, error), each func(int, *Co
 	}
 	defer c.Close()
 	return each(i, c)
+}
+
+// Explain has the kernel say in its own words why it refuses a request of a visit.
+func (c *Conn) Explain() {
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
+	_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 }

@@ -112,7 +112,7 @@ func (l *labInit) Open(p wiring.Place) (int, error) {
 func (l *labInit) build(s *session, spec *proto.LabSpec) error {
 	l.base, l.slots = spec.Base, spec.Slots
 	l.sysctls = unlike(container.DefaultSysctls())
-	l.ipv6 = len(unlike([][2]string{{"net.ipv6.conf.default.disable_ipv6", "1"}})) > 0
+	l.ipv6 = hasIPv6()
 	if err := quietFabric(); err != nil {
 		return err
 	}

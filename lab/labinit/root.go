@@ -126,3 +126,9 @@ func unlike(sysctls [][2]string) [][2]string {
 	}
 	return out
 }
+
+// hasIPv6 reports whether this kernel has IPv6: booted with ipv6.disable=1 it has none, for any network namespace.
+func hasIPv6() bool {
+	_, err := os.Stat("/proc/sys/net/ipv6/conf/default")
+	return err == nil
+}

@@ -19,9 +19,9 @@ const chunk = 200
 // Applier carries out steps.
 type Applier struct {
 	Namespaces Namespaces
-	Progress   func(done, total int)   // of cables; may be nil
-	HostLeg    func(name string) error // told of each leg's end in the host before it comes up; may be nil
-	Inside     bool                    // the host's interfaces are another process's
+	Progress   func(done, total int) // of cables; may be nil
+	HostLeg    func(leg *End) error  // told of each leg's end in the host before it comes up; may be nil
+	Inside     bool                  // the host's interfaces are another process's
 }
 
 // Apply carries out steps, in the order that Steps gives, and stops at the first that fails.
@@ -85,13 +85,13 @@ func (a *Applier) Configure(steps []Step) error {
 	if a.HostLeg != nil {
 		for _, s := range steps {
 			if s.Verb == AddCable && s.Cable.Leg {
-				if err := a.HostLeg(s.Cable.B.Name); err != nil {
+				if err := a.HostLeg(&s.Cable.B); err != nil {
 					return &Error{Place: Host, Op: "set up", Object: s.Cable.B.Name, Err: err}
 				}
 			}
 		}
 	}
-	return a.inPlaces(steps, []Verb{SetLink, DelAddress, AddAddress, UpLink, DelRoute, AddRoute}, goneRoute)
+	return a.inPlaces(steps, []Verb{SetLink, SetSysctls, DelAddress, AddAddress, UpLink, DelRoute, AddRoute}, goneRoute)
 }
 
 // goneRoute is a route or an address that went with another one before it was deleted, or with the interface's IPv6, which an MTU
@@ -113,14 +113,30 @@ func (a *Applier) inPlaces(steps []Step, verbs []Verb, ignore func(error) bool) 
 		}
 		by[s.Place] = append(by[s.Place], s)
 	}
-	return each(len(places), func(i int) error {
-		p := places[i]
-		c, err := dial(a.Namespaces, p)
+	return rtnl.Visit(len(places), func(i int) (int, error) {
+		fd, err := a.Namespaces.Open(places[i])
 		if err != nil {
-			return &Error{Place: p, Op: "enter its network namespace", Err: err}
+			err = &Error{Place: places[i], Op: "enter its network namespace", Err: err}
 		}
-		defer c.Close()
-		return do(c, p, by[p], nil, ignore)
+		return fd, err
+	}, func(i int, c *rtnl.Conn) error {
+		p := places[i]
+		c.Explain()
+		sysctls, rest := part(by[p], func(s *Step) bool { return s.Verb == SetSysctls })
+		if len(sysctls) == 0 {
+			return do(c, p, rest, nil, ignore)
+		}
+		// They are between the changes of links, which may give them IPv6, and their addresses.
+		links, rest := part(rest, func(s *Step) bool { return s.Verb == SetLink })
+		if err := do(c, p, links, nil, ignore); err != nil {
+			return err
+		}
+		for i := range sysctls {
+			if err := setSysctls(&sysctls[i]); err != nil {
+				return &Error{Place: p, Op: sysctls[i].label(), Err: err}
+			}
+		}
+		return do(c, p, rest, nil, ignore)
 	})
 }
 

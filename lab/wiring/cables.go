@@ -181,6 +181,9 @@ func (p *planner) freshEnd(c *Change, e *End, index int, pl *place) {
 		}
 		c.Steps = append(c.Steps, s)
 	}
+	if len(e.Sysctls) > 0 {
+		c.Steps = append(c.Steps, Step{Verb: SetSysctls, Place: e.Place, Link: e.Name, Index: index, Sysctls: e.Sysctls})
+	}
 	for _, a := range e.Addresses {
 		c.Steps = append(c.Steps, Step{Verb: AddAddress, Place: e.Place, Link: e.Name, Index: index, Address: a})
 	}
@@ -212,6 +215,9 @@ func (p *planner) end(c *Change, e *End, pl *place, l *rtnl.Link) (why []string)
 	}
 	if set != (Set{}) {
 		c.Steps = append(c.Steps, Step{Verb: SetLink, Place: e.Place, Link: e.Name, Index: l.Index, Set: set})
+	}
+	if l.MTU < leastIPv6 && set.MTU >= leastIPv6 && len(e.Sysctls) > 0 { // the kernel makes IPv6's part of it anew
+		c.Steps = append(c.Steps, Step{Verb: SetSysctls, Place: e.Place, Link: e.Name, Index: l.Index, Sysctls: e.Sysctls})
 	}
 	if e.Place != Fabric {
 		why = append(why, p.addresses(c, e, pl, l, who)...)

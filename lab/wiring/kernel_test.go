@@ -167,6 +167,7 @@ func (k *kernel) carryOut(s Step) error {
 		if s.Set.Master != nil {
 			l.Master = *s.Set.Master
 		}
+	case SetSysctls: // an observation does not tell of them
 	case UpLink, UpBridge:
 		l.Flags |= unix.IFF_UP
 		if l.Name != "lo" || slices.ContainsFunc(n.Addresses, func(a rtnl.InterfaceAddress) bool { return a.Index == l.Index }) {

@@ -23,6 +23,7 @@ const (
 	SetBridge                  // Bridge, Index
 	AddCable                   // Cable, Index of end A, IndexB, Master
 	SetLink                    // Link, Index, Set
+	SetSysctls                 // Link, Sysctls
 	DelAddress                 // Link, Index, Address
 	AddAddress                 // Link, Index, Address
 	UpLink                     // Link, Index
@@ -42,6 +43,7 @@ type Step struct {
 	Bridge  *Bridge
 	Cable   *Cable
 	Set     Set
+	Sysctls [][2]string
 	Address netip.Prefix
 	Route   Route
 	Raw     []byte // of a route that a dump has shown
@@ -99,6 +101,8 @@ func (s *Step) label() string {
 		return "create link " + s.Cable.Name
 	case SetLink:
 		return "change " + s.Link
+	case SetSysctls:
+		return "set sysctls of " + s.Link
 	case DelAddress:
 		return fmt.Sprintf("delete address %s of %s", s.Address, s.Link)
 	case AddAddress:

@@ -50,7 +50,8 @@ type End struct {
 	Master    string // the bridge, in the same place, that it is a port of
 	Alias     string
 	Addresses []netip.Prefix
-	Forward   bool // a port that forwards as soon as it is up
+	Forward   bool        // a port that forwards as soon as it is up
+	Sysctls   [][2]string // of a node's end, which it has before it comes up
 }
 
 // Node is what a node's network namespace has besides interfaces.
@@ -109,7 +110,7 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 		if ll, ok := linkLocal(e.MAC); ok && ipv6 && hasIPv6(&l.Nodes[n], e) {
 			addresses = append(addresses[:len(addresses):len(addresses)], ll)
 		}
-		return End{Place: Place(e.Node), Name: e.Interface, MAC: e.MAC, MTU: e.MTU, Addresses: addresses}
+		return End{Place: Place(e.Node), Name: e.Interface, MAC: e.MAC, MTU: e.MTU, Addresses: addresses, Sysctls: InterfaceSysctls(&l.Nodes[n], e.Interface)}
 	}
 	ports := portNames(l)
 	for i := range l.Links {
@@ -181,16 +182,18 @@ func loopback(n *topology.Node, ipv6 bool) []netip.Prefix {
 	return all
 }
 
+// leastIPv6 is the least MTU that IPv6 needs, below which the kernel has none on an interface. RFC 8200 section 5.
+const leastIPv6 = 1280
+
 // hasIPv6 tells whether an interface can have a link-local address: it has one then, as
 // routing protocols and neighbour discovery expect.
 func hasIPv6(n *topology.Node, e *topology.Endpoint) bool {
-	const leastMTU = 1280 // RFC 8200 section 5; below it the kernel has no IPv6 on an interface
 	for _, k := range []string{"all", "default", e.Interface} {
 		if v, set := n.Sysctls["net.ipv6.conf."+k+".disable_ipv6"]; set && v != "0" {
 			return false
 		}
 	}
-	return e.MTU >= leastMTU
+	return e.MTU >= leastIPv6
 }
 
 // linkLocal is the address that a MAC gives. RFC 4291 appendix A.

@@ -232,4 +232,6 @@ type EndpointMapping struct {
 	MAC string `json:"mac,omitempty"`
 	// The interface's MTU; the link's if not given.
 	MTU int `json:"mtu,omitempty" jsonschema:"minimum=68,maximum=65535"`
+	// Addresses, default routes and prefixes from router advertisements are taken; false if not given.
+	SLAAC bool `json:"slaac,omitempty"`
 }
