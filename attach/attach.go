@@ -48,6 +48,11 @@ func Attach(ctx context.Context, q *Request, opt Options) (*Result, error) {
 	if err := q.Check(); err != nil {
 		return nil, err
 	}
+	if q.needsIPv6() {
+		if err := lab.NeedIPv6(); err != nil {
+			return nil, wrap(err)
+		}
+	}
 	j, err := openJournal(ctx)
 	if err != nil {
 		return nil, err

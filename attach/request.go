@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/nsnet/nsnet/ipam"
@@ -280,3 +281,9 @@ func ofFamily(l []netip.Prefix, six bool) (out []netip.Prefix) {
 }
 
 func hasIPv6(l []netip.Prefix) bool { return len(ofFamily(l, true)) > 0 }
+
+// needsIPv6 reports whether anything of a request is IPv6.
+func (r *Request) needsIPv6() bool {
+	return hasIPv6(r.Addresses) || hasIPv6(r.Via.Addresses) || slices.ContainsFunc(r.Gateways, netip.Addr.Is6) ||
+		slices.ContainsFunc(r.Routes, func(t Route) bool { return t.To.Addr().Is6() })
+}

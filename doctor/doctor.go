@@ -51,6 +51,7 @@ func Examine(ctx context.Context, m Machine) []Finding {
 	var all []Finding
 	all = append(all, m.root())
 	all = append(all, m.namespaces()...)
+	all = append(all, m.ipv6())
 	all = append(all, m.lab(ctx))
 	all = append(all, m.cgroups()...)
 	all = append(all, m.limits()...)
@@ -126,6 +127,20 @@ func (m *Machine) namespaces() []Finding {
 		found = append(found, Finding{Check: "namespaces", Status: Good, Detail: fmt.Sprintf("%d of each kind at least", least)})
 	}
 	return found
+}
+
+// ipv6 looks whether the kernel has it, of which each interface of a lab takes its own.
+func (m *Machine) ipv6() Finding {
+	f := Finding{Check: "ipv6", Status: Good, Detail: "there"}
+	off, there := m.read(sysctl("net.ipv6.conf.default.disable_ipv6"))
+	switch {
+	case !there:
+		f.Status, f.Detail = Note, "this kernel has no IPv6: no lab can have IPv6 addresses, all others work"
+		f.Remedy = "boot without ipv6.disable=1 on the kernel's command line, or take a kernel with the option IPV6"
+	case off != "0":
+		f.Detail = "there; turned off for new interfaces of the host (net.ipv6.conf.default.disable_ipv6), but not for those of labs"
+	}
+	return f
 }
 
 func (m *Machine) lab(ctx context.Context) Finding {

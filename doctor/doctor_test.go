@@ -29,7 +29,7 @@ func healthy(t *testing.T) (Machine, map[string]string) {
 		"proc/self/uid_map": "0 0 4294967295\n", "dev/net/tun": "",
 		"proc/sys/net/ipv4/neigh/default/gc_thresh3": "16384", "proc/sys/net/ipv6/neigh/default/gc_thresh3": "16384",
 		"proc/sys/fs/inotify/max_user_instances": "8192", "proc/sys/kernel/pid_max": "4194304", "proc/sys/kernel/pty/max": "4096",
-		"proc/sys/net/bridge/bridge-nf-call-iptables": "0",
+		"proc/sys/net/bridge/bridge-nf-call-iptables": "0", "proc/sys/net/ipv6/conf/default/disable_ipv6": "0",
 	}
 	for _, kind := range []string{"user", "pid", "net", "mnt", "uts", "ipc", "cgroup"} {
 		files["proc/sys/user/max_"+kind+"_namespaces"] = "96365"
@@ -108,6 +108,7 @@ func TestFault12_19_20_Misconfigured(t *testing.T) {
 			m.Firewall = func() (int, []string, error) { return 0, nil, errors.New("no netlink") }
 		}, check: "firewall", status: Note, detail: "no netlink"},
 		"bridges through the firewall": {file: "proc/sys/net/bridge/bridge-nf-call-iptables", text: "1", check: "br_netfilter", status: Note, detail: "labs are not concerned", fix: "sysctl -w net.bridge.bridge-nf-call-iptables=0"},
+		"no IPv6":                      {file: "proc/sys/net/ipv6/conf/default/disable_ipv6", text: "-", check: "ipv6", status: Note, detail: "no lab can have IPv6 addresses"},
 		"no tun":                       {file: "dev/net/tun", text: "-", check: "tun", status: Note, detail: "no /dev/net/tun", fix: "modprobe tun"},
 	} {
 		m, files := healthy(t)

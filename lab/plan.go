@@ -12,6 +12,9 @@ import (
 // Plan says what Up would do, changing nothing: everything for a lab that is not up, and for one that is what makes
 // it what the file says.
 func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
+	if err := checkIPv6(l, "/"); err != nil {
+		return nil, err
+	}
 	if needRoot() == nil {
 		seen, err := runningLab(ctx, l)
 		if err != nil {

@@ -79,7 +79,11 @@ func (b *builder) create(ctx context.Context) error {
 
 // update makes a running lab what it is to be, with as little as that takes, and tells with what.
 func (b *builder) update(ctx context.Context, running *record, state *proto.LabState) ([]Action, error) {
-	seen, err := observe(running, state, b.lab)
+	err := checkIPv6(b.lab, "/")
+	var seen *observed
+	if err == nil {
+		seen, err = observe(running, state, b.lab)
+	}
 	if err != nil {
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
@@ -255,6 +259,9 @@ func (b *builder) check(start []topology.Node) error {
 		return err
 	}
 	if err := b.checkKernel(); err != nil {
+		return err
+	}
+	if err := checkIPv6(b.lab, "/"); err != nil {
 		return err
 	}
 	if err := b.preflight(start); err != nil {

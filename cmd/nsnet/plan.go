@@ -35,7 +35,7 @@ and what a change costs: "in place" disturbs nothing else, "link re-made" loses 
 link's packets for a moment, "node restarted" ends the node's processes.
 Nothing is changed. The exit code tells whether there is something to do.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitChanges),
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitUnsupported, exitChanges),
 		Example: `  nsnet plan demo.yaml
   nsnet plan demo.yaml --json`,
 		Args:              exactArgs("FILE"),

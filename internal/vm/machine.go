@@ -24,6 +24,7 @@ type Machine struct {
 	Scripts  []string          // paths of what is run, one after the other, by sh -eux after guest/lib.sh
 	Memory   int               // MiB; 0 is 512
 	Disk     string            // path of a disk's raw content, /dev/vda of the guest, for another machine to go on with; empty: none
+	Append   string            // more of the kernel's command line
 	Card     bool              // a network card, eth0 of the guest, with nothing at the other end of its cable
 	Cut      bool              // the last script is to end with power_cut of guest/lib.sh: then it has no Result
 }
@@ -66,7 +67,7 @@ func (m *Machine) Run(ctx context.Context) (results []Result, console string, er
 		"-kernel", m.Kernel.image, "-initrd", initrd,
 		// An oops ends the machine at once: what comes after it proves nothing. And on a busy host the kernel would take a timer
 		// whose ticks come late for one that is not wired to the IO-APIC, which it then does without: most interrupts are lost.
-		"-append", "console=ttyS0 quiet panic=-1 oops=panic no_timer_check"}
+		"-append", "console=ttyS0 quiet panic=-1 oops=panic no_timer_check " + m.Append}
 	out, err := exec.CommandContext(ctx, "qemu-system-x86_64", append(args, m.devices()...)...).CombinedOutput()
 	console = strings.ReplaceAll(string(out), "\r", "")
 	if err != nil {

@@ -50,7 +50,8 @@ snapshot() {
 		[ ! -d "$d" ] || find "$d" -mindepth 1 ! -name '.*' ! -path '/run/nsnet/.*'
 		[ "$d" != /run/nsnet/.attach ] || [ ! -d "$d" ] || find "$d" -mindepth 1 ! -name '*lock*'
 	done
-	cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding
+	cat /proc/sys/net/ipv4/ip_forward
+	cat /proc/sys/net/ipv6/conf/all/forwarding 2>/dev/null || :
 	processes
 }
 
