@@ -220,7 +220,12 @@ func TestProgram(t *testing.T) {
 func TestEnsure(t *testing.T) {
 	t.Parallel()
 	outside, dir := t.TempDir(), t.TempDir()
-	for name, target := range map[string]string{"up": "../../../../../.." + outside, "abs": outside, "inner": "real"} {
+	for name, target := range map[string]string{
+		"up": "../../../../../.." + outside, "abs": outside, "inner": "real",
+		// Links to nothing, as images have them for what is there on a machine that runs systemd.
+		"resolv.conf": "../run/systemd/stub.conf", "localtime": "/usr/share/zone", "first": "second", "second": "/third", "dir": "/var/made", "parent": "lost/../found",
+		"loop": "pool", "pool": "loop", "self": "/self/x",
+	} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
@@ -245,8 +250,18 @@ func TestEnsure(t *testing.T) {
 		{"//x//y", true, "x/y"},
 		{"/inner/deep/file", false, "real/deep/file"},
 		{"/a", true, "a"}, // is there
-		{"/up/evil", true, ""},
-		{"/abs/evil", false, ""},
+		// Where links to nothing lead in the root, things are made there.
+		{"/up/evil", true, outside + "/evil"},
+		{"/abs/evil2", false, outside + "/evil2"},
+		{"/resolv.conf", false, "run/systemd/stub.conf"},
+		{"/localtime", false, "usr/share/zone"},
+		{"/first", false, "third"},
+		{"/dir", true, "var/made"},
+		{"/dir/below/file", false, "var/made/below/file"},
+		{"/parent", false, "found"},
+		{"/loop", false, ""},
+		{"/loop/below", true, ""},
+		{"/self", true, ""},
 		{"/top/below", true, ""},
 	} {
 		f := s.ensure(tc.path, tc.dir)

@@ -31,6 +31,35 @@ func TestDirectoriesOfConfig(t *testing.T) {
 	})
 }
 
+// A bind on a symbolic link to nothing is where that leads in the image, as with Docker, and never outside.
+func TestBindOnDanglingLink(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r, outside := newRegistry(t), t.TempDir()
+		ref := r.Push(t, "links:1", imagetest.Image(t, v1.Config{}, busyboxLayer(t), layer(t, file{Name: "etc/resolv.conf", Target: "../run/systemd/stub.conf"},
+			file{Name: "etc/localtime", Target: "/usr/share/zoneinfo/UTC"}, file{Name: "out", Target: "../../../.." + outside}, file{Name: "loop", Target: "loop"}, file{Name: "cache", Target: "/var/lost"})))
+		host := t.TempDir()
+		if err := os.WriteFile(host+"/f", []byte("bound"), 0o644); err != nil { //nolint:gosec // the node's root is another
+			t.Fatal(err)
+		}
+		bind := func(targets ...string) string {
+			text := "\nnodes: {n: {image: \"IMAGE\", tmpfs: [/cache], binds: ["
+			for _, target := range targets {
+				text += "\"" + host + "/f:" + target + "\", "
+			}
+			return text + "]}}\n"
+		}
+		name := up(t, ref, bind("/etc/resolv.conf", "/etc/localtime", "/out/f"))
+		want(t, "the files", in(t, name+"/n", "cat /etc/resolv.conf /run/systemd/stub.conf /etc/localtime /usr/share/zoneinfo/UTC "+outside+"/f"), strings.Repeat("bound", 5))
+		want(t, "the links", in(t, name+"/n", "ls -l /etc/resolv.conf /etc/localtime | grep -c -e '->'"), "2")
+		want(t, "the tmpfs", in(t, name+"/n", "grep -c ' /var/lost tmpfs' /proc/mounts"), "1")
+		if entries, err := os.ReadDir(outside); err != nil || len(entries) != 0 {
+			t.Errorf("made outside: %v, %v", entries, err)
+		}
+		fails(t, 1, []string{"up", topologyFile(t, ref, bind("/loop"))}, "node n", "/loop", "too many levels")
+	})
+}
+
 // An image's user is looked up in the image's own files, by name or number, and one that is not there starts nothing.
 func TestUserOfConfig(t *testing.T) {
 	t.Parallel()
