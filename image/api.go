@@ -69,6 +69,8 @@ type record struct {
 	Image
 	// Stamp tells whether a source that is a file is still what it was.
 	Stamp string `json:"stamp,omitempty"`
+	// Parsed is which version of the configuration's keys Config was made of.
+	Parsed int `json:"parsed,omitempty"`
 }
 
 // Layer is one layer of an image.
@@ -86,6 +88,17 @@ type Config struct {
 	Workdir    string   `json:"workdir,omitempty"`
 	Volumes    []string `json:"volumes,omitempty"`
 	Ports      []string `json:"ports,omitempty"`
+	StopSignal string   `json:"stop_signal,omitempty"` // "SIGQUIT"; empty: SIGTERM
+	Health     *Health  `json:"health,omitempty"`
+}
+
+// Health is the check that an image has for its command.
+type Health struct {
+	Exec          []string `json:"exec"` // exits with 0
+	IntervalMS    int64    `json:"interval_ms"`
+	TimeoutMS     int64    `json:"timeout_ms"`
+	StartPeriodMS int64    `json:"start_period_ms"` // in which failed checks do not count
+	Retries       int      `json:"retries"`         // failed checks in a row
 }
 
 // Size is how large the image's layers are together.

@@ -87,6 +87,12 @@ func (c *Config) exported() map[string]any {
 			all[key] = set(v)
 		}
 	}
+	if c.StopSignal != "" {
+		all["StopSignal"] = c.StopSignal
+	}
+	if h := c.Health; h != nil {
+		all["Healthcheck"] = h.exported()
+	}
 	return all
 }
 

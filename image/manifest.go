@@ -112,6 +112,9 @@ type configFile struct {
 		WorkingDir   string
 		Volumes      map[string]struct{}
 		ExposedPorts map[string]struct{}
+		StopSignal   string
+		Shell        []string
+		Healthcheck  *healthcheck
 	} `json:"config"`
 	RootFS struct {
 		DiffIDs []string `json:"diff_ids"`
@@ -136,7 +139,11 @@ func parseConfig(b []byte) (*configFile, error) {
 		}
 	}
 	o := &c.Config
-	for _, s := range slices.Concat(o.Env, o.Entrypoint, o.Cmd, []string{o.User, o.WorkingDir}, slices.Collect(maps.Keys(o.Volumes))) {
+	texts := slices.Concat(o.Env, o.Entrypoint, o.Cmd, o.Shell, []string{o.User, o.WorkingDir}, slices.Collect(maps.Keys(o.Volumes)))
+	if o.Healthcheck != nil {
+		texts = append(texts, o.Healthcheck.Test...)
+	}
+	for _, s := range texts {
 		if strings.IndexByte(s, 0) >= 0 {
 			return nil, fmt.Errorf("%w: a zero byte in its configuration", ErrMalformed)
 		}
@@ -150,6 +157,13 @@ func parseConfig(b []byte) (*configFile, error) {
 		return nil, fmt.Errorf("%w: its user is %q", ErrMalformed, o.User)
 	}
 	o.User = strings.TrimSuffix(o.User, ":")
+	if o.StopSignal != "" {
+		n, err := topology.ParseSignal(o.StopSignal)
+		if err != nil {
+			return nil, fmt.Errorf("%w: its stop signal %q %w", ErrMalformed, o.StopSignal, err)
+		}
+		o.StopSignal = topology.SignalName(n)
+	}
 	if o.WorkingDir != "" {
 		o.WorkingDir = path.Clean("/" + o.WorkingDir)
 	}
@@ -167,7 +181,7 @@ func (c *configFile) public() Config {
 	}
 	slices.Sort(volumes)
 	return Config{Entrypoint: o.Entrypoint, Command: o.Cmd, Env: o.Env, User: o.User, Workdir: o.WorkingDir,
-		Volumes: volumes, Ports: slices.Sorted(maps.Keys(o.ExposedPorts))}
+		Volumes: volumes, Ports: slices.Sorted(maps.Keys(o.ExposedPorts)), StopSignal: o.StopSignal, Health: o.Healthcheck.public(o.Shell)}
 }
 
 // digestOf is the digest of b.

@@ -87,7 +87,7 @@ func (s *Store) pull(ctx context.Context, i topology.Image, name string, o *Pull
 			return nil, err
 		}
 	}
-	b, err := json.MarshalIndent(record{*img, img.stamp}, "", "  ")
+	b, err := json.MarshalIndent(record{*img, img.stamp, parsed}, "", "  ")
 	if err != nil {
 		return nil, fail("record", err)
 	}

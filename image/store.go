@@ -145,11 +145,7 @@ func (s *Store) Used(u Use) (*Image, error) {
 	if !topology.ValidDigest(u.ID) {
 		return fail(ErrNotFound)
 	}
-	b, err := os.ReadFile(filepath.Join(s.blobs(), baseName(u.ID)))
-	if err != nil {
-		return fail(err)
-	}
-	c, err := parseConfig(b)
+	c, err := s.config(u.ID)
 	if err != nil {
 		return fail(err)
 	}
@@ -162,6 +158,15 @@ func (s *Store) Used(u Use) (*Image, error) {
 		img.Layers = append(img.Layers, l)
 	}
 	return img, nil
+}
+
+// config is an image's configuration, by its digest.
+func (s *Store) config(id string) (*configFile, error) {
+	b, err := os.ReadFile(filepath.Join(s.blobs(), baseName(id)))
+	if err != nil {
+		return nil, err
+	}
+	return parseConfig(b)
 }
 
 func (s *Store) find(name string) (*Image, error) {
@@ -191,6 +196,12 @@ func (s *Store) read(path string) (*Image, error) {
 	}
 	img := &r.Image
 	img.store, img.stamp = s.dir, r.Stamp
+	if r.Parsed != parsed {
+		// Pulled by an older nsnet, which knew less of a configuration.
+		if c, err := s.config(img.ID); err == nil {
+			img.Config = c.public()
+		}
+	}
 	for _, l := range img.Layers {
 		if !topology.ValidDigest(l.DiffID) {
 			return nil, &Error{Op: "read the store", Err: fmt.Errorf("%s names the layer %q", path, l.DiffID), Remedy: "remove the file and pull the image again"}

@@ -152,9 +152,9 @@ func (w *writableLayers) writeImage(t *tree, changes []overlayfs.Change, dir str
 	for _, layer := range slices.Backward(all) {
 		layers = append(layers, func(to io.Writer) error { return archive(layer, to) })
 	}
-	config := image.Config{Env: w.node.Env, User: w.node.User, Workdir: w.node.Workdir, Command: w.node.Command}
+	config := image.Config{Env: w.node.Env, User: w.node.User, Workdir: w.node.Workdir, Command: w.node.Command, StopSignal: w.node.StopSignal}
 	if img := w.m.images[w.node.Image.String()]; img != nil {
-		config.Volumes, config.Ports = img.Config.Volumes, img.Config.Ports
+		config.Volumes, config.Ports, config.Health = img.Config.Volumes, img.Config.Ports, img.Config.Health
 	}
 	res.Layers = len(layers)
 	res.Digest, err = image.Export(dir, layers, config)

@@ -243,10 +243,8 @@ func (d *difference) insides(want *topology.Lab, o *observed) {
 			d.limits = append(d.limits, n.Name)
 			d.say("~", "limits", n.Name, "", "its processes are not in the node's control group", CostInPlace)
 		}
-		if other(func(b *topology.Node) bool {
-			return n.Restart != b.Restart || !reflect.DeepEqual(n.Ready, b.Ready) || !reflect.DeepEqual(n.DependsOn, b.DependsOn)
-		}) != nil {
-			d.say("~", "policy", n.Name, "restart, ready, depends_on", "", CostInPlace)
+		if was := other(func(b *topology.Node) bool { return len(otherPolicy(n, b)) > 0 }); was != nil {
+			d.say("~", "policy", n.Name, strings.Join(otherPolicy(n, was), ", "), "", CostInPlace)
 		}
 		switch {
 		case other(func(b *topology.Node) bool { return !slices.Equal(n.Hosts, b.Hosts) }) != nil:

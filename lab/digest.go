@@ -25,7 +25,8 @@ func fixedOf(n *topology.Node) topology.Node {
 	f := *n
 	f.Routes, f.Hosts, f.Ports, f.Limits = nil, nil, nil, topology.Limits{}
 	f.Sysctls = startSysctls(n.Sysctls)
-	f.Restart, f.Ready, f.DependsOn = topology.Restart{}, nil, nil
+	f.Restart, f.Ready, f.DependsOn, f.StopSignal = topology.Restart{}, nil, nil, ""
+	f.ReadyGiven, f.OfImage = false, nil
 	if f.DNS != nil {
 		f.DNS = &topology.DNS{} // that there is a file, not what is in it
 	}

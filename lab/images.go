@@ -179,6 +179,7 @@ func applyConfig(n *topology.Node, c *image.Config) {
 		n.Workdir = c.Workdir
 		n.Dirs = append(n.Dirs, c.Workdir)
 	}
+	applyPolicy(n, c)
 }
 
 // layersOf is the directories of an image, the topmost first.

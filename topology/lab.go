@@ -45,13 +45,19 @@ type Node struct {
 	Limits     Limits            `json:"limits"`
 	Ports      []Port            `json:"ports,omitempty"`
 
-	Layers    []Layer      `json:"layers,omitempty"` // above the image, read-only; the first wins
-	Unions    []Union      `json:"unions,omitempty"`
-	Storage   string       `json:"storage,omitempty"` // the driver of the root and of unions that say none; empty: nsnet chooses
-	Writable  Writable     `json:"writable,omitzero"` // the node's own layer, above all others
-	Restart   Restart      `json:"restart,omitzero"`
-	Ready     *Ready       `json:"ready,omitempty"` // nil: ready when its command runs
-	DependsOn []Dependency `json:"depends_on,omitempty"`
+	Layers   []Layer  `json:"layers,omitempty"` // above the image, read-only; the first wins
+	Unions   []Union  `json:"unions,omitempty"`
+	Storage  string   `json:"storage,omitempty"` // the driver of the root and of unions that say none; empty: nsnet chooses
+	Writable Writable `json:"writable,omitzero"` // the node's own layer, above all others
+	Restart  Restart  `json:"restart,omitzero"`
+	// StopSignal asks the command to end: SIGQUIT. Empty: SIGTERM, or what the image says.
+	StopSignal string       `json:"stop_signal,omitempty"`
+	Ready      *Ready       `json:"ready,omitempty"` // nil: ready when its command runs
+	DependsOn  []Dependency `json:"depends_on,omitempty"`
+	// ReadyGiven is true where the file has the key, of an image with layers: then its own check is not used.
+	ReadyGiven bool `json:"ready_given,omitempty"`
+	// OfImage are the keys among stop_signal and ready that the image has filled in.
+	OfImage []string `json:"of_image,omitempty"`
 }
 
 // Bind is a file or directory of the host shown inside a node.

@@ -14,9 +14,9 @@ import (
 func TestLifecycleKeys(t *testing.T) {
 	lab := mustParse(t, `
 name: t
-defaults: {restart: always, ready: {tcp: 22}, depends_on: [base]}
+defaults: {restart: always, ready: {tcp: 22}, depends_on: [base], stop_signal: quit}
 nodes:
-  a: {}
+  a: {stop_signal: 10}
   b: {restart: no, ready: , depends_on: []}
   c: {restart: on-failure, ready: {exec: test -e /x, interval: 1m0.5s, timeout: 250ms, start_period: 0, retries: 1}}
   d: {restart: "on-failure:4", command: [x], ready: {log: "up \\d+"}, depends_on: {a: , b: {condition: ready}, d2: {condition: exited}}}
@@ -30,7 +30,7 @@ nodes:
 	}
 	base := []Dependency{{"base", DependStarted}}
 	for i, want := range []Node{
-		{Restart: Restart{Mode: RestartAlways}, Ready: def(Ready{TCP: 22}), DependsOn: base},
+		{Restart: Restart{Mode: RestartAlways}, Ready: def(Ready{TCP: 22}), DependsOn: base, StopSignal: "SIGUSR1"},
 		{},
 		{Restart: Restart{Mode: RestartOnFailure}, Ready: &Ready{Exec: []string{"/bin/sh", "-c", "test -e /x"}, IntervalMS: 60_500, TimeoutMS: 250, Retries: 1}, DependsOn: base},
 		{Restart: Restart{Mode: RestartOnFailure, Max: 4}, Ready: def(Ready{Log: `up \d+`}), DependsOn: []Dependency{{"a", DependStarted}, {"b", DependReady}, {"d2", DependExited}}},
@@ -39,14 +39,17 @@ nodes:
 		{Restart: Restart{Mode: RestartAlways}},
 	} {
 		n := lab.Nodes[i]
-		got := Node{Restart: n.Restart, Ready: n.Ready, DependsOn: n.DependsOn}
+		if want.StopSignal == "" {
+			want.StopSignal = "SIGQUIT" // of the defaults
+		}
+		got := Node{Restart: n.Restart, Ready: n.Ready, DependsOn: n.DependsOn, StopSignal: n.StopSignal}
 		if diff := cmp.Diff(want, got, addressesAreEqual); diff != "" {
 			t.Errorf("node %s: (-want +got)\n%s", n.Name, diff)
 		}
 	}
 	// Labs without these keys are the same as before they were known: a running one is not changed by an upgrade.
 	plain, err := json.Marshal(mustParse(t, "name: t\nnodes: {a: }").Nodes[0])
-	if err != nil || strings.Contains(string(plain), "restart") || strings.Contains(string(plain), "ready") || strings.Contains(string(plain), "depends") {
+	if err != nil || strings.Contains(string(plain), "restart") || strings.Contains(string(plain), "ready") || strings.Contains(string(plain), "depends") || strings.Contains(string(plain), "stop") || strings.Contains(string(plain), "of_image") {
 		t.Errorf("%s, %v", plain, err)
 	}
 }

@@ -41,6 +41,7 @@ type nodeSpec struct {
 	persist    opt[bool]
 	writable   opt[int64]
 	restart    opt[Restart]
+	stopSignal opt[string]
 	ready      opt[*Ready]
 	depends    opt[[]dependSpec]
 }
@@ -153,6 +154,7 @@ func nodeKeys() []keyDef[nodeSpec] {
 			}
 		}},
 		{"restart", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.restart = d.restart(n) }},
+		{"stop_signal", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.stopSignal = d.stopSignal(n) }},
 		{"ready", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.ready = d.ready(n) }},
 		{"depends_on", func(d *decoder, s *nodeSpec, n *yaml.Node) { s.depends = d.dependsOn(n) }},
 	}
@@ -202,6 +204,9 @@ func (d *decoder) checked(n *yaml.Node, what string, check func(string) error) o
 	return opt[string]{s, n}
 }
 
+// ShellCommand returns the command that runs a line of text in a node: by the node's shell.
+func ShellCommand(line string) []string { return []string{"/bin/sh", "-c", line} }
+
 // command understands a program and its arguments, or a line for the shell.
 func (d *decoder) command(n *yaml.Node, what string) opt[[]string] {
 	if n.Kind == yaml.ScalarNode && !isNull(n) {
@@ -210,7 +215,7 @@ func (d *decoder) command(n *yaml.Node, what string) opt[[]string] {
 			d.errorf(n, "%s is empty; leave it out for an idle node", what)
 			return opt[[]string]{}
 		}
-		return opt[[]string]{[]string{"/bin/sh", "-c", s}, n}
+		return opt[[]string]{ShellCommand(s), n}
 	}
 	argv, ok := d.texts(n, what)
 	if !ok {

@@ -34,7 +34,7 @@ func (r *resolver) resolveNodes() {
 			Name: s.name, Image: s.image.v, Hostname: s.hostname.v,
 			Workdir: s.workdir.v, User: s.user.v, Sysctls: s.sysctls.v, Caps: s.caps.v,
 			Privileged: s.privileged.v, Seccomp: s.seccomp.v, NoNewPrivs: s.nnp.n == nil || s.nnp.v,
-			Tun: s.tun.v, Hosts: orNil(s.hosts.v), Limits: s.limits.v, Restart: s.restart.v,
+			Tun: s.tun.v, Hosts: orNil(s.hosts.v), Limits: s.limits.v, Restart: s.restart.v, StopSignal: s.stopSignal.v,
 			Layers: orNil(s.layers.v), Storage: s.storage.v, Writable: Writable{Size: s.writable.v, Persist: s.persist.v},
 		}
 		n.Limits.IO = orNil(n.Limits.IO)
@@ -83,6 +83,7 @@ func (r *resolver) resolveNodes() {
 // setCommand puts entrypoint and command together, unless the image has a say in either.
 func (n *Node) setCommand(s *nodeSpec) {
 	if n.Image.Stored() {
+		n.ReadyGiven = s.ready.n != nil
 		n.Entrypoint, n.Command = orNil(s.entrypoint.v), orNil(s.command.v)
 		n.EntrypointGiven, n.CommandGiven = s.entrypoint.n != nil, s.command.n != nil
 		return
@@ -123,6 +124,7 @@ func inherit(s, def *nodeSpec) {
 	s.persist = s.persist.or(def.persist)
 	s.writable = s.writable.or(def.writable)
 	s.restart = s.restart.or(def.restart)
+	s.stopSignal = s.stopSignal.or(def.stopSignal)
 	s.ready = s.ready.or(def.ready)
 	s.depends = s.depends.or(def.depends)
 

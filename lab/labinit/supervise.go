@@ -44,6 +44,7 @@ func newSupervised(tn *topology.Node) supervised {
 	s := supervised{unit: &supervise.Unit{}, health: &supervise.Health{}, ready: tn.Ready}
 	if len(tn.Command) > 0 {
 		s.unit = supervise.NewUnit(policy(tn.Restart))
+		s.unit.Signal = stopSignal(tn)
 	}
 	if r := tn.Ready; r != nil {
 		s.health = supervise.NewHealth(supervise.Probe{
@@ -65,6 +66,15 @@ func policy(r topology.Restart) supervise.Policy {
 		return supervise.Policy{Mode: supervise.OnFailure, Max: r.Max}
 	}
 	return supervise.Policy{}
+}
+
+// stopSignal is what asks a node's command to end.
+func stopSignal(tn *topology.Node) syscall.Signal {
+	n, err := topology.ParseSignal(tn.StopSignal)
+	if err != nil {
+		return syscall.SIGTERM // it says none
+	}
+	return syscall.Signal(n)
 }
 
 func condition(c string) supervise.Condition {
@@ -143,7 +153,7 @@ func (l *labInit) adapt(n *node, tn *topology.Node) {
 	l.super.mu.Lock()
 	defer l.super.mu.Unlock()
 	fresh := newSupervised(tn)
-	n.unit.Policy, n.deps = policy(tn.Restart), fresh.deps
+	n.unit.Policy, n.unit.Signal, n.deps = policy(tn.Restart), stopSignal(tn), fresh.deps
 	l.super.await = l.super.await || len(n.deps) > 0
 	if !reflect.DeepEqual(n.ready, tn.Ready) {
 		n.ready, n.health, n.match = tn.Ready, fresh.health, nil

@@ -37,6 +37,7 @@ type Action struct {
 // Unit is one node's command. The zero value is that of an idle node; NewUnit makes others.
 type Unit struct {
 	Policy   Policy
+	Signal   syscall.Signal // asks the command to end; 0: SIGTERM
 	Phase    Phase
 	PID      int                // in the node, of the running command
 	Status   syscall.WaitStatus // of the last end
@@ -154,7 +155,7 @@ func (u *Unit) Start(now time.Time, await bool) []Action {
 // fresh forgets what happened before a request.
 func (u *Unit) fresh() { u.Restarts, u.inRow, u.Ran = 0, 0, false }
 
-// Stop is a request to end the command and all that it has started, by SIGTERM and after grace by SIGKILL. It holds
+// Stop is a request to end the command, by its signal, and then all that it has started, by SIGTERM, and after grace by SIGKILL. It holds
 // until the next request to start.
 func (u *Unit) Stop(now time.Time, grace time.Duration) []Action {
 	switch u.Phase {
@@ -185,7 +186,11 @@ func (u *Unit) Restart(now time.Time, grace time.Duration) []Action {
 // end begins Stopping. The command is told first when it runs, so that it can end what it has started in its own way.
 func (u *Unit) end(now time.Time, grace time.Duration, then Phase, runs bool) []Action {
 	u.Phase, u.then, u.Deadline, u.swept, u.killed, u.Stuck = Stopping, then, now.Add(grace), !runs, false, false
-	return []Action{{Signal: syscall.SIGTERM, All: !runs}}
+	signal := syscall.SIGTERM
+	if runs && u.Signal != 0 {
+		signal = u.Signal
+	}
+	return []Action{{Signal: signal, All: !runs}}
 }
 
 // Started tells that the command runs.

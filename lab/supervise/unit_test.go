@@ -77,6 +77,21 @@ func TestStopSequence(t *testing.T) {
 }
 
 // An empty answer that has overtaken the command's end does not finish anything.
+// A command is asked to end by its own signal; what it has left, and what is over time, by the usual ones.
+func TestStopSignal(t *testing.T) {
+	quit := []Action{{Signal: syscall.SIGQUIT}}
+	u := running(t, Policy{})
+	u.Signal = syscall.SIGQUIT
+	expect(t, "stop", u, u.Stop(at(0), 10*time.Second), quit, Stopping)
+	expect(t, "end", u, u.End(at(1), good, ""), termAll, Stopping)
+	expect(t, "none left", u, u.Remain(nil), nil, Stopped)
+
+	u = running(t, Policy{})
+	u.Signal = syscall.SIGQUIT
+	expect(t, "restart", u, u.Restart(at(0), time.Second), quit, Stopping)
+	expect(t, "over time", u, u.Tick(at(second)), killAll, Stopping)
+}
+
 func TestRemainWaitsForTheEnd(t *testing.T) {
 	u := running(t, Policy{})
 	u.Stop(at(0), time.Second)

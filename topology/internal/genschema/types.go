@@ -68,7 +68,9 @@ type Node struct {
 	WritableSize Size `json:"writable_size,omitempty"`
 	// What happens when the command ends: no, on-failure, on-failure:N (N tries at most, one after the other) or always. It is started again after 100 ms, then after twice as long each time, a minute at most.
 	Restart string `json:"restart,omitempty" jsonschema:"pattern=^(no|always|on-failure(:[0-9]+)?)$,default=no"`
-	// The check that tells whether the node is ready. Without it a node is ready when its command runs.
+	// The signal that asks the command to end: SIGQUIT, QUIT or 3; that of the image, or SIGTERM, if not given.
+	StopSignal Scalar `json:"stop_signal,omitempty"`
+	// The check that tells whether the node is ready. Without it a node is ready when its image's check says so, or when its command runs.
 	Ready *Ready `json:"ready,omitempty"`
 	// Nodes that the command waits for: a list, or a mapping of names to conditions.
 	DependsOn DependsOn `json:"depends_on,omitempty"`
