@@ -114,6 +114,9 @@ func follow(c *container.Conn, o *ExecOptions) (int, error) {
 			if f.Paused {
 				return 0, &Error{Lab: o.Lab, Node: o.Node, Op: "run the command", Err: ErrPaused, Remedy: "let it go on with nsnet resume " + o.Lab + "/" + o.Node}
 			}
+			if f.Dead {
+				return 0, &Error{Lab: o.Lab, Node: o.Node, Err: ErrNotRunning, Remedy: deadNode}
+			}
 			return 0, &Error{Lab: o.Lab, Node: o.Node, Err: fmt.Errorf("%w: %s", ErrNotRunning, f.Text)}
 		}
 		closeFDs(fds)

@@ -208,6 +208,9 @@ func nodeStatus(r *record, n *topology.Node, w *proto.NodeState) NodeStatus {
 		if w.Ended || s.State == StateExited {
 			s.ended(syscall.WaitStatus(w.WaitStatus))
 		}
+		if w.Stays != "" {
+			s.Reason += "; its links are still up: " + w.Stays
+		}
 	}
 	if w.Paused && s.State != StateDead {
 		s.State = StatePaused

@@ -85,6 +85,7 @@ func (l *labInit) finish(c *commitment, gone <-chan struct{}) error {
 			n.mu.Unlock()
 		}
 	}
+	l.unplugDead()
 	l.startCommands(gone)
 	return nil
 }

@@ -222,7 +222,7 @@ func (l *labInit) answer(u *net.UnixConn) {
 			return
 		}
 		if err := l.exec(c, &r, fds); err != nil {
-			_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: err.Error(), Paused: errors.Is(err, errPaused)})
+			_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: err.Error(), Paused: errors.Is(err, errPaused), Dead: errors.Is(err, errDead)})
 		}
 	case proto.Uppers:
 		var r proto.UppersRequest
@@ -311,7 +311,7 @@ func (n *node) ask(cmd wire.Command, fds []int) (*message, error) {
 	var w wire.Writer
 	cmd.Encode(&w)
 	if n.dead {
-		return nil, fmt.Errorf("the node is dead")
+		return nil, errDead
 	}
 	if n.paused {
 		return nil, errPaused

@@ -32,6 +32,7 @@ func (l *labInit) watch(n *node) {
 		k, body, fds, err := n.proc.Conn.Receive()
 		closeAll(fds)
 		if err != nil {
+			n.kill() // one that nobody can talk to is none
 			l.died(n)
 			return
 		}
@@ -76,11 +77,13 @@ func (n *node) ended(now time.Time, ws syscall.WaitStatus, reason string) []supe
 	return actions
 }
 
-// died notes that a node's init has ended.
+// died notes that a node's init has ended, and has the node look so to others: nothing of it answers or forwards. It may be told
+// so more than once.
 func (l *labInit) died(n *node) {
 	n.mu.Lock()
 	n.dead = true
 	n.mu.Unlock()
+	l.unplug(n)
 	l.super.mu.Lock()
 	defer l.super.mu.Unlock()
 	n.unit.Die()
@@ -88,13 +91,20 @@ func (l *labInit) died(n *node) {
 	l.act(n, nil)
 }
 
-// reaped notes how a node's init has ended.
+// reaped notes how a node's init has ended. By then all of its processes have.
 func (l *labInit) reaped(pid int, ws syscall.WaitStatus) {
 	for _, n := range l.all() {
-		if n.proc.PID == pid {
-			l.super.mu.Lock()
+		if n.proc.PID != pid {
+			continue
+		}
+		l.super.mu.Lock()
+		known := n.init != nil // of an earlier node whose id was given again
+		if !known {
 			n.init = &ws
-			l.super.mu.Unlock()
+		}
+		l.super.mu.Unlock()
+		if !known {
+			go l.died(n)
 		}
 	}
 }
@@ -143,6 +153,7 @@ func (n *node) seen() proto.NodeState {
 		if s.Reason = "the node's init has ended"; n.init != nil {
 			s.WaitStatus, s.Ended = uint32(*n.init), true
 		}
+		s.Stays = n.stays
 	}
 	return s
 }

@@ -161,6 +161,7 @@ type NodeState struct {
 	WaitStatus uint32 `json:",omitempty"` // of the last end of the command or, of a dead node, of its init
 	Ended      bool   `json:",omitempty"` // there was one
 	Reason     string `json:",omitempty"`
+	Stays      string `json:",omitempty"` // why a dead node's links are not down
 	Restarts   int    `json:",omitempty"` // since the last start by request
 	Retry      int64  `json:",omitempty"` // when the command is started again, Unix time in nanoseconds, 0: it is not
 	Ready      string `json:",omitempty"` // "", "waiting", "ready" or "unhealthy"
@@ -288,6 +289,7 @@ func (c *Command) UnmarshalJSON(b []byte) error {
 type ExecFailed struct {
 	Text   string
 	Paused bool
+	Dead   bool // the node's init has ended
 }
 
 // Send marshals v as the body of a message.

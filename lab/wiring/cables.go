@@ -45,7 +45,7 @@ func (p *planner) cable(k *Cable) error {
 		}
 		return nil
 	}
-	c.Remade, c.Reason = true, broken(k, la, lb)
+	c.Remade, c.Reason = true, p.broken(k, la, lb)
 	if la == nil && lb == nil {
 		c.Op, c.Remade = "+", false
 		if c.Reason = ""; p.known(k) {
@@ -122,8 +122,20 @@ func (p *planner) paired(k *Cable, a, b *rtnl.Link) bool {
 	return known && a.LowerNS == id
 }
 
-// broken is why a cable has to be made anew.
-func broken(k *Cable, a, b *rtnl.Link) string {
+// broken is why a cable has to be made anew. What a node has that is about to be started is not looked at.
+func (p *planner) broken(k *Cable, a, b *rtnl.Link) string {
+	if a == nil && b == nil {
+		return ""
+	}
+	var fresh []string
+	for _, e := range []*End{&k.A, &k.B} {
+		if e.Place != Fabric && e.Place != Host && p.seen[e.Place] == nil {
+			fresh = append(fresh, "node "+string(e.Place))
+		}
+	}
+	if len(fresh) > 0 {
+		return strings.Join(fresh, " and ") + " is started anew"
+	}
 	name := func(e *End) string {
 		switch e.Place {
 		case Fabric:
@@ -134,8 +146,6 @@ func broken(k *Cable, a, b *rtnl.Link) string {
 		return string(e.Place) + ":" + e.Name
 	}
 	switch {
-	case a == nil && b == nil:
-		return ""
 	case a == nil:
 		return name(&k.A) + " is missing"
 	case b == nil:
