@@ -12,6 +12,7 @@ import (
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/internal/announce"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
@@ -25,7 +26,8 @@ type change struct {
 	*builder
 	seen *observed
 	todo *difference
-	done map[string]bool // kinds of actions that are carried out
+	done map[string]bool                 // kinds of actions that are carried out
+	told map[string][]announce.Interface // of whom neighbours are to be told
 }
 
 // carryOut makes the lab what it is to be. What was done before a failure stays done, and is told: the
@@ -266,6 +268,8 @@ func (c *change) rewire(ctx context.Context) error {
 	want, had := c.seen.want, c.seen.wants
 	steps, fresh := c.steps(), byName(c.nodes)
 	var err error
+	var all []wiring.Step
+	defer func() { c.told = wiring.Announcements(want, all) }()
 	for range rounds {
 		if err := c.wires().Create(steps); err != nil {
 			return err
@@ -273,6 +277,7 @@ func (c *change) rewire(ctx context.Context) error {
 		if steps, err = c.seen.ipv6On(steps, fresh); err != nil {
 			return err
 		}
+		all = append(all, steps...)
 		if err := c.wires().Configure(steps); err != nil {
 			return err
 		}
@@ -430,6 +435,20 @@ func (c *change) commands(ctx context.Context) error {
 	return nil
 }
 
+// tellHost tells the neighbours of the host's own interfaces where their addresses are. Those of nodes are the lab init's to
+// announce.
+func (c *change) tellHost() error {
+	host := string(wiring.Host)
+	list, there := c.told[host]
+	if !there {
+		return nil
+	}
+	delete(c.told, host)
+	done := announce.NewCloser()
+	defer done.Close()
+	return wireError(wiring.Announce(c.seen, map[string][]announce.Interface{host: list}, done))
+}
+
 // commit has the lab init take over ports and table and start commands.
 func (c *change) commit(ctx context.Context) error {
 	for _, p := range c.todo.open {
@@ -444,7 +463,10 @@ func (c *change) commit(ctx context.Context) error {
 	if c.nat != nil {
 		fds = append(fds, int(c.nat.Fd()))
 	}
-	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Retarget: c.todo.retarget, Commands: c.todo.digests}, fds...); err != nil {
+	if err := c.tellHost(); err != nil {
+		return err
+	}
+	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Retarget: c.todo.retarget, Commands: c.todo.digests, Announce: c.told}, fds...); err != nil {
 		return c.initDied(err)
 	}
 	for {

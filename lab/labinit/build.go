@@ -14,6 +14,7 @@ import (
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/announce"
 	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
@@ -30,6 +31,8 @@ type labInit struct {
 	exe     *os.File
 	ipv6    bool        // new network namespaces have IPv6
 	sysctls [][2]string // what every node has to set
+
+	strangers map[string][]announce.Interface // of nodes, on bridges of the host
 
 	super    supervisor
 	changing sync.Mutex // held by who adds or removes nodes, ports or the table
@@ -161,6 +164,7 @@ func (l *labInit) build(s *session, spec *proto.LabSpec) error {
 	if err := apply.Ready(want, steps, readyTimeout); err != nil {
 		return wireError(err)
 	}
+	l.strangers = wiring.Strangers(want)
 	return s.send(proto.Built, l.status())
 }
 

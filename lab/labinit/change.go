@@ -4,8 +4,10 @@ import (
 	"os"
 	"slices"
 
+	"github.com/nsnet/nsnet/internal/announce"
 	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
 )
 
 // change carries out a change of the running lab, of which up does the wires. Only one is
@@ -86,7 +88,21 @@ func (l *labInit) finish(c *commitment, gone <-chan struct{}) error {
 		}
 	}
 	l.unplugDead()
+	err := l.announce(c.spec.Announce)
 	l.startCommands(gone)
+	return err
+}
+
+// announce tells neighbours where the addresses of nodes' interfaces are.
+func (l *labInit) announce(all map[string][]announce.Interface) error {
+	if len(all) == 0 {
+		return nil
+	}
+	done := announce.NewCloser()
+	defer done.End()
+	if err := wiring.Announce(l, all, done); err != nil {
+		return wireError(err)
+	}
 	return nil
 }
 

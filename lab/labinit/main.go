@@ -116,6 +116,7 @@ func (l *labInit) run(s *session) error {
 	if err != nil {
 		return err
 	}
+	c.spec.Announce = l.strangers                       // among the lab's own there is nothing yet to be mended
 	if err := l.quiet.begin(len(l.all())); err != nil { // before commands change what is theirs
 		return err
 	}

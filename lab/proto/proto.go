@@ -8,6 +8,7 @@ import (
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/announce"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -133,8 +134,9 @@ type ProgressReport struct {
 // ports, in this order, then, where there is translation, the NAT table's.
 type CommitSpec struct {
 	Ports    []PublishedPort
-	Retarget []PublishedPort   // of a running lab, those that lead elsewhere
-	Commands map[string]string // what stands for nodes' commands, where they are others now
+	Retarget []PublishedPort                 // of a running lab, those that lead elsewhere
+	Commands map[string]string               // what stands for nodes' commands, where they are others now
+	Announce map[string][]announce.Interface // by node: interfaces whose neighbours may know others by their addresses
 }
 
 // PublishedPort is a port of a node that one of the host's sockets leads to.
