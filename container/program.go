@@ -40,6 +40,7 @@ type Setup struct {
 	Hosts   []byte      // the node's own /etc/hosts; nil: the common layer's
 	Above   int         // layers between the common one and the image
 	Layers  int         // of the image; 0 is 1
+	Apart   bool        // the image is an overlay of its own: a layer above is part of it, which one overlay cannot have twice
 	Kept    bool        // the writable layer comes as a mount, behind the image's, for Persist nodes that are not Assembled
 	MaxSize string      // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
 
@@ -179,6 +180,10 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		p.mkdir(Work+"/weak", 0o755)
 		p.add(wire.OpOverlayWeak, "mount the host's root", []string{Work + "/weak", "lowerdir=" + image + ":" + Empty + ",userxattr"})
 		image = Work + "/weak"
+	} else if s.Apart {
+		p.mkdir(Work+"/apart", 0o755)
+		p.add(wire.OpMount, "mount the image", []string{"overlay", Work + "/apart", "overlay", "lowerdir=" + image + ":" + Empty + ",userxattr"}, unix.MS_RDONLY)
+		image = Work + "/apart"
 	}
 	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", root, "overlay",
 		fmt.Sprintf("lowerdir=%s%s/common:%s%s,upperdir=%s/upper,workdir=%s/work,userxattr", own, Work, above, image, keep, keep)}, 0)

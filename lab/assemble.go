@@ -58,15 +58,16 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 		lower, upper, work = []string{"upper", "common"}, "keep/upper", "keep/work"
 	}
 	above, image := m.stack(n)
-	if len(above) > 0 {
-		above = above[:len(above)-1] // the last is "below", made for this node
+	below := commons["below"] != ""
+	if below {
+		above = above[:len(above)-1] // made for this node
 	}
 	a, err := attachLayers(dir, "a", above, userns)
 	if err != nil {
 		return none, err
 	}
 	lower = append(lower, a...)
-	if len(above) > 0 {
+	if below {
 		lower = append(lower, "below")
 	}
 	l, err := attachLayers(dir, "l", image, userns)
@@ -82,6 +83,11 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 	if container.IsWeak(n) {
 		if err := mountWeak("weak", "lowerdir="+strings.Join(l, ":")+":empty", base); err != nil {
 			return none, fmt.Errorf("mount the host's root: %w", err)
+		}
+		l = []string{"weak"}
+	} else if isApart(n) {
+		if err := unix.Mount("overlay", "weak", "overlay", unix.MS_RDONLY, "lowerdir="+strings.Join(l, ":")+":empty"+overlayfs.Options); err != nil {
+			return none, fmt.Errorf("mount the image: %w", err)
 		}
 		l = []string{"weak"}
 	}

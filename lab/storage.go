@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
@@ -189,13 +191,64 @@ func (m *mounter) branches(layers []topology.Layer) []overlayfs.Branch {
 // above are the layers between a node's common layer and its image, and image those of the image. For the host's root
 // the layers are in front of what stands in for the host's closed files, which would hide too much of them.
 func (m *mounter) stack(n *topology.Node) (above, image []string) {
-	if len(n.Layers) == 0 || n.Image.Kind != topology.ImageHost {
+	host := n.Image.Kind == topology.ImageHost
+	if len(n.Layers) == 0 || !host && !isApart(n) {
 		return nil, m.branchPaths(n)
 	}
 	for _, b := range m.branches(n.Layers) {
 		above = append(above, b.Path)
 	}
+	if !host {
+		return above, m.layersOf(n.Image)
+	}
 	return append(above, filepath.Join(m.at, string(topology.ImageHost))), m.layersOf(n.Image)
+}
+
+// isApart reports whether a layer of a node's root and its image overlap, as every directory and the host's root do. No
+// overlay has both (ELOOP): the image becomes an overlay of its own, and what is below that is none of the other's business. The
+// weak overlay is one already.
+func isApart(n *topology.Node) bool {
+	if len(n.Layers) == 0 || n.Image.Stored() || container.IsWeak(n) || copiesRoot(n) {
+		return false
+	}
+	if n.Image.Kind == topology.ImageHost {
+		return true
+	}
+	for _, l := range n.Layers {
+		if l.Image.Kind == topology.ImageDir {
+			if _, _, yes := topology.Overlap([]string{n.Image.Path, l.Image.Path}); yes {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkLayers finds layers that cannot be on top of their images, of which all that the store has is known now.
+func (b *builder) checkLayers(start []topology.Node) error {
+	checked := map[string]bool{}
+	fresh := byName(start)
+	m := mounter{images: b.images}
+	for i := range b.lab.Nodes {
+		n := &b.lab.Nodes[i]
+		if len(n.Layers) == 0 || fresh[n.Name] == nil {
+			continue
+		}
+		var layers []string
+		for _, branch := range m.branches(n.Layers) {
+			layers = append(layers, branch.Path)
+		}
+		image := m.layersOf(n.Image)
+		key := strings.Join(slices.Concat(layers, []string{""}, image), "\x00")
+		if checked[key] {
+			continue
+		}
+		checked[key] = true
+		if err := topology.CheckLayers(layers, image); err != nil {
+			return &Error{Node: n.Name, Op: "put its layers on its image", Err: err}
+		}
+	}
+	return nil
 }
 
 // branchPaths are the layers of a root that are not nsnet's own, the topmost first.

@@ -99,6 +99,9 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 	if err := b.pull(ctx, todo.add); err != nil {
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
+	if err := b.checkLayers(todo.add); err != nil {
+		return nil, b.wrap(ctx, err, "the lab runs on as it is")
+	}
 	c := &change{builder: b, seen: seen, todo: todo}
 	return todo.actions, c.carryOut(ctx)
 }
@@ -212,6 +215,9 @@ func (b *builder) up(ctx context.Context) error {
 	if err := b.pull(ctx, b.lab.Nodes); err != nil {
 		return err
 	}
+	if err := b.checkLayers(b.lab.Nodes); err != nil {
+		return err
+	}
 	b.nodes = b.lab.Nodes
 	if err := b.plan(ctx); err != nil {
 		return err
@@ -314,7 +320,7 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 			return nil, common, &Error{Node: n.Name, Op: "capabilities", Err: err}
 		}
 		above, layers := b.mounts.stack(n)
-		setup := proto.NodeSetup{Caps: caps, Filter: -1, Above: len(above), Layers: len(layers), Assembled: b.mounts.assembles || copiesRoot(n)}
+		setup := proto.NodeSetup{Caps: caps, Filter: -1, Above: len(above), Layers: len(layers), Assembled: b.mounts.assembles || copiesRoot(n), Apart: isApart(n)}
 		setup.Digest, setup.Command = digests(b.given[n.Name])
 		setup.Made = b.made(n)
 		if setup.Assembled {

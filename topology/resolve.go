@@ -20,7 +20,8 @@ type resolver struct {
 
 	owners map[netip.Addr]owner // of each address
 	macs   map[string]owner
-	names  [2][]string // of nodes and bridges, for suggestions; filled when first needed
+	roots  map[layeredRoot]bool // those that were checked
+	names  [2][]string          // of nodes and bridges, for suggestions; filled when first needed
 }
 
 // owner is who has an address, and where the file says so.

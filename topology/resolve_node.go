@@ -67,6 +67,7 @@ func (r *resolver) resolveNodes() {
 			n.Ready = &own
 		}
 		r.mounts(s, n)
+		r.checkLayers(n, s.layers.n)
 		for _, p := range s.ports.v {
 			if other, ok := ports[withoutTarget(p.Port)]; ok {
 				r.d.errorf(p.n, "port %d/%s of the host's %s is published by %s already (line %d)",

@@ -302,7 +302,7 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 	}
 	n.host = m.pid
 	setup := container.Setup{Caps: n.setup.Caps, Masks: common.Masks, Resolv: n.setup.Resolv, Hosts: n.setup.Hosts, Sysctls: l.sysctls,
-		Assembled: n.setup.Assembled, Above: n.setup.Above, Layers: n.setup.Layers, Kept: n.spec.Writable.Persist && !n.setup.Assembled}
+		Assembled: n.setup.Assembled, Above: n.setup.Above, Layers: n.setup.Layers, Apart: n.setup.Apart, Kept: n.spec.Writable.Persist && !n.setup.Assembled}
 	if n.spec.Writable.Size > 0 {
 		setup.MaxSize = strconv.FormatInt(n.spec.Writable.Size, 10)
 	}

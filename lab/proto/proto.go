@@ -71,8 +71,9 @@ type NodeSetup struct {
 	Filter int // index in Filters, -1: none
 	Resolv []byte
 	Hosts  []byte
-	Above  int // layers between the common one and the image
-	Layers int // of its image
+	Above  int  // layers between the common one and the image
+	Layers int  // of its image
+	Apart  bool // see container.Setup
 
 	// Digest stands for what a node is started with and cannot be changed in a running one;
 	// Command for what its command is started with.

@@ -48,4 +48,28 @@ nsnet down layers --purge
 [ ! -e /var/lib/nsnet/nodes ]
 rm -r /srv/l /usr/share/d
 
+# Layers that are part of what they lie on.
+mkdir -p /srv/l/fruits /srv/l/root/opt
+echo fruit >/srv/l/fruits/tomato
+mkdir -p /srv/l/root/bin /srv/l/root/etc
+cp /usr/bin/busybox /srv/l/root/bin/busybox
+for applet in sh cat rm ls; do ln -s busybox /srv/l/root/bin/$applet; done
+echo inside >/srv/l/root/opt/inside
+cat >/srv/l/lab.yaml <<'EOL'
+name: layers
+nodes:
+  priv: {privileged: true, layers: [./fruits]}
+  dir: {image: "dir:./root", layers: [./root/opt, ./fruits]}
+EOL
+nsnet up /srv/l/lab.yaml
+[ "$(in_n priv 'cat /tomato; rm -r /tomato; ls /tomato 2>/dev/null || echo gone')" = "fruit
+gone" ]
+[ "$(in_n dir 'cat /tomato /inside /opt/inside; rm -r /opt; ls /opt 2>/dev/null || echo gone')" = "fruit
+inside
+inside
+gone" ]
+nsnet down layers
+[ -e /srv/l/root/opt/inside ]
+rm -r /srv/l
+
 /usr/bin/lab.test -test.run '^TestUnion' -test.count 1
