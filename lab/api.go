@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -214,11 +213,4 @@ type ExecOptions struct {
 	Stdin     *os.File // nil: /dev/null
 	Stdout    *os.File
 	Stderr    *os.File
-}
-
-// LogsOptions say what Logs prints. Follow goes on until the context or the command ends.
-type LogsOptions struct {
-	Lab, Node string
-	Follow    bool
-	Out       io.Writer
 }

@@ -3,106 +3,249 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// Logs prints what a node's command has written, the last MiB at least. With Follow it goes
-// on until ctx ends, or the command does.
+// LogsOptions say what Logs prints.
+type LogsOptions struct {
+	Lab        string
+	Node       string // empty: all nodes of the lab that have a log, each line with its node's name before it
+	Follow     bool   // go on until ctx or the commands end
+	Tail       int    // the last lines of each node alone; negative: all
+	Since      time.Time
+	Timestamps bool // when each line was written, in RFC 3339
+	Out        io.Writer
+}
+
+// Logs prints what commands have written, of each the last MiB at least. A single node's output is
+// passed on as it is, unless lines are to be picked or marked; the lines of several are in the order in
+// which they were written.
 func Logs(ctx context.Context, o LogsOptions) error {
-	path := filepath.Join(dirOf(o.Lab), o.Node+".log")
-	wrap := func(err error) error { return &Error{Lab: o.Lab, Node: o.Node, Op: "read its log", Err: err} }
-	cur, err := os.Open(path)
+	l := &logs{o: o}
+	defer l.close()
+	if err := l.open(); err != nil {
+		return err
+	}
+	if err := l.begin(); err != nil {
+		return err
+	}
+	for o.Follow && ctx.Err() == nil {
+		// What a command wrote last may have come since the look at it: once more, then.
+		over := l.ended()
+		wrote, err := l.more()
+		if err != nil {
+			return err
+		}
+		if over && !wrote {
+			break
+		}
+		if !over && !wrote {
+			if err := waitEvent(l.watch); err != nil {
+				return &Error{Lab: o.Lab, Op: "wait for more of its logs", Err: err}
+			}
+		}
+	}
+	return l.finish()
+}
+
+// logs is one call of Logs.
+type logs struct {
+	o     LogsOptions
+	nodes []*nodeLog
+	watch int // inotify; 0: none
+	width int // of the longest name
+}
+
+// nodeLog is the log of one node.
+type nodeLog struct {
+	name string
+	*logLines
+}
+
+// open opens the logs that are meant.
+func (l *logs) open() error {
+	names := []string{l.o.Node}
+	if l.o.Node == "" {
+		t, err := readLab(dirOf(l.o.Lab))
+		if err != nil {
+			return notFound(l.o.Lab, err)
+		}
+		names = nil
+		for i := range t.Nodes {
+			names = append(names, t.Nodes[i].Name)
+		}
+	}
+	var err error
+	if l.o.Follow {
+		if l.watch, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
+			return &Error{Lab: l.o.Lab, Op: "watch its logs", Err: err}
+		}
+	}
+	for _, name := range names {
+		path := filepath.Join(dirOf(l.o.Lab), name+".log")
+		if l.o.Follow {
+			_, err = unix.InotifyAddWatch(l.watch, path, unix.IN_MODIFY|unix.IN_DELETE_SELF|unix.IN_CLOSE_WRITE|unix.IN_ATTRIB)
+		}
+		var r *logReader
+		if err == nil {
+			r, err = openLog(path)
+		}
+		switch {
+		case err == nil:
+			l.nodes = append(l.nodes, &nodeLog{name, &logLines{r: r}})
+			l.width = max(l.width, len(name))
+		case !errors.Is(err, fs.ErrNotExist):
+			return &Error{Lab: l.o.Lab, Node: name, Op: "read its log", Err: err}
+		case l.o.Node != "":
+			return &Error{Lab: l.o.Lab, Node: name, Err: ErrNotFound, Op: "logs", Remedy: "it is an idle node: only a node with a command has a log"}
+		}
+	}
+	return nil
+}
+
+// notFound is the error of a lab whose record cannot be read.
+func notFound(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return &Error{Lab: o.Lab, Node: o.Node, Err: ErrNotFound, Op: "logs", Remedy: "it is an idle node: only a node with a command has a log"}
+		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
 	}
-	if err != nil {
-		return wrap(err)
+	return &Error{Lab: name, Op: "read its record", Err: err}
+}
+
+func (l *logs) close() {
+	for _, n := range l.nodes {
+		n.r.close()
 	}
-	defer cur.Close()
-	var watch int
-	if o.Follow {
-		if watch, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
-			return wrap(err)
-		}
-		defer unix.Close(watch)
-		if _, err := unix.InotifyAddWatch(watch, path, unix.IN_MODIFY|unix.IN_DELETE_SELF|unix.IN_CLOSE_WRITE|unix.IN_ATTRIB); err != nil {
-			return wrap(err)
-		}
+	if l.watch != 0 {
+		_ = unix.Close(l.watch)
 	}
-	if old, err := os.Open(path + ".1"); err == nil {
-		_, err = io.Copy(o.Out, old)
-		old.Close()
-		if err != nil {
-			return err
-		}
+}
+
+// raw reports whether output is passed on as it is.
+func (l *logs) raw() bool {
+	return l.o.Node != "" && l.o.Tail < 0 && l.o.Since.IsZero() && !l.o.Timestamps
+}
+
+// begin prints what the logs hold by now.
+func (l *logs) begin() error {
+	if l.raw() {
+		_, err := l.more()
+		return err
 	}
-	var at int64
-	for last := !o.Follow; ; {
-		st, err := cur.Stat()
-		if err != nil {
-			return wrap(err)
-		}
-		if st.Size() < at { // it was moved aside
-			if err := rest(o.Out, path+".1", at); err != nil {
-				return err
-			}
-			at = 0
-			if _, err := cur.Seek(0, io.SeekStart); err != nil {
-				return wrap(err)
+	if l.o.Tail >= 0 {
+		for _, n := range l.nodes {
+			if err := n.keepLast(l.o.Tail, l.o.Since); err != nil {
+				return l.wrap(n, err)
 			}
 		}
-		n, err := io.Copy(o.Out, cur)
-		if err != nil {
-			return err
+	}
+	for {
+		var first *nodeLog
+		for _, n := range l.nodes {
+			ok, err := n.peek()
+			if err != nil {
+				return l.wrap(n, err)
+			}
+			if ok && (first == nil || n.queue[0].at.Before(first.queue[0].at)) {
+				first = n
+			}
 		}
-		at += n
-		if last || ctx.Err() != nil {
+		if first == nil {
 			return nil
 		}
-		if n == 0 {
-			// What the command wrote last may have come since: once more, then.
-			if last = ended(&o); last {
-				continue
-			}
-			if err := waitEvent(watch); err != nil {
-				return wrap(err)
-			}
+		if err := l.print(first, first.take()); err != nil {
+			return err
 		}
 	}
 }
 
-// rest prints what the log that was moved aside has behind offset at.
-func rest(out io.Writer, path string, at int64) error {
-	old, err := os.Open(path)
-	if err != nil {
-		return nil //nolint:nilerr // a down is at it
+// more prints what has come since, and reports whether that was anything.
+func (l *logs) more() (wrote bool, err error) {
+	for _, n := range l.nodes {
+		for {
+			if l.raw() {
+				c, ok, err := n.r.next()
+				if err != nil {
+					return wrote, l.wrap(n, err)
+				}
+				if !ok {
+					break
+				}
+				if _, err := l.o.Out.Write(c.text); err != nil {
+					return wrote, err
+				}
+			} else {
+				ok, err := n.peek()
+				if err != nil {
+					return wrote, l.wrap(n, err)
+				}
+				if !ok {
+					break
+				}
+				if err := l.print(n, n.take()); err != nil {
+					return wrote, err
+				}
+			}
+			wrote = true
+		}
 	}
-	defer old.Close()
-	if _, err := old.Seek(at, io.SeekStart); err != nil {
-		return err
+	return wrote, nil
+}
+
+// finish prints lines that have not come to their end.
+func (l *logs) finish() error {
+	for _, n := range l.nodes {
+		if line, ok := n.rest(); ok {
+			if err := l.print(n, line); err != nil {
+				return err
+			}
+		}
 	}
-	_, err = io.Copy(out, old)
+	return nil
+}
+
+func (l *logs) wrap(n *nodeLog, err error) error {
+	return &Error{Lab: l.o.Lab, Node: n.name, Op: "read its log", Err: err}
+}
+
+// print prints a line, unless it is too old, in one write.
+func (l *logs) print(n *nodeLog, line logLine) error {
+	if line.at.Before(l.o.Since) && !line.at.IsZero() {
+		return nil
+	}
+	var b strings.Builder
+	if l.o.Node == "" {
+		fmt.Fprintf(&b, "%-*s | ", l.width, n.name)
+	}
+	if l.o.Timestamps && !line.at.IsZero() {
+		b.WriteString(line.at.UTC().Format("2006-01-02T15:04:05.000000Z") + " ")
+	}
+	b.Write(line.text)
+	b.WriteByte('\n')
+	_, err := io.WriteString(l.o.Out, b.String())
 	return err
 }
 
-// ended tells whether no more output is to come.
-func ended(o *LogsOptions) bool {
-	states, err := nodeStates(o.Lab)
+// ended reports whether no more output is to come.
+func (l *logs) ended() bool {
+	states, err := nodeStates(l.o.Lab)
 	if err != nil {
 		return true
 	}
-	for _, s := range states {
-		if s.Name == o.Node {
-			switch s.State {
-			case StateRunning, StateStarting, StateWaiting, StateRestarting, StateStopping:
-				return false
-			}
-			return true
+	for _, n := range l.nodes {
+		s := states[n.name]
+		if s == nil {
+			continue
+		}
+		switch s.State {
+		case StateRunning, StateStarting, StateWaiting, StateRestarting, StateStopping:
+			return false
 		}
 	}
 	return true

@@ -38,7 +38,7 @@ func TestUsageErrors(t *testing.T) {
 		"ps a b":                `unexpected argument "b"; see nsnet ps --help`,
 		"ps -q --json":          "--quiet and --json exclude each other; see nsnet ps --help",
 		"inspect":               "LAB[/NODE] is missing; see nsnet inspect --help",
-		"logs":                  "NODE is missing; see nsnet logs --help",
+		"logs":                  "LAB|NODE is missing; see nsnet logs --help",
 		"plan":                  "FILE is missing; see nsnet plan --help",
 		"validate":              "FILE is missing; see nsnet validate --help",
 		"validate --json=x a":   `invalid argument "x" for "--json" flag: strconv.ParseBool: parsing "x": invalid syntax; see nsnet validate --help`,

@@ -2,11 +2,13 @@ package nodeinit
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -316,13 +318,71 @@ func TestPump(t *testing.T) {
 	var kept []byte
 	for _, name := range []string{"old", "log"} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil || len(b) > logMax {
+		text := outputOf(t, b)
+		if err != nil || len(text) > logMax {
 			t.Fatalf("%s holds %d bytes, error %v", name, len(b), err)
 		}
-		kept = append(kept, b...)
+		kept = append(kept, text...)
 	}
 	if len(kept) < logMax || !bytes.HasSuffix(all.Bytes(), kept) {
 		t.Errorf("%d bytes are kept, which are not the last of %d", len(kept), all.Len())
+	}
+}
+
+// outputOf returns what the chunks of a log hold, each of which has a time of today.
+func outputOf(t *testing.T, log []byte) (text []byte) {
+	t.Helper()
+	for len(log) > 0 {
+		n, micros, ok := wire.ParseLogHeader(log)
+		if age := time.Since(time.UnixMicro(int64(micros))); !ok || len(log) < wire.LogHeader+n || age < 0 || age > time.Hour {
+			t.Fatalf("no chunk: %q, %d bytes of %s ago", log[:min(len(log), 40)], n, age)
+		}
+		text = append(text, log[wire.LogHeader:][:n]...)
+		log = log[wire.LogHeader+n:]
+	}
+	return text
+}
+
+// A command that writes a byte at a time does not fill the machine with headers, and a full disk
+// leaves the log readable.
+func TestLogOfSmallWrites(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var fds [2]int
+	for i := range fds {
+		fd, err := syscall.Open(filepath.Join(dir, fmt.Sprint(i)), syscall.O_RDWR|syscall.O_CREAT|syscall.O_CLOEXEC, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fds[i] = fd
+	}
+	defer closeAll(fds[:])
+	log := &logFile{fd: fds[0], old: fds[1]}
+	for i := range logFileMax/(wire.LogHeader+1) + 100 {
+		log.append(append(make([]byte, wire.LogHeader), byte('a'+i%26)))
+	}
+	older, err := os.ReadFile(filepath.Join(dir, "1"))
+	if err != nil || len(older) > logFileMax || len(older) < logFileMax-100 {
+		t.Errorf("the older log holds %d bytes, error %v", len(older), err)
+	}
+	outputOf(t, older)
+	newer, err := os.ReadFile(filepath.Join(dir, "0"))
+	if text := outputOf(t, newer); err != nil || len(text) < 100 || len(text) > 200 {
+		t.Errorf("the log holds %d bytes of output, error %v", len(text), err)
+	}
+}
+
+func TestLogOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	full, err := syscall.Open("/dev/full", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(full)
+	log := &logFile{fd: full, old: -1}
+	log.append(append(make([]byte, wire.LogHeader), "lost"...))
+	if log.size != 0 || log.output != 0 {
+		t.Errorf("what was not written is counted: %+v", log)
 	}
 }
 
@@ -356,8 +416,9 @@ func TestDrain(t *testing.T) {
 		}
 		total += int64(len(line))
 		o.drain()
-		if st, err := log.Stat(); err != nil || st.Size() != total {
-			t.Fatalf("of %d bytes the log has %d, error %v", total, st.Size(), err)
+		text, err := os.ReadFile(log.Name())
+		if got := int64(len(outputOf(t, text))); err != nil || got != total {
+			t.Fatalf("of %d bytes the log has %d, error %v", total, got, err)
 		}
 	}
 	_ = syscall.Close(p[1])

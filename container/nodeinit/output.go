@@ -6,8 +6,13 @@ import (
 	"github.com/nsnet/nsnet/container/wire"
 )
 
-// logMax is where a node's log is moved aside: a node keeps between one and two of these.
-const logMax = 1 << 20
+// A node's log is moved aside when it holds logMax bytes of output: a node keeps between one and two
+// of these. The headers of a command that writes a byte at a time are more than its output, so that its
+// log is moved aside when it is logFileMax large.
+const (
+	logMax     = 1 << 20
+	logFileMax = 4 * logMax
+)
 
 // shareMax is how much output one message to the lab init carries.
 const shareMax = 8 << 10
@@ -16,6 +21,7 @@ const shareMax = 8 << 10
 type logFile struct {
 	fd, old int
 	size    int // of fd
+	output  int // of that, without headers
 }
 
 // output is one run's, on its way to the log.
@@ -29,7 +35,7 @@ type output struct {
 
 func newOutput(from int, log *logFile) *output {
 	_ = syscall.SetNonblock(from, true) // of this end alone: the command's writes wait as ever
-	return &output{from: from, log: log, buf: make([]byte, 32<<10)}
+	return &output{from: from, log: log, buf: make([]byte, wire.LogHeader+wire.LogChunk)}
 }
 
 // share tells the lab init of output while it wants to know.
@@ -56,7 +62,7 @@ func (s *state) dropEnded() {
 // pump copies what has come to the log. Its end may be long after the command's: what that started in
 // the background has the pipe, too.
 func (o *output) pump() {
-	if o.copy(len(o.buf)) == 0 {
+	if o.copy(wire.LogChunk) == 0 {
 		o.ended = true
 		_ = syscall.Close(o.from)
 	}
@@ -74,7 +80,7 @@ func (o *output) drain() {
 // its end is always there.
 func (o *output) copy(limit int) int {
 	for limit > 0 {
-		n, err := syscall.Read(o.from, o.buf)
+		n, err := syscall.Read(o.from, o.buf[wire.LogHeader:])
 		switch {
 		case err == syscall.EINTR:
 			continue
@@ -84,16 +90,32 @@ func (o *output) copy(limit int) int {
 			return 0
 		}
 		limit -= n
-		if o.log.size += n; o.log.size > logMax {
-			moveAside(o.log.fd, o.log.old)
-			o.log.size = n
-		}
-		_ = writeAll(o.log.fd, string(o.buf[:n])) // a full disk must not stop the command
+		o.log.append(o.buf[:wire.LogHeader+n])
 		if o.share != nil {
-			o.share(o.buf[:n])
+			o.share(o.buf[wire.LogHeader:][:n])
 		}
 	}
 	return -1
+}
+
+// append adds a chunk, before which there is room for its header, with the time. A chunk for which the
+// disk has no room is left out whole: it must not stop the command, nor spoil what comes after it.
+func (l *logFile) append(chunk []byte) {
+	n := len(chunk) - wire.LogHeader
+	var now syscall.Timeval
+	_ = syscall.Gettimeofday(&now)
+	wire.PutLogHeader(chunk, n, uint64(now.Sec)*1_000_000+uint64(now.Usec))
+	if l.output+n > logMax || l.size+len(chunk) > logFileMax {
+		moveAside(l.fd, l.old)
+		l.size, l.output = 0, 0
+	}
+	if err := writeAll(l.fd, string(chunk)); err != nil {
+		_ = syscall.Ftruncate(l.fd, int64(l.size))
+		_, _ = syscall.Seek(l.fd, int64(l.size), 0)
+		return
+	}
+	l.size += len(chunk)
+	l.output += n
 }
 
 // moveAside copies log over old and empties log.
@@ -102,7 +124,7 @@ func moveAside(log, old int) {
 	_, _ = syscall.Seek(old, 0, 0)
 	_, _ = syscall.Seek(log, 0, 0)
 	for {
-		n, err := syscall.Sendfile(old, log, nil, logMax)
+		n, err := syscall.Sendfile(old, log, nil, logFileMax)
 		if err == syscall.EINTR {
 			continue
 		}
