@@ -27,12 +27,19 @@ nodes:
 			{"exec", r.name + "/idle", "--", "true"},
 			{"exec", "idle", "--", "true"},
 			{"logs", "web"},
+			{"stop", "web"}, {"start", "web"}, {"restart", "web"},
+			{"update", "web", "--pids", "90"}, {"update", "web", "--pids", "80"},
+			{"pause", "web"}, {"resume", "web"},
 		} {
 			testenv.Must(t, args...)
 			if got := opened(); slices.Contains(got, "topology.json") || slices.Contains(got, "state.json") {
 				t.Errorf("%v opened %q", args, got)
 			}
 		}
+		if got := r.node("web").Limits.Pids; got != 80 {
+			t.Errorf("after its updates the node may have %d processes", got)
+		}
+		opened()
 		testenv.Must(t, "inspect", r.name)
 		if got := opened(); !slices.Contains(got, "topology.json") {
 			t.Errorf("inspect opened %q: this test sees nothing", got)

@@ -35,7 +35,7 @@ func TidyRunDir() { _ = removeRunDir() }
 func NodeNetns(name, node string) (*os.File, int, error) {
 	var ns *os.File
 	pid := 0
-	err := whileAlive(name, func(_ *record, l *topology.Lab, init int) error {
+	err := whileAlive(name, func(l *topology.Lab, init int) error {
 		if !hasNode(l, node) {
 			return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}
 		}
@@ -71,7 +71,7 @@ func NodeNetns(name, node string) (*os.File, int, error) {
 func Fabric(name string) (*os.File, *topology.Lab, error) {
 	var ns *os.File
 	var lab *topology.Lab
-	err := whileAlive(name, func(_ *record, l *topology.Lab, init int) (err error) {
+	err := whileAlive(name, func(l *topology.Lab, init int) (err error) {
 		lab = l
 		if ns, err = os.Open(fmt.Sprintf("/proc/%d/ns/net", init)); err != nil {
 			return &Error{Lab: name, Op: "open its fabric", Err: err}
@@ -87,9 +87,20 @@ func Fabric(name string) (*os.File, *topology.Lab, error) {
 	return ns, lab, nil
 }
 
-// whileAlive calls f with what is known of a lab and the pid of its init. The lab lived before and
+// whileAlive calls f with what a lab is and the pid of its init. The lab lived before and
 // after, so that the pid was its own all the time.
-func whileAlive(name string, f func(*record, *topology.Lab, int) error) error {
+func whileAlive(name string, f func(*topology.Lab, int) error) error {
+	return whileBuilt(name, func(init int) error {
+		l, err := readLab(dirOf(name))
+		if err != nil {
+			return &Error{Lab: name, Op: "read its record", Err: err}
+		}
+		return f(l, init)
+	})
+}
+
+// whileBuilt is whileAlive without a look at what the lab is.
+func whileBuilt(name string, f func(init int) error) error {
 	if err := needRoot(); err != nil {
 		return err
 	}
@@ -97,7 +108,7 @@ func whileAlive(name string, f func(*record, *topology.Lab, int) error) error {
 		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
 	}
 	dir := dirOf(name)
-	r, err := readRecord(dir)
+	built, err := isBuilt(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
 	}
@@ -106,14 +117,10 @@ func whileAlive(name string, f func(*record, *topology.Lab, int) error) error {
 	}
 	gone := &Error{Lab: name, Err: ErrNotRunning, Remedy: "bring it up with nsnet up"}
 	live, init := alive(dir)
-	if !live || !r.Built || init <= 0 {
+	if !live || !built || init <= 0 {
 		return gone
 	}
-	l, err := readLab(dir)
-	if err != nil {
-		return &Error{Lab: name, Op: "read its record", Err: err}
-	}
-	if err := f(r, l, init); err != nil {
+	if err := f(init); err != nil {
 		return err
 	}
 	if live, now := alive(dir); !live || now != init {

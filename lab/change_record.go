@@ -42,15 +42,12 @@ func (c *change) announce(ctx context.Context) error {
 	if err := dropIndex(c.dir); err != nil {
 		return recordError("", "write the record", err)
 	}
-	for _, f := range []struct {
-		name    string
-		content []byte
-	}{{earlierFile, earlier}, {labFile, c.content}} {
-		err := failpoint.Hit("write", f.name)
-		if err == nil {
-			err = renameio.WriteFile(filepath.Join(c.dir, f.name), f.content, 0o600, renameio.WithTempDir(c.dir))
-		}
-		if err != nil {
+	for _, step := range []func() error{
+		func() error { return c.replace(earlierFile, earlier) },
+		func() error { return dropLimits(c.dir) }, // which earlier has
+		func() error { return c.replace(labFile, c.content) },
+	} {
+		if err := step(); err != nil {
 			return recordError("", "write the record", err)
 		}
 	}
@@ -62,6 +59,14 @@ func (c *change) announce(ctx context.Context) error {
 		return &Error{Op: "turn on the host's forwarding", Err: err}
 	}
 	return nil
+}
+
+// replace writes a file of the record.
+func (c *change) replace(name string, content []byte) error {
+	if err := failpoint.Hit("write", name); err != nil {
+		return err
+	}
+	return renameio.WriteFile(filepath.Join(c.dir, name), content, 0o600, renameio.WithTempDir(c.dir))
 }
 
 // namesFree looks for strangers' files where the lab names its namespaces, for new nodes and where somebody has replaced a name.
@@ -188,7 +193,7 @@ func (c *change) settle(ctx context.Context) error {
 	}
 	err = next.write(c.dir)
 	if err == nil {
-		err = writeIndex(c.dir, next.Limits, c.lab.Nodes)
+		err = writeIndex(c.dir, newIndex(next.Limits, c.lab.Nodes))
 	}
 	if err != nil {
 		return recordError(c.rec.Name, "write the record", err)

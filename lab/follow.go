@@ -331,7 +331,7 @@ func (b *builder) finish(r *proto.LabState) error {
 	b.rec.Built = true
 	err := b.save()
 	if err == nil {
-		err = writeIndex(b.dir, b.rec.Limits, b.lab.Nodes)
+		err = writeIndex(b.dir, newIndex(b.rec.Limits, b.lab.Nodes))
 	}
 	if err != nil {
 		return recordError(b.lab.Name, "write the record", err)

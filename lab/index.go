@@ -33,21 +33,15 @@ const (
 )
 
 // newIndex returns the index of a lab that has these nodes.
-func newIndex(limits bool, nodes []topology.Node) []byte {
-	var b bytes.Buffer
-	b.WriteString(indexPlain)
-	if limits {
-		b.Reset()
-		b.WriteString(indexLimits)
-	}
+func newIndex(limits bool, nodes []topology.Node) index {
+	names := []byte{'\n'}
 	for i := range nodes {
-		b.WriteString("\n" + nodes[i].Name)
+		names = append(append(names, nodes[i].Name...), '\n')
 	}
-	b.WriteByte('\n')
-	return b.Bytes()
+	return index{limits, names}
 }
 
-// parseIndex returns what newIndex was given, or false for what this nsnet does not know.
+// parseIndex returns the index that bytes has made these of, or false for what this nsnet does not know.
 func parseIndex(b []byte) (index, bool) {
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
@@ -55,6 +49,14 @@ func parseIndex(b []byte) (index, bool) {
 	}
 	first := string(b[:end])
 	return index{first == indexLimits, b[end:]}, first == indexLimits || first == indexPlain
+}
+
+func (x index) bytes() []byte {
+	first := indexPlain
+	if x.limits {
+		first = indexLimits
+	}
+	return append([]byte(first), x.names...)
 }
 
 // has reports whether the lab has a node.
@@ -72,11 +74,11 @@ func readIndex(dir string) (index, bool) {
 }
 
 // writeIndex writes the index of a lab whose record and topology are written. The caller holds the lab's lock.
-func writeIndex(dir string, limits bool, nodes []topology.Node) error {
+func writeIndex(dir string, x index) error {
 	if err := failpoint.Hit("write", indexFile); err != nil {
 		return err
 	}
-	return renameio.WriteFile(filepath.Join(dir, indexFile), newIndex(limits, nodes), 0o600, renameio.WithTempDir(dir))
+	return renameio.WriteFile(filepath.Join(dir, indexFile), x.bytes(), 0o600, renameio.WithTempDir(dir))
 }
 
 // dropIndex removes the index of a lab whose topology or record is about to be another one.
@@ -110,4 +112,16 @@ func hasLimits(dir string) bool {
 	}
 	r, err := readRecord(dir)
 	return err == nil && r.Limits
+}
+
+// isBuilt reports whether a lab's up has come to its end: by its index, or else by its record.
+func isBuilt(dir string) (bool, error) {
+	if _, ok := readIndex(dir); ok {
+		return true, nil
+	}
+	r, err := readRecord(dir)
+	if err != nil {
+		return false, err
+	}
+	return r.Built, nil
 }

@@ -12,7 +12,7 @@ func TestIndex(t *testing.T) {
 	t.Parallel()
 	nodes := []topology.Node{{Name: "n1"}, {Name: "n10"}, {Name: "a.b-c"}}
 	for _, limits := range []bool{false, true} {
-		x, ok := parseIndex(newIndex(limits, nodes))
+		x, ok := parseIndex(newIndex(limits, nodes).bytes())
 		if !ok || x.limits != limits {
 			t.Fatalf("limits %v: got %+v, %v", limits, x, ok)
 		}
@@ -25,7 +25,7 @@ func TestIndex(t *testing.T) {
 			}
 		}
 	}
-	if x, ok := parseIndex(newIndex(false, nil)); !ok || x.has("n1") || x.has("") {
+	if x, ok := parseIndex(newIndex(false, nil).bytes()); !ok || x.has("n1") || x.has("") {
 		t.Errorf("of no nodes: %+v, %v", x, ok)
 	}
 }
@@ -57,7 +57,7 @@ func TestRecordHas(t *testing.T) {
 	}
 	has("n1", true)
 	has("n2", false)
-	if err := writeIndex(dir, true, []topology.Node{{Name: "n2"}}); err != nil {
+	if err := writeIndex(dir, newIndex(true, []topology.Node{{Name: "n2"}})); err != nil {
 		t.Fatal(err)
 	}
 	has("n2", true)

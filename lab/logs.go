@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/lab/proto"
 )
 
 // LogsOptions say what Logs prints.
@@ -234,10 +236,11 @@ func (l *logs) print(n *nodeLog, line logLine) error {
 
 // ended reports whether no more output is to come.
 func (l *logs) ended() bool {
-	states, err := nodeStates(l.o.Lab)
+	st, err := askState(context.Background(), l.o.Lab, proto.StatusRequest{Node: l.o.Node})
 	if err != nil {
 		return true
 	}
+	states := statesByName(st)
 	for _, n := range l.nodes {
 		s := states[n.name]
 		if s == nil {

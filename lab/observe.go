@@ -78,7 +78,11 @@ func readHad(dir string) (had []*topology.Lab, raw []json.RawMessage, err error)
 		}
 		had = append(had, l)
 	}
-	return had, raw, nil
+	given, err := withUpdates(dir, had[0])
+	if err == nil && given {
+		raw[0], err = json.Marshal(had[0])
+	}
+	return had, raw, err
 }
 
 // observe looks at a lab that runs and whose init has told its state, with regard to what it is to become.

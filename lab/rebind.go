@@ -37,11 +37,11 @@ func (c *change) rebind(context.Context) error {
 func (r *running) bindAnew(op string) error {
 	var todo []nodeBinds
 	for _, node := range r.nodes {
-		n := &r.lab.Nodes[node.index]
+		n := node.spec
 		if node.idle {
 			continue
 		}
-		states, err := judgeBinds(node.pid, r.rec.InitPID, n.Binds)
+		states, err := judgeBinds(node.pid, r.init, n.Binds)
 		if err != nil {
 			return &Error{Lab: r.name, Node: n.Name, Op: op, Err: err}
 		}
@@ -60,7 +60,7 @@ func (r *running) bindAnew(op string) error {
 			todo = append(todo, t)
 		}
 	}
-	if _, err := bindAnew(r.rec.InitPID, todo); err != nil {
+	if _, err := bindAnew(r.init, todo); err != nil {
 		var e *Error
 		if errors.As(err, &e) {
 			e.Lab = r.name

@@ -261,7 +261,11 @@ func readLab(dir string) (*topology.Lab, error) {
 		return nil, err
 	}
 	l := &topology.Lab{}
-	return l, json.Unmarshal(b, l)
+	if err := json.Unmarshal(b, l); err != nil {
+		return nil, err
+	}
+	_, err = withUpdates(dir, l)
+	return l, err
 }
 
 // Names lists the labs that have a record on this host, dead ones included, sorted.

@@ -16,19 +16,19 @@ import (
 
 // running is a lab that lives, and those of its nodes that something is about.
 type running struct {
-	name  string
-	rec   *record
-	lab   *topology.Lab
-	nodes []runningNode
+	name   string
+	init   int  // pid of its init
+	limits bool // its nodes have control groups, see record
+	nodes  []runningNode
 }
 
 // runningNode is a node that lives.
 type runningNode struct {
-	index  int // in the lab's nodes
 	name   string
 	pid    int // of its init, as the caller sees it
 	paused bool
-	idle   bool // it has no command
+	idle   bool           // it has no command
+	spec   *topology.Node // as the last up has it; of its limits see limitsOf
 }
 
 // deadNode is the remedy for a node that is dead in a lab that lives.
@@ -48,35 +48,58 @@ func whileLocked(ctx context.Context, o PauseOptions, f func(*running) error) er
 }
 
 // whileRunning calls f with a running lab, or with one node of it. Of a lab, nodes that are dead
-// are left out.
+// are left out. For one node nothing is read that grows with the lab.
 func whileRunning(name, node string, f func(*running) error) error {
-	return whileAlive(name, func(rec *record, l *topology.Lab, init int) error {
-		states, err := nodeStates(name)
+	return whileBuilt(name, func(init int) error {
+		dir := dirOf(name)
+		if node != "" {
+			if has, err := recordHas(dir, node); err != nil {
+				return &Error{Lab: name, Op: "read its record", Err: err}
+			} else if !has {
+				return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}
+			}
+		}
+		st, err := askState(context.Background(), name, proto.StatusRequest{Node: node})
 		if err != nil {
 			return err
 		}
-		r := &running{name: name, rec: rec, lab: l}
-		found := false
-		for i := range l.Nodes {
-			n := l.Nodes[i].Name
-			if node != "" && n != node {
-				continue
-			}
-			found = true
-			s, there := states[n]
+		states := statesByName(st)
+		nodes, err := specs(dir, node, states)
+		if err != nil {
+			return &Error{Lab: name, Op: "read its record", Err: err}
+		}
+		r := &running{name: name, init: init, limits: hasLimits(dir)}
+		for _, spec := range nodes {
+			s, there := states[spec.Name]
 			if !there || s.State == StateDead || !childOf(s.PID, init) {
 				if node != "" {
-					return &Error{Lab: name, Node: n, Err: ErrNotRunning, Remedy: deadNode}
+					return &Error{Lab: name, Node: spec.Name, Err: ErrNotRunning, Remedy: deadNode}
 				}
 				continue
 			}
-			r.nodes = append(r.nodes, runningNode{index: i, name: n, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle})
-		}
-		if node != "" && !found {
-			return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}
+			r.nodes = append(r.nodes, runningNode{name: spec.Name, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle, spec: spec})
 		}
 		return f(r)
 	})
+}
+
+// specs returns what a lab's nodes are, in the order of the file, or one of them as the lab's init tells it. One of an older
+// nsnet does not.
+func specs(dir, node string, states map[string]*proto.NodeState) ([]*topology.Node, error) {
+	if s := states[node]; s != nil && s.Spec != nil {
+		return []*topology.Node{s.Spec}, nil
+	}
+	l, err := readLab(dir)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []*topology.Node
+	for i := range l.Nodes {
+		if n := &l.Nodes[i]; node == "" || n.Name == node {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes, nil
 }
 
 // childOf tells whether a process is a child of a lab's init. Of these there are the nodes' inits
@@ -105,14 +128,14 @@ func (r *running) ownGroups(ctx context.Context, groups *cgroups.Host) error {
 	if err := r.recordGroups(ctx); err != nil {
 		return err
 	}
-	if err := groups.Adopt(ctx, r.name, r.rec.InitPID); err != nil {
+	if err := groups.Adopt(ctx, r.name, r.init); err != nil {
 		return &Error{Lab: r.name, Op: "create its control groups", Err: err}
 	}
 	return nil
 }
 
 func (r *running) recordGroups(ctx context.Context) error {
-	if r.rec.Limits {
+	if r.limits {
 		return nil
 	}
 	host, err := lockHost(ctx)
@@ -120,22 +143,24 @@ func (r *running) recordGroups(ctx context.Context) error {
 		return &Error{Lab: r.name, Op: "lock the host's record", Err: err}
 	}
 	defer host.Close()
-	now, err := readRecord(dirOf(r.name))
+	dir := dirOf(r.name)
+	now, err := readRecord(dir)
 	if err != nil {
 		return &Error{Lab: r.name, Op: "read its record", Err: err}
 	}
 	now.Limits = true
-	err = dropIndex(dirOf(r.name))
+	x, known := readIndex(dir)
+	err = dropIndex(dir)
 	if err == nil {
-		err = now.write(dirOf(r.name))
+		err = now.write(dir)
 	}
-	if err == nil {
-		err = writeIndex(dirOf(r.name), true, r.lab.Nodes)
+	if x.limits = true; err == nil && known {
+		err = writeIndex(dir, x)
 	}
 	if err != nil {
 		return recordError(r.name, "write the record", err)
 	}
-	r.rec = now
+	r.limits = true
 	return nil
 }
 

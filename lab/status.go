@@ -39,11 +39,15 @@ func nodeStates(name string) (map[string]*proto.NodeState, error) {
 	if err != nil {
 		return nil, err
 	}
+	return statesByName(st), nil
+}
+
+func statesByName(st *proto.LabState) map[string]*proto.NodeState {
 	m := make(map[string]*proto.NodeState, len(st.Nodes))
 	for i := range st.Nodes {
 		m[st.Nodes[i].Name] = &st.Nodes[i]
 	}
-	return m, nil
+	return m
 }
 
 // labState asks a lab's init how the lab is.

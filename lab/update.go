@@ -3,14 +3,10 @@ package lab
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/nsnet/nsnet/topology"
 )
@@ -45,7 +41,11 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		if err != nil {
 			return err
 		}
-		if err := o.merge(r.lab.Nodes[n.index].Limits); err != nil {
+		limits, err := limitsOf(dirOf(o.Lab), n.spec)
+		if err != nil {
+			return &Error{Lab: o.Lab, Node: o.Node, Op: "read its limits", Err: err}
+		}
+		if err := o.merge(limits); err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: err}
 		}
 		if err := host.Check(o.Set); err != nil {
@@ -61,15 +61,9 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		if err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: unsupported(err), Remedy: "some may be set; run the command again"}
 		}
-		limits := &r.lab.Nodes[n.index].Limits
-		apply(limits, &o)
-		res.Limits = *limits
-		content, err := json.Marshal(r.lab)
-		if err == nil {
-			dir := dirOf(o.Lab)
-			err = renameio.WriteFile(filepath.Join(dir, labFile), content, 0o600, renameio.WithTempDir(dir))
-		}
-		if err != nil {
+		apply(&limits, &o)
+		res.Limits = limits
+		if err := writeLimits(dirOf(o.Lab), o.Node, limits); err != nil {
 			return errors.Join(errors.New("the limits are set"), recordError(o.Lab, "write the record", err))
 		}
 		return nil

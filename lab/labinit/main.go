@@ -210,7 +210,7 @@ func (l *labInit) answer(u *net.UnixConn) {
 			l.changing.Lock()
 			l.changing.Unlock() //nolint:staticcheck // it was waited for
 		}
-		_ = proto.Send(c, proto.Reply, l.status())
+		_ = proto.Send(c, proto.Reply, l.statusOf(r.Node))
 	case proto.Settled:
 		var r proto.SettledNote
 		if err := proto.Decode(body, &r); err != nil {

@@ -109,24 +109,30 @@ func (l *labInit) reaped(pid int, ws syscall.WaitStatus) {
 	}
 }
 
+// statusOf is the state of one node, or of the lab where no name is given.
+func (l *labInit) statusOf(name string) proto.LabState {
+	if name == "" {
+		return l.status()
+	}
+	n := l.node(name)
+	if n == nil {
+		return proto.LabState{Nodes: []proto.NodeState{}}
+	}
+	s := l.stateOf(n)
+	n.mu.Lock()
+	spec := n.spec
+	n.mu.Unlock()
+	s.Spec = &spec
+	return proto.LabState{Nodes: []proto.NodeState{s}}
+}
+
 // status is the state of the lab, its nodes in file order.
 func (l *labInit) status() proto.LabState {
 	st := proto.LabState{Nodes: []proto.NodeState{}, IPv6: l.ipv6}
 	nodes := l.all()
 	st.Turn, st.Touched, st.Quiet = l.quiet.look(len(nodes))
 	for _, n := range nodes {
-		l.super.mu.Lock()
-		s := n.seen()
-		if n.unit.Phase == supervise.Waiting {
-			s.Reason = supervise.WaitText(supervise.Blocked(n.deps, l.super.decided))
-		}
-		l.super.mu.Unlock()
-		n.mu.Lock()
-		s.Paused = n.paused
-		s.Slot, s.PID, s.Netns, s.Digest, s.Command, s.Fresh = n.slot, n.host, int(n.proc.Netns.Fd()), n.setup.Digest, n.setup.Command, n.fresh
-		s.Hosts, s.Made, s.Quiet = n.ownHosts, n.setup.Made, l.quiet.is(n.netnsID)
-		n.mu.Unlock()
-		st.Nodes = append(st.Nodes, s)
+		st.Nodes = append(st.Nodes, l.stateOf(n))
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -139,6 +145,22 @@ func (l *labInit) status() proto.LabState {
 		st.Hosts = append(st.Hosts, int(f.Fd()))
 	}
 	return st
+}
+
+// stateOf is the state of one node.
+func (l *labInit) stateOf(n *node) proto.NodeState {
+	l.super.mu.Lock()
+	s := n.seen()
+	if n.unit.Phase == supervise.Waiting {
+		s.Reason = supervise.WaitText(supervise.Blocked(n.deps, l.super.decided))
+	}
+	l.super.mu.Unlock()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.Paused = n.paused
+	s.Slot, s.PID, s.Netns, s.Digest, s.Command, s.Fresh = n.slot, n.host, int(n.proc.Netns.Fd()), n.setup.Digest, n.setup.Command, n.fresh
+	s.Hosts, s.Made, s.Quiet = n.ownHosts, n.setup.Made, l.quiet.is(n.netnsID)
+	return s
 }
 
 // seen is how a node's command and its check stand.

@@ -180,11 +180,14 @@ type NodeState struct {
 	Fresh   bool   `json:",omitempty"` // its command was never started: the change that made it was broken off
 	Made    Made   `json:",omitzero"`
 	Quiet   bool   `json:",omitempty"` // nothing has changed in its network namespace since all was as the file says
+
+	Spec *topology.Node `json:",omitempty"` // as the last up has it; of a node that was asked for by its name
 }
 
 // StatusRequest is the body of Status.
 type StatusRequest struct {
-	Settled bool // when no change is under way: one whose up was killed is broken off moments later
+	Settled bool   // when no change is under way: one whose up was killed is broken off moments later
+	Node    string `json:",omitempty"` // of this node alone, with its Spec, and nothing of the lab
 }
 
 // LabState is the answer to Status.
