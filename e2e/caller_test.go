@@ -21,7 +21,7 @@ ionice -p $$
 ls /proc/self/fd
 env | sort
 pwd
-ls -ld / /etc /run /tmp /var/log /dev /dev/shm /dev/null /etc/hosts /etc/hostname /t/t`
+stat -c '%A %U %G %t %n' / /etc /run /tmp /var/log /dev /dev/shm /dev/null /etc/hosts /etc/hostname /t/t`
 
 // Whoever calls nsnet, in whatever state, the lab comes up and is used as ever, and its nodes' commands get the same.
 func TestWhateverTheCallerHandsDown(t *testing.T) {

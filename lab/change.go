@@ -479,7 +479,7 @@ func (c *change) commit(ctx context.Context) error {
 			case e.kind == proto.Failed:
 				return initFailure(e.body)
 			case e.kind == proto.Started:
-				return nil
+				return refusedCommand(e.body)
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -161,9 +162,23 @@ func fullOfProcesses(o *ExecOptions) (remedy string, err error) {
 // the command's own fault.
 func commandFault(text string, errno syscall.Errno) *Error {
 	if err := commandError(errno); err != nil {
-		return &Error{Op: "run", Object: text, Err: err, Remedy: "name a program that the node's image has"}
+		remedy := "name a program that the node's image has"
+		if errno == unix.ENOEXEC {
+			remedy = "a script begins with a line such as #!/bin/sh, and a program is for this machine's processor"
+		}
+		return &Error{Op: "run", Object: text, Err: err, Remedy: remedy}
 	}
 	switch errno {
+	case unix.ELIBACC:
+		remedy := "name an interpreter that the node's image has"
+		if strings.Contains(text, "Windows line ends") {
+			remedy = "make them Unix's with sed -i 's/\\r$//' FILE"
+		}
+		return &Error{Op: "run the command", Err: fmt.Errorf("%w: %s", ErrNotExecutable, text), Remedy: remedy}
+	case unix.E2BIG:
+		return &Error{Op: "run the command", Err: fmt.Errorf("%w: %s", ErrNotExecutable, text), Remedy: "pass it in a file"}
+	case unix.ERANGE:
+		return &Error{Op: "run the command", Err: errors.New(text), Remedy: fmt.Sprintf("give the user an id below %d; only privileged nodes have the host's ids", container.IDs)}
 	case unix.ENOTDIR: // the text is "in DIR"
 		return &Error{Op: "run the command", Object: text, Err: errno, Remedy: "name a working directory that the node has"}
 	case unix.EINVAL: // the text says which name is in none of the node's files
@@ -177,7 +192,7 @@ func commandError(errno syscall.Errno) error {
 	switch errno {
 	case unix.ENOENT:
 		return ErrNoCommand
-	case unix.EACCES, unix.ENOEXEC, unix.EISDIR:
+	case unix.EACCES, unix.EPERM, unix.ENOEXEC, unix.EISDIR, unix.ELOOP, unix.ENAMETOOLONG, unix.ETXTBSY, unix.ELIBBAD:
 		return fmt.Errorf("%w: %w", ErrNotExecutable, errno)
 	}
 	return nil

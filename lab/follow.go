@@ -186,7 +186,7 @@ func (b *builder) build(ctx context.Context) error {
 				err = b.finish(&r)
 			}
 		case proto.Started:
-			return nil
+			return refusedCommand(e.body)
 		case proto.Failed:
 			return initFailure(e.body)
 		}
@@ -219,12 +219,27 @@ func (b *builder) cause(ctx context.Context, err error) error {
 	}
 }
 
+// refusedCommand is why the first of the commands that could not be started was not, nil where all were.
+func refusedCommand(body []byte) error {
+	var r proto.StartedReport
+	if err := proto.Decode(body, &r); err != nil || len(r.Refused) == 0 {
+		return err
+	}
+	f := r.Refused[0]
+	f.Op = "start the command"
+	return failureError(&f)
+}
+
 // initFailure is what the lab init reports, as an Error.
 func initFailure(body []byte) error {
 	var f proto.Failure
 	if err := proto.Decode(body, &f); err != nil {
 		return err
 	}
+	return failureError(&f)
+}
+
+func failureError(f *proto.Failure) error {
 	if f.Command != "" {
 		if e := commandFault(f.Command, syscall.Errno(f.Errno)); e != nil {
 			e.Node = f.Node

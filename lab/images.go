@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -46,6 +49,14 @@ func (b *builder) pull(ctx context.Context, start []topology.Node) error {
 	if slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return len(storedImages(&n)) > 0 }) {
 		if err := b.pullImages(ctx, start); err != nil {
 			return err
+		}
+	}
+	for i := range b.lab.Nodes {
+		n := &b.lab.Nodes[i]
+		if text := container.TooLong(n.Command, n.Env); text != "" {
+			e := commandFault(text, unix.E2BIG)
+			e.Node = n.Name
+			return e
 		}
 	}
 	var err error

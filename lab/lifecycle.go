@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
@@ -102,8 +105,12 @@ func (r *running) controlled(n *proto.Controlled, op string) error {
 		e.Remedy = "the node is stopped as soon as they end; nsnet down does not wait for them"
 	case n.Failed != "":
 		e.Err = errors.New(n.Failed)
-		if err := commandError(syscall.Errno(n.Errno)); err != nil {
-			e.Err = fmt.Errorf("%s: %w", n.Failed, err)
+		switch errno := syscall.Errno(n.Errno); {
+		case errno == unix.ELIBACC, errno == unix.E2BIG:
+			e.Err = fmt.Errorf("%w: %s", ErrNotExecutable, n.Failed)
+		case commandError(errno) != nil:
+			err := commandError(errno)
+			e.Err = fmt.Errorf("%s: %w", strings.TrimSuffix(n.Failed, ": "+errno.Error()), err)
 		}
 	default:
 		return nil

@@ -108,6 +108,7 @@ func TestErrors(t *testing.T) {
 		"image dir":          {"nodes: {a: {image: §'dir:'}}", []string{`image "dir:" has no path`}},
 		"image root":         {"nodes: {a: {image: §'dir:/'}}", []string{`image directory "/" is the host's whole root (allowed with --allow-host-paths)`}},
 		"workdir":            {"nodes: {a: {workdir: §srv}}", []string{`workdir "srv" is not an absolute path (did you mean "/srv"?)`}},
+		"user beyond":        {"nodes: {a: {user: §100000}, b: {user: §'0:65536'}, c: {user: '65535:065535'}, d: {user: 100000, privileged: true}}", []string{`user "100000": a node has the ids from 0 to 65535, and no 100000`, `user "0:65536": a node has the ids from 0 to 65535, and no 65536`}},
 		"user":               {"nodes: {a: {user: §'a b'}}", []string{`user "a b" is not a user or user:group, by name or number`}},
 		"command":            {"nodes: {a: {command: §''}}", []string{`command is empty; leave it out for an idle node`}},
 		"command item":       {"nodes: {a: {command: [x, §{}]}}", []string{`an item of command must be text, not a mapping`}},

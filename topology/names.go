@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -50,6 +51,23 @@ func validateHostname(s string) error {
 		}
 	}
 	return nil
+}
+
+// maxID is the highest user and group id that a node has, unless it is privileged.
+const maxID = 1<<16 - 1
+
+// idBeyond finds a number in USER[:GROUP] that is no id of a node.
+func idBeyond(user string) (id string, beyond bool) {
+	for word := range strings.SplitSeq(user, ":") {
+		digits := strings.TrimLeft(word, "0")
+		if word == "" || strings.Trim(word, "0123456789") != "" {
+			continue // a name
+		}
+		if n, err := strconv.Atoi(digits); digits != "" && (err != nil || n > maxID) {
+			return word, true
+		}
+	}
+	return "", false
 }
 
 // nameLike tells whether s is 1 to most letters, digits and bytes of extra, the first

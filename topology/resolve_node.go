@@ -37,6 +37,9 @@ func (r *resolver) resolveNodes() {
 			Tun: s.tun.v, Hosts: orNil(s.hosts.v), Limits: s.limits.v, Restart: s.restart.v, StopSignal: s.stopSignal.v,
 			Layers: orNil(s.layers.v), Storage: s.storage.v, Writable: Writable{Size: s.writable.v, Persist: s.persist.v},
 		}
+		if id, beyond := idBeyond(n.User); beyond && !n.Privileged {
+			r.d.errorf(s.user.n, "user %q: a node has the ids from 0 to %d, and no %s", n.User, maxID, id)
+		}
 		n.Limits.IO = orNil(n.Limits.IO)
 		if err := n.Limits.Conflict(); err != nil {
 			r.d.errorf(s.limits.n, "node %s: %v", n.Name, err)

@@ -116,6 +116,9 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	if err != nil {
 		return refuse(fail(syscall.EINVAL, err.Error()))
 	}
+	if f := unmapped(cmd.User, uid, gid, extra); f != ok {
+		return refuse(f)
+	}
 	env := cmd.Env
 	if get(env, "HOME") == "" {
 		env = append(env, "HOME="+home)
@@ -150,13 +153,18 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 	for _, fd := range stdio {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
+	// As root, and not as the command's user, to whom the directory may be closed. Where root may not enter it, that one perhaps may.
+	if syscall.Chdir(dir) == nil {
+		attr.Dir = ""
+		defer func() { _ = syscall.Chdir("/") }()
+	}
 	s.expendable(true)
 	sigmask(sigUnblock)
 	pid, err := syscall.ForkExec(path, cmd.Argv, attr)
 	sigmask(sigBlock)
 	s.expendable(false)
 	if err != nil {
-		return refuse(failErr(err, cmd.Argv[0]))
+		return refuse(unstarted(err, cmd.Argv, env, path, dir))
 	}
 	select {
 	case s.forked <- struct{}{}:
@@ -180,8 +188,12 @@ func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int
 
 // check finds out whether a command could start, while there is time to say so.
 func (s *state) check(name, path, dir, user string) failure {
-	if _, _, _, _, err := passwd.Lookup(user, slurp("/etc/passwd"), slurp("/etc/group")); err != nil {
+	uid, gid, extra, _, err := passwd.Lookup(user, slurp("/etc/passwd"), slurp("/etc/group"))
+	if err != nil {
 		return fail(syscall.EINVAL, err.Error())
+	}
+	if f := unmapped(user, uid, gid, extra); f != ok {
+		return f
 	}
 	if dir == "" {
 		dir = "/"
@@ -189,8 +201,25 @@ func (s *state) check(name, path, dir, user string) failure {
 	if f := directory(dir); f != ok {
 		return f
 	}
-	_, f := s.find(name, []string{"PATH=" + path}, dir)
+	at, f := s.find(name, []string{"PATH=" + path}, dir)
+	if f == ok {
+		f = unfit(at, dir)
+	}
 	return f
+}
+
+// unstarted is why a program that was found could not be started.
+func unstarted(err error, argv, env []string, path, dir string) failure {
+	if err == syscall.E2BIG {
+		if text := TooLong(argv, env); text != "" {
+			return fail(tooLong, text)
+		}
+		return fail(tooLong, "arguments and environment are too long")
+	}
+	if f := unfit(path, dir); f != ok {
+		return f
+	}
+	return failErr(err, argv[0])
 }
 
 // directory tells whether there is one to start a command in. It never says ENOENT, which

@@ -5,4 +5,6 @@ const (
 	sysExecveat        = 322
 	sysSetns           = 308
 	sysProcessVMWritev = 311
+
+	elfMachine = 62 // e_machine of its programs
 )

@@ -5,4 +5,6 @@ const (
 	sysExecveat        = 281
 	sysSetns           = 268
 	sysProcessVMWritev = 271
+
+	elfMachine = 183 // e_machine of its programs
 )

@@ -61,19 +61,21 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 	if err != nil {
 		return err
 	}
-	if err := l.finish(&c, s.ended); err != nil {
+	refused, err := l.finish(&c, s.ended)
+	if err != nil {
 		return err
 	}
-	return s.send(proto.Started, struct{}{})
+	return s.send(proto.Started, proto.StartedReport{Refused: refused})
 }
 
-// finish does what a commitment says: ports, the NAT table, commands. For these it does not wait once gone is closed.
-func (l *labInit) finish(c *commitment, gone <-chan struct{}) error {
+// finish does what a commitment says: ports, the NAT table, commands. For these it does not wait once gone is closed. It returns those that
+// could not be started.
+func (l *labInit) finish(c *commitment, gone <-chan struct{}) (refused []proto.Failure, err error) {
 	l.retarget(c.spec.Retarget)
 	ports, rest := c.fds[:len(c.spec.Ports)], c.fds[len(c.spec.Ports):]
 	if err := l.publish(c.spec.Ports, ports); err != nil {
 		closeAll(rest)
-		return err
+		return nil, err
 	}
 	// The table stays for as long as its socket is open.
 	if len(rest) > 0 {
@@ -88,9 +90,8 @@ func (l *labInit) finish(c *commitment, gone <-chan struct{}) error {
 		}
 	}
 	l.unplugDead()
-	err := l.announce(c.spec.Announce)
-	l.startCommands(gone)
-	return err
+	err = l.announce(c.spec.Announce)
+	return l.startCommands(gone), err
 }
 
 // announce tells neighbours where the addresses of nodes' interfaces are.

@@ -199,7 +199,7 @@ func execute(n *node, argv []string, timeout time.Duration) (good bool, output s
 			}
 		case k == wire.Failed:
 			f := wire.DecodeFailure(r)
-			done, result = true, fmt.Errorf("%s: %w", f.Text, unix.Errno(f.Errno))
+			done, result = true, errors.New(container.Reason(&f))
 		}
 	}
 	// What it has left in the background may keep the pipe open.

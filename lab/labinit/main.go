@@ -120,10 +120,11 @@ func (l *labInit) run(s *session) error {
 	if err := l.quiet.begin(len(l.all())); err != nil { // before commands change what is theirs
 		return err
 	}
-	if err := l.finish(&c, s.ended); err != nil {
+	refused, err := l.finish(&c, s.ended)
+	if err != nil {
 		return err
 	}
-	if err := s.send(proto.Started, struct{}{}); err != nil {
+	if err := s.send(proto.Started, proto.StartedReport{Refused: refused}); err != nil {
 		// up is gone after its commitment; the lab is on its own anyway.
 		fmt.Fprintln(os.Stderr, err)
 	}

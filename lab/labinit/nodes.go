@@ -6,14 +6,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/supervise"
 )
 
 // startCommands starts the commands of fresh nodes, and listens to each of them from then on. It does not wait for them once gone is
-// closed.
-func (l *labInit) startCommands(gone <-chan struct{}) {
+// closed. It returns those that could not be started.
+func (l *labInit) startCommands(gone <-chan struct{}) (refused []proto.Failure) {
 	var fresh []*node
 	for _, n := range l.all() {
 		n.mu.Lock()
@@ -24,6 +25,14 @@ func (l *labInit) startCommands(gone <-chan struct{}) {
 		n.mu.Unlock()
 	}
 	l.launch(fresh, gone)
+	l.super.mu.Lock()
+	defer l.super.mu.Unlock()
+	for _, n := range fresh {
+		if f := n.refused; f != nil {
+			refused = append(refused, proto.Failure{Node: n.name, Command: f.Text, Errno: f.Errno, Text: container.Reason(f)})
+		}
+	}
+	return refused
 }
 
 // watch follows what a node's init reports until it ends.
@@ -51,7 +60,10 @@ func (l *labInit) watch(n *node) {
 				if n.errno != syscall.ENOENT {
 					ws = 126 << 8
 				}
-				return n.ended(now, ws, f.Text+": "+n.errno.Error())
+				if n.run == 1 && n.refused == nil {
+					n.refused = &f
+				}
+				return n.ended(now, ws, container.Reason(&f))
 			case wire.Left:
 				var left []int
 				for r.More() {

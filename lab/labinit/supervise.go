@@ -31,10 +31,11 @@ type supervised struct {
 	ready  *topology.Ready // the check
 	match  *matcher        // of a check of the log, of this run
 
-	run   int           // counts starts, so that an answer about an earlier one is known
-	errno syscall.Errno // why the last start failed
-	due   *time.Timer   // at unit.Deadline
-	look  *time.Timer   // at health.Due
+	run     int           // counts starts, so that an answer about an earlier one is known
+	errno   syscall.Errno // why the last start failed
+	refused *wire.Failure // why the first one did, nil: it did not
+	due     *time.Timer   // at unit.Deadline
+	look    *time.Timer   // at health.Due
 
 	init  *syscall.WaitStatus // of the node's init, once it was waited for
 	stays string              // why links of a dead node could not be set down

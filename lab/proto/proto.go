@@ -149,6 +149,11 @@ type PublishedPort struct {
 	Targets  []netip.AddrPort
 }
 
+// StartedReport is the body of Started: the commands that could not be started, each with its node, of those that wait for no other node.
+type StartedReport struct {
+	Refused []Failure `json:",omitempty"`
+}
+
 // Failure is the body of Failed.
 type Failure struct {
 	Op, Node, Object, Text string
