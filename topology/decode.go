@@ -22,10 +22,11 @@ type decoder struct {
 	dir  string
 	o    Options
 
-	errs   Errors
-	more   int // errors past maxErrors
-	left   int // of the budget
-	halted bool
+	errs     Errors
+	more     int // errors past maxErrors
+	left     int // of the budget
+	halted   bool
+	warnings Errors
 
 	expressions map[string]bool // that were found right
 }
@@ -52,11 +53,23 @@ func (d *decoder) errorf(n *yaml.Node, format string, args ...any) {
 		d.more++
 		return
 	}
+	d.errs = append(d.errs, d.at(n, format, args))
+}
+
+// at returns a message with a node's place in the file, if it has one.
+func (d *decoder) at(n *yaml.Node, format string, args []any) Error {
 	e := Error{File: d.file, Msg: printable(fmt.Sprintf(format, args...))}
 	if n != nil {
 		e.Line, e.Column = n.Line, n.Column
 	}
-	d.errs = append(d.errs, e)
+	return e
+}
+
+// warnf records what is legal and may not be meant, at a node's place. Warnings past as many as there may be errors are dropped.
+func (d *decoder) warnf(n *yaml.Node, format string, args ...any) {
+	if len(d.warnings) < maxErrors {
+		d.warnings = append(d.warnings, d.at(n, format, args))
+	}
 }
 
 // full tells that further errors are only counted, so that callers save themselves the

@@ -189,7 +189,6 @@ func TestErrors(t *testing.T) {
 		"addresses in two places": {ab + "  - {endpoints: [{node: a, interface: e, addresses: 10.0.0.9/24}, lan0], address: §10.0.0.4/24}", []string{`the link's endpoints have addresses of their own; give them in one place`}},
 		"address of a pair":       {ab + "  - {endpoints: ['a:e', 'b:e'], address: §10.1.0.4/24}", []string{`a link of two nodes takes addresses, a list with one for each end`}},
 		"three addresses":         {ab + "  - {endpoints: ['a:e', 'b:e'], addresses: §[10.1.0.1/24, 10.1.0.2/24, 10.1.0.3/24]}", []string{`addresses of a link of two nodes has an entry for each end, not 3; an entry may be a list`}},
-		"pair in two subnets":     {ab + "  - {endpoints: ['a:e', 'b:e'], addresses: [§10.1.0.1/24, 10.1.1.2/16]}", []string{`address 10.1.0.1/24 of node a: the other end, node b, has no address in 10.1.0.0/24`}},
 		"link mtu":                {ab + "  - {endpoints: ['a:e', lan0], mtu: §9000}", []string{`mtu 9000 is larger than that of bridge lan0, which is 1500`}},
 		"link mtu and IPv6":       {ab + "  - {endpoints: [§'a:e', 'b:e'], mtu: 1000, addresses: ['fd00::1/128', 10.1.0.1/32]}", []string{`mtu 1000 of e is too small for IPv6, which needs 1280`}},
 		"IPv6 turned off":         {"nodes: {a: {sysctls: {net.ipv6.conf.e.disable_ipv6: 1}}}\nbridges: {l: {}}\nlinks:\n  - {endpoints: [§'a:e', l], address: 'fd00::2/64'}", []string{`e cannot have the address fd00::2/64: the sysctl net.ipv6.conf.e.disable_ipv6 of node a turns IPv6 off there`}},
@@ -244,6 +243,61 @@ func TestErrors(t *testing.T) {
 				t.Errorf("(-want +got)\n%s\n%s", diff, text)
 			}
 		})
+	}
+}
+
+// What is legal and may be a slip: it is told with its place, and the file means what it says.
+func TestWarnings(t *testing.T) {
+	for name, tc := range map[string]struct {
+		addresses string
+		want      []string
+		peers     [2]string // routes to the other end
+	}{
+		"one subnet":       {"[10.1.0.1/24, 10.1.0.2/24]", nil, [2]string{}},
+		"no subnet":        {"[10.1.0.1/32, 10.2.0.1/32]", nil, [2]string{"10.2.0.1/32", "10.1.0.1/32"}},
+		"one end alone":    {"[10.1.0.1/24, []]", nil, [2]string{}},
+		"other families":   {"[10.1.0.1/24, 'fd00::1/64']", nil, [2]string{}},
+		"link-local":       {"['fe80::1/64', 'fd00::1/64']", nil, [2]string{}},
+		"two subnets":      {"[§10.1.0.1/24, §10.2.0.1/24]", []string{"address 10.1.0.1/24 of node a: the other end, node b, has no address in 10.1.0.0/24", "address 10.2.0.1/24 of node b: the other end, node a, has no address in 10.2.0.0/24"}, [2]string{}},
+		"two masks":        {"[§10.1.0.1/24, 10.1.1.2/16]", []string{"address 10.1.0.1/24 of node a: the other end, node b, has no address in 10.1.0.0/24"}, [2]string{}},
+		"one more":         {"[[10.1.0.1/24, §10.2.0.1/24], [10.1.0.2/24]]", []string{"address 10.2.0.1/24 of node a: the other end, node b, has no address in 10.2.0.0/24"}, [2]string{}},
+		"IPv6":             {"[§'fd00:1::1/64', §'fd00:2::1/64']", []string{"address fd00:1::1/64 of node a: the other end, node b, has no address in fd00:1::/64", "address fd00:2::1/64 of node b: the other end, node a, has no address in fd00:2::/64"}, [2]string{}},
+		"one has a subnet": {"[10.1.0.1/32, §10.2.0.1/24]", []string{"address 10.2.0.1/24 of node b: the other end, node a, has no address in 10.2.0.0/24"}, [2]string{"10.2.0.1/32", ""}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			text, places := marked("nodes: {a: , b: }\nlinks:\n  - {endpoints: ['a:e', 'b:e'], addresses: " + tc.addresses + "}\nname: t\n")
+			l, err := Parse("lab.yaml", []byte(text), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want, got []string
+			for i := range places {
+				want = append(want, "lab.yaml:"+places[i]+": "+tc.want[i])
+			}
+			for _, w := range l.Warnings {
+				got = append(got, w.Error())
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got)\n%s\n%s", diff, text)
+			}
+			for i, e := range []Endpoint{l.Links[0].A, l.Links[0].B} {
+				if got := strings.Trim(fmt.Sprint(e.Peers), "[]"); got != tc.peers[i] {
+					t.Errorf("the peers of %s are %q, not %q", e.Node, got, tc.peers[i])
+				}
+			}
+		})
+	}
+}
+
+// As many are told of as of errors.
+func TestWarningsAreBounded(t *testing.T) {
+	text := "name: t\nnodes: {a: , b: }\nlinks:\n"
+	for i := range 300 {
+		text += fmt.Sprintf("  - {endpoints: ['a:e%[1]d', 'b:e%[1]d'], addresses: [10.%[2]d.%[3]d.1/32, 11.%[2]d.%[3]d.1/24]}\n", i, i/200, i%200)
+	}
+	l, err := Parse("lab.yaml", []byte(text), Options{})
+	if err != nil || len(l.Warnings) != maxErrors {
+		t.Errorf("%v, %d warnings", err, len(l.Warnings))
 	}
 }
 

@@ -3,7 +3,7 @@ package topology
 import "net/netip"
 
 // Lab is a topology file with every default filled in and every address decided:
-// what the file means. It is plain data without positions, marshals to JSON, and is
+// what the file means. It is plain data, without positions but for its warnings, marshals to JSON, and is
 // deterministic: the same file gives the same Lab on every machine.
 //
 // Nodes, Bridges and Links are in file order; that order decides pool addresses.
@@ -13,6 +13,9 @@ type Lab struct {
 	Nodes   []Node   `json:"nodes"`
 	Bridges []Bridge `json:"bridges"`
 	Links   []Link   `json:"links"`
+
+	// Warnings are places of the file that are legal and may not be meant, in its order. They are no part of what it means.
+	Warnings Errors `json:"-"`
 }
 
 // Node is one full container.

@@ -58,6 +58,7 @@ func Parse(file string, data []byte, o Options) (*Lab, error) {
 	d := &decoder{file: file, dir: dir, o: o, left: budget}
 	lab := resolve(d, decodeFile(d, root))
 	if len(d.errs) == 0 {
+		lab.Warnings = d.warnings.sorted()
 		return lab, nil
 	}
 	errs := d.errs.sorted()

@@ -255,8 +255,8 @@ func (r *resolver) allocate(w *wire) {
 	}
 }
 
-// pair completes a link of two nodes: an end without a subnet gets a route to the other
-// end, and ends with one must be in the same.
+// pair completes a link of two nodes: an end without a subnet gets a route to the other end. Ends whose subnets are not the same reach
+// each other by routes alone, which is legal and may be a slip.
 func (r *resolver) pair(w *wire) {
 	for side := range 2 {
 		e, other := w.end(side), w.end(1-side)
@@ -276,7 +276,7 @@ func (r *resolver) pair(w *wire) {
 				if len(w.fixed[side]) == len(e.Addresses) {
 					n = w.fixed[side][i].n
 				}
-				r.d.errorf(n, "address %s of node %s: the other end, node %s, has no address in %s",
+				r.d.warnf(n, "address %s of node %s: the other end, node %s, has no address in %s",
 					a, e.Node, other.Node, a.Masked())
 			}
 		}

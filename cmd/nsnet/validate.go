@@ -24,9 +24,10 @@ func (o *validateOptions) AddFlags(f *pflag.FlagSet) {
 
 // verdict is what validate --json prints.
 type verdict struct {
-	Valid  bool             `json:"valid"`
-	Errors []topology.Error `json:"errors,omitempty"`
-	Lab    *topology.Lab    `json:"lab,omitempty"` // with every default filled in and every address decided
+	Valid    bool             `json:"valid"`
+	Errors   []topology.Error `json:"errors,omitempty"`
+	Warnings []topology.Error `json:"warnings,omitempty"`
+	Lab      *topology.Lab    `json:"lab,omitempty"` // with every default filled in and every address decided
 }
 
 func newValidate(std stdio) *cobra.Command {
@@ -37,6 +38,8 @@ func newValidate(std stdio) *cobra.Command {
 		Short:   "Check a topology file",
 		Long: `Check a topology file and everything it refers to. Nothing is changed and no root is
 needed. All errors are told at once, one a line, as file:line:column: message.
+What is legal and may not be meant is told in the same way, as a warning, and does
+not change the exit code.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitFile),
 		Example: `  nsnet validate demo.yaml
@@ -63,7 +66,13 @@ func runValidate(ctx context.Context, o validateOptions, file string, std stdio)
 	case err != nil:
 		return err
 	case o.JSON:
-		return printJSON(std.out, verdict{Valid: true, Lab: l})
+		return printJSON(std.out, verdict{Valid: true, Warnings: l.Warnings, Lab: l})
+	}
+	for _, w := range l.Warnings {
+		w.Msg = "warning: " + w.Msg
+		if err := printText(std.err, plain(w.Error())+"\n"); err != nil {
+			return err
+		}
 	}
 	return printText(std.out, fmt.Sprintf("%s: lab %s is valid: %s\n", plain(shownFile(file)), plain(l.Name), labSize(l)))
 }
