@@ -27,14 +27,55 @@ const (
 
 // run executes one command line and returns the process's exit code.
 func run(ctx context.Context, args []string, std stdio) int {
-	root := newRoot(std)
+	name := ""
+	if len(args) > 0 {
+		name = args[0]
+	}
+	root := newRootOf(std, name)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	reportError(std.err, err)
 	return commandExitCode(cmd.Name(), err)
 }
 
-func newRoot(std stdio) *cobra.Command {
+// commands are nsnet's, by their names.
+func commands() map[string]func(stdio) *cobra.Command {
+	return map[string]func(stdio) *cobra.Command{
+		"attach":     newAttach,
+		"commit":     newCommit,
+		"completion": newCompletion,
+		"detach":     newDetach,
+		"diff":       newDiff,
+		"doctor":     newDoctor,
+		"down":       newDown,
+		"exec":       newExec,
+		"gc":         newGC,
+		"image":      newImage,
+		"inspect":    newInspect,
+		"logs":       newLogs,
+		"pause":      newPause,
+		"plan":       newPlan,
+		"ps":         newPS,
+		"restart":    newRestart,
+		"resume":     newResume,
+		"schema":     newSchema,
+		"start":      newStart,
+		"stats":      newStats,
+		"stop":       newStop,
+		"up":         newUp,
+		"update":     newUpdate,
+		"validate":   newValidate,
+		"version":    newVersion,
+		"watch":      newWatch,
+	}
+}
+
+// newRoot is nsnet with all its commands.
+func newRoot(std stdio) *cobra.Command { return newRootOf(std, "") }
+
+// newRootOf is nsnet with the command of a name, or with all where none has it: to make all of them and to run one takes
+// longer than what exec does.
+func newRootOf(std stdio, name string) *cobra.Command {
 	var showVersion bool
 	root := &cobra.Command{
 		Use:   "nsnet",
@@ -77,14 +118,14 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 		&cobra.Group{ID: groupImage, Title: "Images:"},
 		&cobra.Group{ID: groupTool, Title: "nsnet itself:"},
 	)
-	root.AddCommand(
-		newUp(std), newDown(std), newPlan(std), newWatch(std), newPS(std), newInspect(std),
-		newExec(std), newLogs(std), newDiff(std), newCommit(std),
-		newStop(std), newStart(std), newRestart(std), newPause(std), newResume(std), newStats(std), newUpdate(std), newAttach(std), newDetach(std),
-		newValidate(std), newSchema(std),
-		newImage(std),
-		newGC(std), newDoctor(std), newVersion(std), newCompletion(std),
-	)
+	all := commands()
+	if create, ok := all[name]; ok {
+		root.AddCommand(create(std))
+	} else {
+		for _, create := range all {
+			root.AddCommand(create(std)) // cobra sorts them
+		}
+	}
 	sweepLabs(root, std)
 	root.SetHelpCommand(newHelp())
 	return root

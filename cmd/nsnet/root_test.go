@@ -252,3 +252,27 @@ func TestOtherNamesLeadSomewhere(t *testing.T) {
 		}
 	}
 }
+
+// A command by itself is what it is among all: its name is the one it is found by, and its help the same.
+func TestOneCommand(t *testing.T) {
+	t.Parallel()
+	all := newRoot(stdio{})
+	for name := range commands() {
+		alone := newRootOf(stdio{}, name)
+		if got := alone.Commands(); len(got) != 1 || got[0].Name() != name {
+			t.Errorf("%s alone is %v", name, got)
+			continue
+		}
+		among, _, err := all.Find([]string{name})
+		if err != nil || among.Name() != name {
+			t.Errorf("%s among all is %v, error %v", name, among, err)
+			continue
+		}
+		if a, b := alone.Commands()[0].UsageString(), among.UsageString(); a != b {
+			t.Errorf("usage of %s alone:\n%s\namong all:\n%s", name, a, b)
+		}
+	}
+	if got := len(newRootOf(stdio{}, "nosuch").Commands()); got != len(all.Commands()) {
+		t.Errorf("of an unknown name there are %d commands of %d", got, len(all.Commands()))
+	}
+}
