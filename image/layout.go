@@ -49,7 +49,7 @@ func (d directory) close()                    { d.root.Close() }
 func openLayout(dir, name string) (*layout, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, err
+		return nil, missing(err)
 	}
 	return &layout{files: directory{root}, name: name}, nil
 }

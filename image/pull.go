@@ -289,7 +289,8 @@ func explain(name, op string, err error) error {
 	case errors.Is(err, registry.ErrNotFound):
 		e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrNotFound, err), "check its name and tag; for an image of the machine's Docker write docker-daemon:NAME"
 	case errors.Is(err, registry.ErrDenied):
-		e.Remedy = "check its name, or log in: sudo docker login"
+		// Registries such as Docker's say so of what they do not have, too.
+		e.Err, e.Remedy = fmt.Errorf("%w, or it is not for everybody: %w", ErrNotFound, err), "check its name, or log in: sudo docker login"
 	case errors.Is(err, registry.ErrTooMany):
 		e.Remedy = "try again later, or log in, which most registries give more to: sudo docker login"
 	case errors.Is(err, registry.ErrCut):

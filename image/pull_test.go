@@ -443,7 +443,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 	for ref, want := range map[string]string{
 		r.Host + "/none:1":          "image " + r.Host + "/none:1: find: no such image",
 		"127.0.0.1:1/none:1":        "check the network",
-		"oci:/nonexistent":          "no such file",
+		"oci:/nonexistent":          "no such image: open /nonexistent: no such file",
 		"docker-archive:/dev/null":  "not a regular file",
 		"docker-archive:/etc/fstab": "docker save",
 	} {

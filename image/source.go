@@ -2,7 +2,10 @@ package image
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +49,7 @@ func open(ctx context.Context, i topology.Image, o *PullOptions, dir string) (so
 	case topology.ImageOCIArchive, topology.ImageDockerArchive:
 		f, err := openFile(i.Path)
 		if err != nil {
-			return nil, err
+			return nil, missing(err)
 		}
 		a, err := openArchive(ctx, f, "")
 		if err != nil {
@@ -64,6 +67,14 @@ func open(ctx context.Context, i topology.Image, o *PullOptions, dir string) (so
 		return openArchive(ctx, f, i.Name)
 	}
 	return nil, ErrMalformed
+}
+
+// missing is err, as that of an image that is not there where it is one of a file.
+func missing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	return err
 }
 
 // openFile opens a file to read, and does not wait for whoever would write to it where it is a fifo.

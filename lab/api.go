@@ -13,7 +13,7 @@ import (
 // Kinds of failure that a caller may tell apart with errors.Is. The command line turns
 // each into an exit code of its own.
 var (
-	ErrNotFound    = errors.New("not found")                    // no such lab or node
+	ErrNotFound    = errors.New("not found")                    // no such lab, node or bridge of the host
 	ErrConflict    = errors.New("conflict")                     // the lab runs with another file, or a name on the host is taken
 	ErrPermission  = errors.New("needs root")                   // the caller may not do this
 	ErrUnsupported = errors.New("not supported by this kernel") // a kernel feature is missing

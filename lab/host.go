@@ -89,7 +89,7 @@ func (b *builder) checkExternal(k *topology.Link) error {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join("/sys/class/net", k.B.Bridge, "bridge")); err != nil {
-		return &Error{Object: k.B.Bridge, Err: fmt.Errorf("the file says external: true, but this host has no bridge of that name"), Remedy: "create it, or leave external out and the lab makes one of its own"}
+		return &Error{Object: k.B.Bridge, Err: fmt.Errorf("%w: the file says external: true, but this host has no bridge of that name", ErrNotFound), Remedy: "create it, or leave external out and the lab makes one of its own"}
 	}
 	flags, err := os.ReadFile(filepath.Join("/sys/class/net", k.B.Bridge, "flags"))
 	if err != nil {

@@ -3,6 +3,8 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/nsnet/nsnet/bridge"
@@ -10,7 +12,7 @@ import (
 )
 
 // Plan says what Up would do, changing nothing: everything for a lab that is not up, and for one that is what makes
-// it what the file says.
+// it what the file says. A lab that is up is root's to look at.
 func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
 	if err := checkIPv6(l, "/"); err != nil {
 		return nil, err
@@ -23,6 +25,8 @@ func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
 		if seen != nil {
 			return compare(l, seen).actions, nil
 		}
+	} else if _, err := os.Lstat(filepath.Join(NetnsDir, l.Name)); err == nil { // which everybody may see, unlike records
+		return nil, &Error{Lab: l.Name, Op: "look at what is up under that name", Err: ErrPermission, Remedy: "run it as root, with sudo for example"}
 	}
 	return actions(l), nil
 }

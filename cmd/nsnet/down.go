@@ -90,6 +90,9 @@ func runDown(ctx context.Context, o downOptions, args []string, std stdio) error
 		return interrupted(ctx, downAll(ctx, o, names, lab.Down, std))
 	}
 	name, err := downName(ctx, args[0], std)
+	if err == nil {
+		err = checkRoot()
+	}
 	if err != nil {
 		return err
 	}

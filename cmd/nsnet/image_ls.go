@@ -52,6 +52,8 @@ func runImageLs(o imageLsOptions, std stdio) error {
 		list.Images, err = s.List()
 	case noStore(err):
 		err = nil
+	default:
+		return err
 	}
 	if list.Images == nil {
 		return err

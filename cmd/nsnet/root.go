@@ -127,6 +127,7 @@ A node is named LAB/NODE, or NODE where only one running lab has it.
 		}
 	}
 	sweepLabs(root, std)
+	tellRoot(root, os.Geteuid())
 	root.SetHelpCommand(newHelp())
 	return root
 }

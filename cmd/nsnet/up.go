@@ -104,6 +104,9 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 	if err != nil {
 		return err
 	}
+	if err := checkRoot(); err != nil {
+		return err
+	}
 	p := newProgress(std.err, "up "+l.Name, labSize(l))
 	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, NoWait: o.NoWait, Progress: p.Step, StorageDriver: o.StorageDriver})
 	if err == nil && o.Wait {

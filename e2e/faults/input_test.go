@@ -97,6 +97,9 @@ func TestNoRoot(t *testing.T) {
 		file := "/run/lab.yaml"
 		writeFile(t, file, "name: "+testenv.LabName(t)+"\nnodes: {web: {}}\n")
 		t.Cleanup(func() { remove(t, file) })
+		// Its record is root's, too, and is looked at by most commands when they end.
+		testenv.Must(t, "attach", "--node", r.name+"/web", "--ip", "10.213.0.2/32", "--peer-ip", "10.213.0.1/32")
+		defer testenv.Must(t, "detach", "--node", r.name+"/web", "--all")
 		before := snapshot(t)
 		nobody := func(args ...string) testenv.Result {
 			cmd := exec.Command(binary, args...)
@@ -109,15 +112,29 @@ func TestNoRoot(t *testing.T) {
 			}
 			return testenv.Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
 		}
-		for _, args := range [][]string{{"up", file}, {"down", r.name}, {"down", "nolab"}, {"down", "--all"}, {"ps"}, {"ps", r.name}, {"inspect", r.name}, {"logs", r.name + "/web"}} {
+		for _, args := range [][]string{{"up", file}, {"down", r.name}, {"down", "nolab"}, {"down", "--all"}, {"ps"}, {"ps", r.name}, {"inspect", r.name}, {"logs", r.name + "/web"},
+			{"watch", file}, {"stop", r.name}, {"stats"}, {"update", r.name + "/web", "--pids", "100"}, {"diff", r.name + "/web"}, {"detach", "--node", r.name + "/web", "--all"}, {"gc"}, {"image", "pull", "oci:/none"}} {
 			t.Log(args)
-			fails(t, nobody(args...), 6, "needs root", "sudo")
+			res := nobody(args...)
+			fails(t, res, 6, args[0], "needs root", "sudo")
+			if strings.Count(res.Stderr, "\n") != 1 || res.Stdout != "" {
+				t.Errorf("not one line, but %q and %q", res.Stdout, res.Stderr)
+			}
 		}
 		fails(t, nobody("exec", r.name+"/web", "true"), 125, "needs root")
 		for _, args := range [][]string{{"validate", file}, {"version"}, {"schema"}} {
 			fails(t, nobody(args...), 0)
 		}
 		fails(t, nobody("plan", file), 10)
+		// Of a lab that is up an ordinary user cannot know: it is not told as one to be made.
+		up := "/run/up.yaml"
+		writeFile(t, up, "name: "+r.name+"\nnodes: {web: {}}\n")
+		t.Cleanup(func() { remove(t, up) })
+		for _, args := range [][]string{{"plan", up}, {"up", "--dry-run", up}} {
+			if res := nobody(args...); res.Code != 6 || res.Stdout != "" || strings.Count(res.Stderr, "\n") != 1 {
+				t.Errorf("%v of a lab that is up: %+v", args, res)
+			}
+		}
 		for path, mode := range map[string]os.FileMode{"": os.ModeDir | 0o700, "/control.sock": os.ModeSocket | 0o600, "/state.json": 0o600, "/topology.json": 0o600, "/alive": 0o600, "/lock": 0o600} {
 			info, err := os.Lstat("/run/nsnet/" + r.name + path)
 			if err != nil || info.Mode() != mode {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -179,6 +180,20 @@ func TestMissingImage(t *testing.T) {
 		path := topologyFile(t, r.Host+"/none:1", pair)
 		testenv.Must(t, "validate", path)
 		fails(t, 4, []string{"up", path}, "lab lab", "node a", "none:1", "no such image")
+		// What is no file, and what a registry such as Docker's says of images that it has not.
+		r.Front(func(w http.ResponseWriter, req *http.Request) bool {
+			denied := strings.Contains(req.URL.Path, "/denied/")
+			if denied {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+			return denied
+		})
+		for _, missing := range []string{"oci:/none", "oci-archive:/none.tar", "docker-archive:/none.tar", r.Host + "/none:1", r.Host + "/denied:1"} {
+			fails(t, 4, []string{"image", "pull", missing}, "no such image")
+			fails(t, 4, []string{"image", "import", missing, "x:1"}, "no such image")
+		}
+		bridge := topologyFile(t, "host", "nodes: {a: {}}\nbridges: {nobr: {external: true}}\nlinks: [{endpoints: [\"a:eth0\", nobr]}]\n")
+		fails(t, 4, []string{"up", bridge}, "lab lab", "nobr", "this host has no bridge of that name", "create it")
 		if entries, _ := os.ReadDir("/run/nsnet/lab"); len(entries) != 0 {
 			t.Errorf("a record of a lab that never was: %v", entries)
 		}
