@@ -85,11 +85,11 @@ func (r *Record) acts(h *handles, o *observed) (script, error) {
 }
 
 // pair makes the cable, with both ends where they belong, and marks this one.
-func (r *Record) pair(s *script, h *handles) error {
+func (r *Record) pair(s *script, h *handles, farMTU int) error {
 	name := r.Request.Interface
 	create, err := veth.Create(
 		veth.End{Name: name, Index: r.Index, MAC: r.MAC, MTU: r.MTU},
-		veth.End{Name: r.Port, Index: r.FarIndex, MAC: r.HostMAC, MTU: r.MTU, Netns: h.far},
+		veth.End{Name: r.Port, Index: r.FarIndex, MAC: r.HostMAC, MTU: farMTU, Netns: h.far},
 		"create "+name)
 	if err != nil {
 		return err
@@ -104,7 +104,8 @@ func (r *Record) bridgeActs(s *script, h *handles, o *observed) error {
 	if mac, needed := o.keepMAC(r.HostMAC); needed {
 		s.netlink(h.far, nil, rtnl.Change{Index: o.link.Index, MAC: mac}.Request("keep the MAC of bridge "+o.link.Name))
 	}
-	if err := r.pair(s, h); err != nil {
+	// A bridge whose MTU nobody has set takes the least of its ports'.
+	if err := r.pair(s, h, max(r.MTU, o.link.MTU)); err != nil {
 		return err
 	}
 	r.configure(s, h)
@@ -140,7 +141,7 @@ func (o *observed) keepMAC(port string) (net.HardwareAddr, bool) {
 
 // cableActs makes a cable that has addresses at both ends.
 func (r *Record) cableActs(s *script, h *handles) error {
-	if err := r.pair(s, h); err != nil {
+	if err := r.pair(s, h, r.MTU); err != nil {
 		return err
 	}
 	r.configure(s, h)

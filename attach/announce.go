@@ -1,6 +1,7 @@
 package attach
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -16,7 +17,7 @@ const readyTimeout = 3 * time.Second
 
 // announce waits until the interface carries packets and has its neighbours told where its addresses
 // are, who may have known somebody else by them. It returns what the user should know if not.
-func (a *attachment) announce(r *Record) string {
+func (a *attachment) announce(ctx context.Context, r *Record) string {
 	name := r.Request.Interface
 	c, err := rtnl.Dial(a.target.netns, unix.RTNLGRP_LINK)
 	if err != nil {
@@ -29,8 +30,10 @@ func (a *attachment) announce(r *Record) string {
 			return fmt.Sprintf("%s is attached, and has no carrier yet: %v", name, err)
 		}
 	}
-	if r.Request.Via.Kind == ViaBridge && !a.o.link.Bridge.STP { // with it a port forwards half a minute later, and that is meant
-		if err := forwards(a.far, r.Port, a.o.link.Name); err != nil {
+	if r.Request.Via.Kind == ViaBridge {
+		// With the spanning tree protocol a port forwards half a minute later.
+		limit := max(readyTimeout, a.o.link.Bridge.Forwarding())
+		if err := forwards(ctx, a.far, r.Port, a.o.link.Name, limit); err != nil {
 			return fmt.Sprintf("%s is attached, and its port %s does not forward yet: %v", name, r.Port, err)
 		}
 	}
@@ -41,13 +44,13 @@ func (a *attachment) announce(r *Record) string {
 }
 
 // forwards waits until a bridge's port does, and until a bridge that had no port before sends again.
-func forwards(ns *os.File, port, bridge string) error {
+func forwards(ctx context.Context, ns *os.File, port, bridge string, limit time.Duration) error {
 	c, err := rtnl.Dial(ns, unix.RTNLGRP_LINK)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return c.Ready([]rtnl.Want{{Name: port, Forward: true}, {Name: bridge, Running: true}}, readyTimeout)
+	return c.ReadyContext(ctx, []rtnl.Want{{Name: port, Forward: true}, {Name: bridge, Running: true}}, limit)
 }
 
 // tell has the kernel send a gratuitous ARP (RFC 5227 section 3) and unsolicited neighbour advertisements

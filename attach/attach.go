@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
@@ -430,8 +431,15 @@ func (a *attachment) make(ctx context.Context) (*Result, error) {
 		return nil, explain(err)
 	}
 	r.state = attached
-	if note := a.announce(r); note != "" {
+	if note := a.announce(ctx, r); note != "" {
 		res.Notes = append(res.Notes, note)
+	}
+	if v := &r.Request.Via; v.Kind == ViaBridge && v.Lab == "" {
+		notes, err := bridge.BridgedNotes([]string{v.Name})
+		if err != nil {
+			notes = []string{err.Error()}
+		}
+		res.Notes = append(res.Notes, notes...)
 	}
 	return res, nil
 }

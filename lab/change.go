@@ -284,9 +284,12 @@ func (c *change) rewire(ctx context.Context) error {
 		if err := c.wires().Neighbours(want, slices.ContainsFunc(had, func(w *wiring.Want) bool { return len(wiring.Neighbours(w)) > 0 })); err != nil {
 			return err
 		}
-		if err := c.wires().Ready(want, steps, readyWait); err != nil {
+		apply := c.wires()
+		apply.Slow, apply.Waiting = wiring.SlowBridges(c.seen.wires[wiring.Host]), c.waiting
+		if err := apply.Ready(ctx, want, steps, readyWait); err != nil {
 			return err
 		}
+		c.late(apply.Late)
 		places := wiring.Wake(steps)
 		if len(places) == 0 {
 			return nil

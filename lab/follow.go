@@ -183,7 +183,7 @@ func (b *builder) build(ctx context.Context) error {
 		case proto.Built:
 			var r proto.LabState
 			if err = proto.Decode(e.body, &r); err == nil {
-				err = b.finish(&r)
+				err = b.finish(ctx, &r)
 			}
 		case proto.Started:
 			return refusedCommand(e.body)
@@ -332,9 +332,9 @@ func pidOf(pidfd int) (int, error) {
 }
 
 // finish writes what names the lab on the host, and commits.
-func (b *builder) finish(r *proto.LabState) error {
+func (b *builder) finish(ctx context.Context, r *proto.LabState) error {
 	b.step("finish", 0, 0)
-	if err := b.hostReady(); err != nil {
+	if err := b.hostReady(ctx); err != nil {
 		return err
 	}
 	if err := b.listenPorts(); err != nil {

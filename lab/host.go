@@ -112,6 +112,7 @@ func (b *builder) planWires() error {
 			return wireError(err)
 		}
 	}
+	b.slow = wiring.SlowBridges(seen[wiring.Host])
 	changes, err := wiring.Plan(b.want, nil, seen, nil)
 	if err != nil {
 		return wireError(err)
@@ -244,12 +245,25 @@ func (b *builder) external() error {
 }
 
 // hostReady waits until the host's ends of the lab carry packets.
-func (b *builder) hostReady() error {
-	apply := wiring.Applier{Namespaces: b}
-	if err := apply.Ready(b.want, append(slices.Clone(b.legSteps), b.portSteps...), 30*time.Second); err != nil {
+func (b *builder) hostReady(ctx context.Context) error {
+	apply := wiring.Applier{Namespaces: b, Slow: b.slow, Waiting: b.waiting}
+	if err := apply.Ready(ctx, b.want, append(slices.Clone(b.legSteps), b.portSteps...), 30*time.Second); err != nil {
 		return wireError(err)
 	}
+	b.late(apply.Late)
 	return nil
+}
+
+// waiting tells for what it takes so long.
+func (b *builder) waiting(name string, most time.Duration) {
+	b.step(fmt.Sprintf("wait for the spanning tree of bridge %s, %.0f s at most", name, most.Seconds()), 0, 0)
+}
+
+// late notes ports that did not come to forward.
+func (b *builder) late(bridges []string) {
+	for _, name := range bridges {
+		b.notes = append(b.notes, fmt.Sprintf("the host's bridge %s has the spanning tree protocol on, and does not forward yet what comes from the lab: bridge link show tells the state of its ports", name))
+	}
 }
 
 // writeNames names the network namespaces for ip netns exec, and writes their resolv.conf. A name points to

@@ -61,6 +61,9 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	} else if err = b.create(ctx); err == nil {
 		b.close()
 	}
+	if err == nil {
+		b.notes = append(b.notes, Notes(b.lab)...)
+	}
 	res.Changed, res.New, res.Notes, res.Elapsed = running == nil || len(res.Actions) > 0, running == nil, b.notes, time.Since(start)
 	return res, err
 }
@@ -164,7 +167,8 @@ type builder struct {
 	pids         map[string]int // of the nodes' inits
 
 	want                *wiring.Want
-	legSteps, portSteps []wiring.Step // what this process does of the wires
+	legSteps, portSteps []wiring.Step            // what this process does of the wires
+	slow                map[string]time.Duration // the host's bridges that have STP
 
 	keptFresh bool // nothing was kept before
 

@@ -118,6 +118,7 @@ type Bridge struct {
 	MAC       string         `json:"mac,omitempty"`      // of the bridge in the fabric; empty when External
 	HostMAC   string         `json:"host_mac,omitempty"` // of the host's end of the leg, when there are Addresses
 	External  bool           `json:"external,omitempty"`
+	HostMTU   int            `json:"host_mtu,omitempty"` // of one that is External, as the host has it; 0: not known
 }
 
 // Link is a cable. A is always a node's end; B is a node's end (point to point) or a bridge port.

@@ -3,6 +3,7 @@ package topology
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 )
@@ -14,8 +15,17 @@ type Options struct {
 	// AllowHostPaths lets binds and images use any path of the host: /, /proc, /sys, the
 	// Docker socket, and relative paths that leave the file's directory.
 	AllowHostPaths bool
+	// HostBridge tells what the host has of a bridge of its own, and whether there is one of that name. Nil: nobody has looked,
+	// and what the file leaves to such a bridge has the usual value.
+	HostBridge func(name string) (HostBridge, bool)
 	// CheckFiles makes a bind source or image directory that does not exist an error.
 	CheckFiles bool
+}
+
+// HostBridge is what a lab takes of a bridge of the host.
+type HostBridge struct {
+	MTU       int
+	Addresses []netip.Prefix // of the host, which no node may have
 }
 
 // Load reads the topology file at path. What is wrong with its content is returned as

@@ -68,6 +68,7 @@ func (r *resolver) resolveBridges() {
 func (r *resolver) resolveBridge(i int, s *bridgeSpec) []prefixSpec {
 	d, b, net := r.d, &r.lab.Bridges[i], &r.nets[i]
 	*b = Bridge{Name: s.name, NAT: s.nat.v, STP: s.stp.v, MTU: defaultMTU, External: s.external.v}
+	host := r.ofHost(s, b)
 	if s.mtu.n != nil {
 		b.MTU = s.mtu.v
 	}
@@ -112,6 +113,7 @@ func (r *resolver) resolveBridge(i int, s *bridgeSpec) []prefixSpec {
 			_ = pool.Reserve(a.Addr())
 		}
 	}
+	r.setAside(s, host)
 	r.bridgeRules(s, b)
 	if len(b.Addresses) > 0 && !b.External {
 		net.ports = 1
@@ -140,7 +142,11 @@ func (r *resolver) bridgeRules(s *bridgeSpec, b *Bridge) {
 		r.d.errorf(s.nat.n, "nat needs an address: the nodes reach the outside through the host")
 	}
 	if b.MTU < minMTU6 && r.nets[r.bridges[s.name]].pools[1] != nil {
-		r.d.errorf(s.mtu.n, "mtu %d is too small for IPv6, which needs %d", b.MTU, minMTU6)
+		if s.mtu.n != nil {
+			r.d.errorf(s.mtu.n, "mtu %d is too small for IPv6, which needs %d", b.MTU, minMTU6)
+		} else {
+			r.d.errorf(s.n, "bridge %s of the host has the mtu %d, which is too small for IPv6: that needs %d", b.Name, b.MTU, minMTU6)
+		}
 	}
 }
 

@@ -161,8 +161,7 @@ func (r *resolver) mtu(l *linkSpec, w *wire) {
 	for side := range w.sides() {
 		mtu, most := defaultMTU, maxMTU
 		if w.bridge >= 0 {
-			most = r.lab.Bridges[w.bridge].MTU
-			mtu = most
+			mtu, most = r.mostMTU(w.bridge)
 		}
 		from := w.spec[side].mtu.or(l.mtu)
 		if from.n != nil {

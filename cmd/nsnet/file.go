@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -26,9 +27,20 @@ func (o *fileOptions) AddFlags(f *pflag.FlagSet) {
 // stdinArg is the FILE that is standard input, and stdinName what messages call it.
 const stdinArg, stdinName = "-", "<stdin>"
 
-// load reads the file at path, or standard input, with every check.
+// load reads the file at path, or standard input, with every check, as what it says on any machine.
 func (o fileOptions) load(ctx context.Context, path string, std stdio) (*topology.Lab, error) {
-	return loadFile(ctx, path, std, topology.Options{NameOverride: o.Name, AllowHostPaths: o.AllowHostPaths, CheckFiles: true})
+	return loadFile(ctx, path, std, o.options())
+}
+
+// loadHere reads the file at path, or standard input, with every check, as what it means on this host with its bridges.
+func (o fileOptions) loadHere(ctx context.Context, path string, std stdio) (*topology.Lab, error) {
+	all := o.options()
+	all.HostBridge = lab.HostBridge
+	return loadFile(ctx, path, std, all)
+}
+
+func (o fileOptions) options() topology.Options {
+	return topology.Options{NameOverride: o.Name, AllowHostPaths: o.AllowHostPaths, CheckFiles: true}
 }
 
 func loadFile(ctx context.Context, path string, std stdio, o topology.Options) (*topology.Lab, error) {

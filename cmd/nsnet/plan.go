@@ -49,7 +49,7 @@ Nothing is changed. The exit code tells whether there is something to do.
 }
 
 func runPlan(ctx context.Context, o planOptions, file string, std stdio) error {
-	l, err := o.load(ctx, file, std)
+	l, err := o.loadHere(ctx, file, std)
 	if err != nil {
 		return err
 	}
@@ -68,6 +68,9 @@ func printPlan(ctx context.Context, l *topology.Lab, asJSON bool, std stdio) (ch
 	actions, err := lab.Plan(ctx, l)
 	if err != nil {
 		return false, err
+	}
+	for _, note := range lab.Notes(l) {
+		say(std.err, "nsnet: note: %s\n", plain(note))
 	}
 	if asJSON {
 		if actions == nil {

@@ -89,7 +89,7 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 	if os.Getenv("GOGC") == "" {
 		defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	}
-	l, err := o.load(ctx, file, std)
+	l, err := o.loadHere(ctx, file, std)
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func (w *watcher) follow(ctx context.Context, sources []string) {
 
 // apply does so once. What there is to say about a look that found nothing is not said unless asked for.
 func (w *watcher) apply(ctx context.Context, tell bool) error {
-	l, err := w.o.load(ctx, w.file, w.std)
+	l, err := w.o.loadHere(ctx, w.file, w.std)
 	if err != nil {
 		return err
 	}

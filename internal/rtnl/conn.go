@@ -364,8 +364,11 @@ func (c *Conn) Dump(req *nl.NetlinkRequest, reset func(), each func([]byte) erro
 
 // Wait blocks until an event of the groups comes or the timeout in milliseconds is over,
 // drops what has come, and tells whether there was any. Lost events count as one.
-func (c *Conn) Wait(ms int) (bool, error) {
-	p := []unix.PollFd{{Fd: int32(c.events), Events: unix.POLLIN}}
+func (c *Conn) Wait(ms int) (bool, error) { return c.wait(ms, -1) }
+
+// wait is Wait, which also ends when stop, another descriptor, can be read; it may be -1.
+func (c *Conn) wait(ms, stop int) (bool, error) {
+	p := []unix.PollFd{{Fd: int32(c.events), Events: unix.POLLIN}, {Fd: int32(stop), Events: unix.POLLIN}}
 	for {
 		n, err := unix.Poll(p, ms)
 		if errors.Is(err, unix.EINTR) {

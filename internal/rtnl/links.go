@@ -3,6 +3,7 @@ package rtnl
 import (
 	"net"
 	"slices"
+	"time"
 	"unsafe"
 
 	"github.com/vishvananda/netlink/nl"
@@ -29,7 +30,18 @@ type Link struct {
 // BridgeInfo is what a dump shows of a bridge.
 type BridgeInfo struct {
 	STP           bool
+	ForwardDelay  time.Duration // with STP, how long a port listens, and then learns, before it forwards
 	VLANFiltering bool
+}
+
+// Forwarding returns how long it may take until a new port of the bridge forwards: no time without STP. IEEE 802.1D, which has a
+// port listen and learn first.
+func (b *BridgeInfo) Forwarding() time.Duration {
+	if !b.STP {
+		return 0
+	}
+	const spare = 5 * time.Second
+	return 2*b.ForwardDelay + spare
 }
 
 // Up tells whether the interface is administratively up.
@@ -136,6 +148,10 @@ func (l *Link) info(b []byte) {
 			}
 			if v := attribute(a.Value, nl.IFLA_BR_STP_STATE); len(v) == 4 {
 				l.Bridge.STP = nl.NativeEndian().Uint32(v) != 0
+			}
+			if v := attribute(a.Value, nl.IFLA_BR_FORWARD_DELAY); len(v) == 4 {
+				const hz = 100 // USER_HZ
+				l.Bridge.ForwardDelay = time.Duration(nl.NativeEndian().Uint32(v)) * time.Second / hz
 			}
 			if v := attribute(a.Value, nl.IFLA_BR_VLAN_FILTERING); len(v) > 0 {
 				l.Bridge.VLANFiltering = v[0] != 0

@@ -1,6 +1,8 @@
 package rtnl
 
 import (
+	"context"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -20,10 +22,30 @@ type Want struct {
 	Running bool
 }
 
+// NotReadyError tells of interfaces that cannot carry packets after the time that they had.
+type NotReadyError struct {
+	Names []string
+	After time.Duration
+}
+
+func (e *NotReadyError) Error() string {
+	return fmt.Sprintf("interfaces are not ready after %v: %s", e.After, strings.Join(e.Names, ", "))
+}
+
 // Ready waits until every wanted interface of the namespace can carry packets. The kernel
 // reports a carrier and makes a port forward some time after the call that caused it; a
-// packet sent before is lost. The Conn must have joined unix.RTNLGRP_LINK.
+// packet sent before is lost. The error is a *NotReadyError when the time is over. The Conn must have joined unix.RTNLGRP_LINK.
 func (c *Conn) Ready(want []Want, timeout time.Duration) error {
+	return c.ReadyContext(context.Background(), want, timeout)
+}
+
+// ReadyContext is Ready, which the end of ctx ends, too, with its cause.
+func (c *Conn) ReadyContext(ctx context.Context, want []Want, timeout time.Duration) error {
+	stop, release, err := descriptor(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	end := time.Now().Add(timeout)
 	for {
 		links, err := c.Links()
@@ -34,6 +56,9 @@ func (c *Conn) Ready(want []Want, timeout time.Duration) error {
 		if len(want) == 0 {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		left := time.Until(end)
 		if left <= 0 {
 			names := make([]string, 0, len(want))
@@ -41,12 +66,34 @@ func (c *Conn) Ready(want []Want, timeout time.Duration) error {
 				names = append(names, w.Name)
 			}
 			slices.Sort(names)
-			return fmt.Errorf("interfaces are not ready after %v: %s", timeout, strings.Join(names, ", "))
+			return &NotReadyError{names, timeout}
 		}
-		if _, err := c.Wait(int(left.Milliseconds()) + 1); err != nil {
+		if _, err := c.wait(int(left.Milliseconds())+1, stop); err != nil {
 			return err
 		}
 	}
+}
+
+// descriptor returns one that can be read when ctx has ended, -1 of one that never ends. eventfd(2).
+func descriptor(ctx context.Context) (fd int, release func(), err error) {
+	if ctx.Done() == nil {
+		return -1, func() {}, nil
+	}
+	fd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return -1, nil, fmt.Errorf("make an event descriptor: %w", err)
+	}
+	told := make(chan struct{})
+	keep := context.AfterFunc(ctx, func() {
+		_, _ = unix.Write(fd, binary.NativeEndian.AppendUint64(nil, 1))
+		close(told)
+	})
+	return fd, func() {
+		if !keep() {
+			<-told // it writes to this descriptor, and not to the next of that number
+		}
+		_ = unix.Close(fd)
+	}, nil
 }
 
 // Receives waits until packets to these IPv6 addresses of the namespace are its own, or the time is over: it may be that they never

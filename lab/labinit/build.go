@@ -1,6 +1,7 @@
 package labinit
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"runtime"
@@ -161,7 +162,7 @@ func (l *labInit) build(s *session, spec *proto.LabSpec) error {
 	if err := l.perInterface(); err != nil {
 		return err
 	}
-	if err := apply.Ready(want, steps, readyTimeout); err != nil {
+	if err := apply.Ready(context.Background(), want, steps, readyTimeout); err != nil {
 		return wireError(err)
 	}
 	l.strangers = wiring.Strangers(want)

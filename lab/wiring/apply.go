@@ -2,8 +2,6 @@ package wiring
 
 import (
 	"errors"
-	"maps"
-	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -22,6 +20,10 @@ type Applier struct {
 	Progress   func(done, total int) // of cables; may be nil
 	HostLeg    func(leg *End) error  // told of each leg's end in the host before it comes up; may be nil
 	Inside     bool                  // the host's interfaces are another process's
+
+	Slow    map[string]time.Duration                // the host's bridges on which a port takes its time to forward, see SlowBridges
+	Waiting func(bridge string, most time.Duration) // told before a port of one is waited for; may be nil
+	Late    []string                                // after Ready: those on which a port did not forward in that time
 }
 
 // Apply carries out steps, in the order that Steps gives, and stops at the first that fails.
@@ -203,137 +205,4 @@ func (e *ends) close() {
 		_ = f.Close()
 		delete(e.open, p)
 	}
-}
-
-// Ready brings up the bridges that these steps are about when all ports have a carrier, so that
-// each decides once about all of them, and waits until every interface that the steps made
-// or brought up carries packets and its port forwards: the first packet is not lost.
-func (a *Applier) Ready(want *Want, steps []Step, timeout time.Duration) error {
-	fresh := map[Place]map[string]bool{}
-	note := func(p Place, name string) {
-		if fresh[p] == nil {
-			fresh[p] = map[string]bool{}
-		}
-		fresh[p][name] = true
-	}
-	var bridges []Step
-	rising := map[string]bool{}
-	for _, s := range steps {
-		switch s.Verb {
-		case UpBridge:
-			bridges = append(bridges, s)
-			rising[s.Link] = true
-		case AddCable:
-			note(s.Cable.A.Place, s.Cable.A.Name)
-			note(s.Cable.B.Place, s.Cable.B.Name)
-		case UpLink:
-			if s.Link != "lo" {
-				note(s.Place, s.Link)
-			}
-		case SetLink:
-			if s.Set.Master != nil {
-				note(s.Place, s.Link)
-			}
-		}
-	}
-	waits := map[Place][]rtnl.Want{}
-	for i := range want.Cables {
-		k := &want.Cables[i]
-		if !fresh[k.A.Place][k.A.Name] && !fresh[k.B.Place][k.B.Name] && !rising[k.A.Master] && !rising[k.B.Master] {
-			continue
-		}
-		for _, e := range []*End{&k.A, &k.B} {
-			// A bridge port comes up before its node's end, which is ready at once.
-			if other := k.other(e); e.Place != Fabric && e.Place != Host && other.Place == Fabric {
-				continue
-			}
-			waits[e.Place] = append(waits[e.Place], rtnl.Want{Name: e.Name, Forward: e.Forward})
-		}
-	}
-	if err := a.fabricReady(waits[Fabric], bridges, timeout); err != nil {
-		return err
-	}
-	delete(waits, Fabric)
-	if a.Inside {
-		delete(waits, Host)
-	}
-	places := make([]Place, 0, len(waits))
-	for p := range waits {
-		places = append(places, p)
-	}
-	err := each(len(places), func(i int) error {
-		p := places[i]
-		c, err := dial(a.Namespaces, p, unix.RTNLGRP_LINK)
-		if err != nil {
-			return &Error{Place: p, Op: "watch its interfaces", Err: err}
-		}
-		defer c.Close()
-		if err := c.Ready(waits[p], timeout); err != nil {
-			return &Error{Place: p, Op: "wait for the links", Err: err}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return a.receive(steps)
-}
-
-// receiveTime bounds the wait for addresses of IPv6, of which nobody can say that packets to them will ever come.
-const receiveTime = 2 * time.Second
-
-// receive waits until the nodes take packets to their new IPv6 addresses. Those of links, which every interface has, are left
-// out: protocols that use them try again.
-func (a *Applier) receive(steps []Step) error {
-	fresh := map[Place][]netip.Addr{}
-	for _, s := range steps {
-		if to := s.Address.Addr(); s.Verb == AddAddress && s.Place != Host && to.Is6() && !to.IsLinkLocalUnicast() && !to.IsLoopback() {
-			fresh[s.Place] = append(fresh[s.Place], to)
-		}
-	}
-	places := slices.Sorted(maps.Keys(fresh))
-	return each(len(places), func(i int) error {
-		p := places[i]
-		c, err := dial(a.Namespaces, p, unix.RTNLGRP_IPV6_ROUTE)
-		if err == nil {
-			err = c.Receives(fresh[p], receiveTime)
-			c.Close()
-		}
-		if err != nil {
-			return &Error{Place: p, Op: "wait for its addresses", Err: err}
-		}
-		return nil
-	})
-}
-
-func (k *Cable) other(e *End) *End {
-	if e == &k.A {
-		return &k.B
-	}
-	return &k.A
-}
-
-func (a *Applier) fabricReady(ports []rtnl.Want, bridges []Step, timeout time.Duration) error {
-	if len(ports)+len(bridges) == 0 {
-		return nil
-	}
-	c, err := dial(a.Namespaces, Fabric, unix.RTNLGRP_LINK)
-	if err != nil {
-		return &Error{Place: Fabric, Op: "watch its interfaces", Err: err}
-	}
-	defer c.Close()
-	carriers := slices.Clone(ports)
-	for i := range carriers {
-		carriers[i].Forward = false
-	}
-	if err := c.Ready(carriers, timeout); err != nil {
-		return &Error{Place: Fabric, Op: "wait for the links", Err: err}
-	}
-	if err := do(c, Fabric, bridges, nil, nil); err != nil {
-		return err
-	}
-	if err := c.Ready(ports, timeout); err != nil {
-		return &Error{Place: Fabric, Op: "wait for the bridges", Err: err}
-	}
-	return nil
 }

@@ -120,7 +120,7 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 		case k.B.Node != "":
 			c.B = end(&k.B)
 		case b != nil && b.External:
-			c.B = End{Place: Host, Name: bridge.PortName(l.Name, k.A.Node, k.A.Interface), MTU: k.A.MTU, Master: k.B.Bridge,
+			c.B = End{Place: Host, Name: bridge.PortName(l.Name, k.A.Node, k.A.Interface), MTU: max(k.A.MTU, b.HostMTU), Master: k.B.Bridge, Forward: true,
 				Alias: Mark(l.Name) + k.A.Node + ":" + k.A.Interface}
 		default:
 			c.B = End{Place: Fabric, Name: ports[i], MTU: k.A.MTU, Master: k.B.Bridge, Forward: b != nil && !b.STP}
