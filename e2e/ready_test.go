@@ -213,7 +213,7 @@ func TestUpWaitFails(t *testing.T) {
 		"log": {"web: {command: \"echo starting; sleep inf\", ready: {log: \"^up\", start_period: 300ms}}",
 			[]string{`check log "^up": no line matches; the last one: starting`}, "running(unhealthy)"},
 		"exited":             {"web: {command: exit 4}, other: {command: sleep inf, ready: {exec: [sleep, inf]}}", []string{"node web is not ready: its command has ended with exit code 4"}, "exited(4)"},
-		"exited, with words": {"web: {command: \"seq 20; echo cannot bind >&2; exit 4\"}", []string{"NODES/web has written last:\nnsnet:   12\n", "nsnet:   cannot bind\n"}, "exited(4)"},
+		"exited, with words": {"web: {command: \"seq 20; echo cannot bind >&2; exit 4\", ready: {tcp: 1}}", []string{"NODES/web has written last:\nnsnet:   12\n", "nsnet:   cannot bind\n"}, "exited(4)"},
 		"exited before":      {"web: {command: \"true\", ready: {tcp: 1}}", []string{"its command has ended before it was ready"}, "exited(0)"},
 		"over and over":      {"web: {command: exit 4, restart: always, ready: {tcp: 1, start_period: 700ms}}", []string{"it is unhealthy; check tcp 1: the command has ended with exit code 4"}, ""},
 		"depends on failure": {"base: {command: exit 4}, web: {command: sleep inf, depends_on: {base: {condition: exited}}}", []string{"node base is not ready: its command has ended with exit code 4"}, "waiting"},
