@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -51,6 +52,45 @@ func Start(ctx context.Context, o CommandOptions) (CommandResult, error) {
 // Restart is Stop and then Start. A command that does not run is started.
 func Restart(ctx context.Context, o CommandOptions) (CommandResult, error) {
 	return control(ctx, o, proto.OpRestart)
+}
+
+// KillOptions say which signal Kill sends to whose command.
+type KillOptions struct {
+	Lab    string
+	Node   string // empty: all nodes of the lab whose command runs
+	Signal syscall.Signal
+}
+
+// Kill sends a signal to the first process of a node's command, or to that of each node of a lab, and
+// leaves the rest to it: a restart policy starts it again when it ends. The names of those that were
+// signalled are returned. Its error is ErrNotRunning where the command of the one node does not run.
+func Kill(ctx context.Context, o KillOptions) (CommandResult, error) {
+	res := CommandResult{Name: o.Lab, State: StateRunning, Nodes: []string{}}
+	err := whileRunning(o.Lab, o.Node, func(r *running) error {
+		req := proto.KillRequest{Signal: int(o.Signal)}
+		for _, n := range r.nodes {
+			if n.paused && o.Node != "" {
+				return &Error{Lab: o.Lab, Node: n.name, Op: "kill", Err: ErrPaused, Remedy: "let it go on with nsnet resume " + o.Lab + "/" + n.name}
+			}
+			if !n.paused {
+				req.Nodes = append(req.Nodes, n.name)
+			}
+		}
+		var reply proto.KillReply
+		if err := question(ctx, o.Lab, "kill", proto.Kill, req, &reply); err != nil {
+			return err
+		}
+		if o.Node != "" && len(reply.Ended) > 0 {
+			return &Error{Lab: o.Lab, Node: o.Node, Op: "kill", Err: fmt.Errorf("%w: it has no command that runs", ErrNotRunning)}
+		}
+		for _, name := range req.Nodes {
+			if !slices.Contains(reply.Ended, name) {
+				res.Nodes = append(res.Nodes, name)
+			}
+		}
+		return nil
+	})
+	return res, err
 }
 
 func control(ctx context.Context, o CommandOptions, op string) (CommandResult, error) {

@@ -9,15 +9,18 @@ import (
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
-// WaitOptions say which lab is waited for.
+// WaitOptions say what is waited for.
 type WaitOptions struct {
 	Lab     string
+	Nodes   []string      // none: all of the lab
+	Ended   bool          // that their commands have ended, and not that they are ready
 	Timeout time.Duration // 0: none
 }
 
 // NotReadyError is what Wait returns when a lab does not become ready. The lab goes on as it is.
 type NotReadyError struct {
 	Lab      string
+	Ended    bool          // it was waited for the end of commands
 	TimedOut time.Duration // 0: a node cannot become ready by itself
 	Nodes    []NotReady    // the first is the one that cannot, unless the time was over
 }
@@ -33,8 +36,12 @@ type NotReady struct {
 func (e *NotReadyError) Error() string {
 	var b strings.Builder
 	show := e.Nodes
+	what, missing := "ready", "is not ready"
+	if e.Ended {
+		what, missing = "ended", "has not ended"
+	}
 	if e.TimedOut > 0 {
-		fmt.Fprintf(&b, "lab %s: not ready after %s", e.Lab, e.TimedOut)
+		fmt.Fprintf(&b, "lab %s: not %s after %s", e.Lab, what, e.TimedOut)
 	} else {
 		show = show[:1]
 	}
@@ -47,7 +54,7 @@ func (e *NotReadyError) Error() string {
 		if b.Len() > 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "lab %s: node %s is not ready: %s", e.Lab, n.Node, n.Reason)
+		fmt.Fprintf(&b, "lab %s: node %s %s: %s", e.Lab, n.Node, missing, n.Reason)
 		if n.Check != "" {
 			fmt.Fprintf(&b, "; check %s", n.Check)
 		}
@@ -59,17 +66,18 @@ func (e *NotReadyError) Error() string {
 	return b.String()
 }
 
-// Wait returns when every node of a running lab is ready: its check has passed or, where it has none, its command runs or has ended with
-// exit code 0. It returns a *NotReadyError when one cannot become ready by itself, or when the time is over.
+// Wait returns when every node that is meant is ready, or its command has ended. A node is ready when its check has passed or, where it has none, its command runs or has ended with
+// exit code 0. It returns a *NotReadyError when one cannot become so by itself, or when the time is over.
 func Wait(ctx context.Context, o WaitOptions) error {
 	var reply proto.AwaitReply
-	if err := question(ctx, o.Lab, "wait until it is ready", proto.Await, proto.AwaitRequest{Timeout: o.Timeout}, &reply); err != nil {
+	req := proto.AwaitRequest{Timeout: o.Timeout, Nodes: o.Nodes, Ended: o.Ended}
+	if err := question(ctx, o.Lab, "wait", proto.Await, req, &reply); err != nil {
 		return err
 	}
 	if len(reply.Unready) == 0 {
 		return nil
 	}
-	e := &NotReadyError{Lab: o.Lab}
+	e := &NotReadyError{Lab: o.Lab, Ended: o.Ended}
 	if reply.TimedOut {
 		e.TimedOut = o.Timeout
 	}

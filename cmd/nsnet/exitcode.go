@@ -66,7 +66,7 @@ func exitMeaning(code int) string {
 	case exitChanges:
 		return "plan: there is something to do"
 	case exitNotReady:
-		return "up --wait: a node is not ready"
+		return "wait, and up, start, restart --wait: a node is not ready"
 	case exitStuck:
 		return "stop, start, restart: a process cannot be killed"
 	case exitExec:

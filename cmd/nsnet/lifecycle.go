@@ -14,16 +14,22 @@ import (
 
 // commandOptions are those of stop, start and restart.
 type commandOptions struct {
-	Time   float64 // seconds
-	NoWait bool
-	JSON   bool
+	Time        float64 // seconds
+	NoWait      bool
+	JSON        bool
+	Wait        bool
+	WaitTimeout time.Duration
 }
 
-// AddFlags adds the options to f; grace tells whether there is something to be stopped.
-func (o *commandOptions) AddFlags(f *pflag.FlagSet, grace bool) {
+// AddFlags adds the options to f: grace where something is stopped, starts where something is started.
+func (o *commandOptions) AddFlags(f *pflag.FlagSet, grace, starts bool) {
 	o.Time = lab.DefaultGrace.Seconds()
 	if grace {
 		f.Float64VarP(&o.Time, "time", "t", o.Time, "seconds between SIGTERM and SIGKILL")
+	}
+	if starts {
+		f.BoolVar(&o.Wait, "wait", false, "return when what was started is ready, as its check says")
+		f.DurationVar(&o.WaitTimeout, "wait-timeout", 0, "with --wait, fail when that takes longer, 1m30s for example")
 	}
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
@@ -52,12 +58,15 @@ A name without a slash is a lab's, or else that of a node which only one running
 			if !(o.Time >= 0) || o.Time > math.MaxInt32 {
 				return usagef(cmd, "--time is a number of seconds from 0")
 			}
+			if o.WaitTimeout < 0 || o.WaitTimeout > 0 && !o.Wait {
+				return usagef(cmd, "--wait-timeout is a time above 0, and needs --wait")
+			}
 			ctx, stop := withSignals(cmd.Context())
 			defer stop()
 			return interrupted(ctx, runCommand(ctx, o, name, args[0], do, std))
 		},
 	}
-	o.AddFlags(cmd.Flags(), grace)
+	o.AddFlags(cmd.Flags(), grace, name != "stop")
 	return cmd
 }
 
@@ -67,6 +76,9 @@ func runCommand(ctx context.Context, o commandOptions, name, ref string, do comm
 		return err
 	}
 	res, err := do(ctx, lab.CommandOptions{Lab: labName, Node: node, Grace: time.Duration(o.Time * float64(time.Second)), NoWait: o.NoWait})
+	if err == nil && o.Wait {
+		err = waitReady(ctx, labName, node, o.WaitTimeout)
+	}
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,8 @@ func commands() map[string]func(stdio) *cobra.Command {
 		"plan":       newPlan,
 		"ps":         newPS,
 		"restart":    newRestart,
+		"kill":       newKill,
+		"wait":       newWait,
 		"resume":     newResume,
 		"schema":     newSchema,
 		"start":      newStart,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,14 +111,10 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 	if err == nil && o.Wait {
 		start := time.Now()
 		p.Step(lab.Step{Name: "wait until all nodes are ready"})
-		err = lab.Wait(ctx, lab.WaitOptions{Lab: l.Name, Timeout: o.WaitTimeout})
+		err = waitReady(ctx, l.Name, "", o.WaitTimeout)
 		res.Elapsed += time.Since(start)
 	}
 	p.Done()
-	var unready *lab.NotReadyError
-	if asError(err, &unready) {
-		err = withLastLines(ctx, unready)
-	}
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -130,20 +125,6 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 		say(std.err, "nsnet: note: %s\n", plain(note))
 	}
 	return printText(std.out, upText(res))
-}
-
-// lastLines is how much of a node's log is shown where it is why up --wait has failed.
-const lastLines = 10
-
-// withLastLines adds to the error of up --wait what the command of the node that it names first has
-// written last, if that is anything.
-func withLastLines(ctx context.Context, e *lab.NotReadyError) error {
-	var out strings.Builder
-	node := e.Nodes[0].Node
-	if err := lab.Logs(ctx, lab.LogsOptions{Lab: e.Lab, Node: node, Tail: lastLines, Out: &out}); err != nil || out.Len() == 0 {
-		return e // an idle node has no log
-	}
-	return fmt.Errorf("%w\nwhat %s/%s has written last:\n  %s", e, e.Lab, node, strings.ReplaceAll(strings.TrimSpace(out.String()), "\n", "\n  "))
 }
 
 // upText is up's result: in one line, of a lab that ran after what was changed.

@@ -1,6 +1,8 @@
 package labinit
 
 import (
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/nsnet/nsnet/container"
@@ -142,7 +144,28 @@ func (l *labInit) settled(n *node, res *proto.Controlled) bool {
 	return true
 }
 
-// await waits until all nodes are ready or one of them cannot become so.
+// kill signals the commands of nodes, and nothing else of them. Restart policies take their ends for what
+// they are.
+func (l *labInit) kill(r *proto.KillRequest) proto.KillReply {
+	var reply proto.KillReply
+	for _, name := range r.Nodes {
+		n := l.node(name)
+		if n == nil {
+			reply.Ended = append(reply.Ended, name)
+			continue
+		}
+		l.super.mu.Lock()
+		if n.unit.PID != 0 && n.unit.Phase != supervise.Dead {
+			l.do(n, []supervise.Action{{Signal: syscall.Signal(r.Signal)}})
+		} else {
+			reply.Ended = append(reply.Ended, name)
+		}
+		l.super.mu.Unlock()
+	}
+	return reply
+}
+
+// await waits until all nodes that are meant are ready, or have ended, or until one of them cannot become so.
 func (l *labInit) await(r *proto.AwaitRequest, gone <-chan struct{}) proto.AwaitReply {
 	var late <-chan time.Time
 	if r.Timeout > 0 {
@@ -164,12 +187,18 @@ func (l *labInit) await(r *proto.AwaitRequest, gone <-chan struct{}) proto.Await
 		close(stop)
 	}()
 	nodes := l.all()
+	if len(r.Nodes) > 0 {
+		nodes = slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return !slices.Contains(r.Nodes, n.name) })
+	}
 	var reply proto.AwaitReply
 	l.super.until(stop, func() bool {
 		reply.Unready = nil
 		failed := false
 		for _, n := range nodes {
 			u, ok := n.unready()
+			if r.Ended {
+				u, ok = n.unended()
+			}
 			if ok {
 				continue
 			}
@@ -198,4 +227,20 @@ func (l *labInit) await(r *proto.AwaitRequest, gone <-chan struct{}) proto.Await
 func (n *node) unready() (proto.Unready, bool) {
 	v, why := n.decided().Readiness()
 	return proto.Unready{Node: n.name, Why: why, Failed: v == supervise.Failed, Check: checkText(n.ready), Output: n.health.Output}, v == supervise.Good
+}
+
+// unended reports whether a node's command has ended and is not started again, and if not, why.
+func (n *node) unended() (proto.Unready, bool) {
+	u := proto.Unready{Node: n.name}
+	switch n.unit.Phase {
+	case supervise.Exited, supervise.Stopped, supervise.Dead:
+		return u, true
+	case supervise.Idle:
+		u.Why, u.Failed = "it has no command that could end", true
+	case supervise.Running:
+		u.Why = "its command runs"
+	default:
+		_, u.Why = n.decided().Readiness()
+	}
+	return u, false
 }

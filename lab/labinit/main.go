@@ -254,6 +254,12 @@ func (l *labInit) answer(u *net.UnixConn) {
 			return
 		}
 		_ = proto.Send(c, proto.Reply, l.control(&r, hangUp(c)))
+	case proto.Kill:
+		var r proto.KillRequest
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		_ = proto.Send(c, proto.Reply, l.kill(&r))
 	case proto.Await:
 		var r proto.AwaitRequest
 		if err := proto.Decode(body, &r); err != nil {

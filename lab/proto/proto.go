@@ -46,6 +46,8 @@ const (
 	Await
 	// Settled tells the control socket that the lab was found to be as its file says. It has no answer.
 	Settled
+	// Kill asks the control socket to signal commands of nodes, answered by Reply.
+	Kill
 )
 
 // LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes, the /etc/hosts of
@@ -249,11 +251,24 @@ type Controlled struct {
 	Errno   uint32
 }
 
-// AwaitRequest is the body of Await.
-type AwaitRequest struct{ Timeout time.Duration } // 0: none
+// KillRequest is the body of Kill.
+type KillRequest struct {
+	Nodes  []string
+	Signal int
+}
 
-// AwaitReply answers Await: the nodes that are not ready. There are none when all are; else the first is one that does not become
-// ready, unless the time was over.
+// KillReply answers Kill: those of the nodes whose command did not run.
+type KillReply struct{ Ended []string }
+
+// AwaitRequest is the body of Await.
+type AwaitRequest struct {
+	Timeout time.Duration // 0: none
+	Nodes   []string      // none: all
+	Ended   bool          // that their commands have ended, and not that they are ready
+}
+
+// AwaitReply answers Await: the nodes that are not ready, or have not ended. There are none when all are; else the first is one that
+// does not become so, unless the time was over.
 type AwaitReply struct {
 	TimedOut bool
 	Unready  []Unready
@@ -262,7 +277,7 @@ type AwaitReply struct {
 // Unready is a node that is not ready.
 type Unready struct {
 	Node, Why string
-	Failed    bool   // it does not become ready by itself
+	Failed    bool   // it does not become so by itself
 	Check     string // "tcp 80"
 	Output    string // of the last check that failed
 }
