@@ -24,6 +24,7 @@ func exampleChecks() map[string]func(*testing.T, run) {
 		"pid":        checkPID,
 		"routers":    checkRouters,
 		"star":       checkStar,
+		"union":      checkUnion,
 		"user":       checkUser,
 	}
 }
@@ -66,7 +67,11 @@ func TestExamples(t *testing.T) {
 				if name == "leaf-spine" {
 					needFRR(t)
 				}
-				check(t, start(t, files[name]))
+				file := files[name]
+				if name == "union" {
+					file = copyOfUnion(t)
+				}
+				check(t, start(t, file))
 			})
 		})
 	}

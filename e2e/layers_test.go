@@ -113,7 +113,7 @@ func TestStorageThatCannotBe(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		dir := garden(t)
 		name := testenv.LabName(t)
-		rw := writeFile(t, dir, "rw.yaml", `nodes: {n: {unions: [{path: /mnt, layers: ["./fruits:rw"]}]}}`)
+		rw := writeFile(t, dir, "rw.yaml", `nodes: {n: {unions: [{path: /mnt, layers: [./vegetables, "./fruits:rw"]}]}}`)
 		for _, c := range []struct {
 			args []string
 			code int

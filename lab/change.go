@@ -124,6 +124,7 @@ func (c *change) restart(ctx context.Context) error {
 			return &Error{Op: "prepare", Err: err}
 		}
 		c.mounts.images, c.mounts.step, c.mounts.keep, c.mounts.init = c.images, c.step, filepath.Join(KeepDir, c.lab.Name), c.rec.InitPID
+		c.mounts.lab, c.mounts.written = c.lab.Name, c.uppers
 		if spec.Kept, err = c.keep(); err != nil {
 			return err
 		}

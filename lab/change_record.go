@@ -102,6 +102,7 @@ func (c *change) future(now *record) *record {
 	next.Sysctls = append(slices.Clone(now.Sysctls), c.seen.forwarding...)
 	next.Limits = now.Limits || c.cgroups != nil
 	next.Images = c.uses
+	next.Work = c.work
 	return &next
 }
 
@@ -117,6 +118,12 @@ func merge(a, b *record) *record {
 		}
 	}
 	u.Images = append(slices.Clone(a.Images), b.Images...)
+	u.Work = slices.Clone(a.Work)
+	for _, w := range b.Work {
+		if !slices.Contains(u.Work, w) {
+			u.Work = append(u.Work, w)
+		}
+	}
 	return &u
 }
 
@@ -181,6 +188,12 @@ func (c *change) settle(ctx context.Context) error {
 	}
 	next := c.future(now)
 	next.Sysctls, next.Kept = now.Sysctls, now.Kept || persists(c.lab)
+	// Each that is in use is held by the lab's init.
+	held, err := removeWork(now.Work)
+	if err != nil {
+		return &Error{Lab: c.rec.Name, Op: "remove what it no longer has", Err: err, Remedy: "run the command again"}
+	}
+	next.Work = held
 	gone := *now
 	gone.Netns, gone.DNS = without(now.Netns, next.Netns), without(now.DNS, next.DNS)
 	errs := []error{removeNetns(c.rec.Name, &gone), removeDNS(c.dir, c.rec.Name, &gone), c.removeLogs()}

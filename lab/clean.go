@@ -34,7 +34,7 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 	if !keep { // else there is an up, which need not look at every process and rule of the host
 		errs = append(errs, endLost(ctx, name))
 	}
-	errs = append(errs, removeGroups(ctx, name, r))
+	errs = append(errs, removeGroups(ctx, name, r), sweepWork(r))
 	host, err := lockHost(ctx)
 	if err != nil {
 		return &Error{Lab: name, Op: "lock the host's record", Err: err}

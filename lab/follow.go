@@ -306,7 +306,11 @@ func (b *builder) node(e event) error {
 			r.fds = append(r.fds, fd)
 		}
 	}
-	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths}, append(fds, r.uppers...)...)
+	fds = append(fds, r.uppers...)
+	for _, f := range r.locks {
+		fds = append(fds, int(f.Fd()))
+	}
+	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths, Held: len(r.locks)}, fds...)
 }
 
 // logFiles are a node's log and its older log, in the lab's directory.

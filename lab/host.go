@@ -37,6 +37,7 @@ func (b *builder) plan(ctx context.Context) error {
 		return &Error{Op: "allocate user ids", Err: err, Remedy: "take another lab down, or make this one smaller"}
 	}
 	r.Limits, r.Images, r.Kept = b.cgroups != nil, b.uses, b.persists()
+	r.Work = b.work
 	r.claim(b.lab)
 	if r.NAT {
 		legs, v4, v6 := natLegs(b.lab)

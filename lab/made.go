@@ -187,7 +187,7 @@ func otherStorage(n *topology.Node, made *proto.Made) (why []string) {
 			if i < 0 {
 				continue // the file has no such union any more
 			}
-			if want = n.Unions[i].Storage; n.Unions[i].Writes() {
+			if want = n.Unions[i].Storage; n.Unions[i].Writes() && !n.Unions[i].WritesFirst() {
 				choice = topology.StorageFuse
 			}
 		}

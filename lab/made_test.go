@@ -38,7 +38,7 @@ func TestOtherImages(t *testing.T) {
 
 func TestOtherStorage(t *testing.T) {
 	t.Parallel()
-	ro, rw := []topology.Layer{{}}, []topology.Layer{{Writable: true}}
+	ro, rw, first := []topology.Layer{{}}, []topology.Layer{{Writable: true}, {Writable: true}}, []topology.Layer{{Writable: true}, {}}
 	dir := topology.Image{Kind: topology.ImageDir}
 	root := func(driver string, asked bool) proto.Storage {
 		return proto.Storage{Path: "/", Driver: driver, Asked: asked}
@@ -54,18 +54,19 @@ func TestOtherStorage(t *testing.T) {
 		made []proto.Storage
 		want string
 	}{
-		"nothing to choose":                     {topology.Node{}, nil, ""},
-		"a root that was not asked for":         {topology.Node{Storage: "copy", Image: dir}, nil, "storage of /: overlay -> copy"},
-		"no root is on fuse":                    {topology.Node{Storage: "fuse"}, nil, ""},
-		"a root that cannot be":                 {topology.Node{Storage: "copy"}, nil, "too much to be copied"},
-		"chosen by nsnet":                       {topology.Node{Unions: union(ro, "")}, []proto.Storage{root("overlay", false), mnt("copy", false)}, ""},
-		"chosen by the command line":            {topology.Node{Image: dir, Unions: union(ro, "")}, []proto.Storage{root("copy", false), mnt("fuse", false)}, ""},
-		"asked for, and so it is":               {topology.Node{Unions: union(ro, "copy")}, []proto.Storage{root("overlay", false), mnt("copy", false)}, ""},
-		"asked for, and it is another":          {topology.Node{Unions: union(ro, "copy")}, []proto.Storage{root("overlay", false), mnt("overlay", false)}, "storage of /mnt: overlay -> copy"},
-		"no longer asked for":                   {topology.Node{Image: dir, Unions: union(ro, "")}, []proto.Storage{root("copy", true), mnt("copy", true)}, "storage of /: copy -> overlay|storage of /mnt: copy -> overlay"},
-		"no longer asked for, which is chosen":  {topology.Node{Unions: union(ro, "")}, []proto.Storage{root("overlay", true), mnt("overlay", true)}, ""},
-		"no longer asked for, written in place": {topology.Node{Unions: union(rw, "")}, []proto.Storage{root("overlay", true), mnt("fuse", true)}, ""},
-		"a union that is gone":                  {topology.Node{}, []proto.Storage{root("overlay", false), mnt("fuse", true)}, ""},
+		"nothing to choose":                      {topology.Node{}, nil, ""},
+		"a root that was not asked for":          {topology.Node{Storage: "copy", Image: dir}, nil, "storage of /: overlay -> copy"},
+		"no root is on fuse":                     {topology.Node{Storage: "fuse"}, nil, ""},
+		"a root that cannot be":                  {topology.Node{Storage: "copy"}, nil, "too much to be copied"},
+		"chosen by nsnet":                        {topology.Node{Unions: union(ro, "")}, []proto.Storage{root("overlay", false), mnt("copy", false)}, ""},
+		"chosen by the command line":             {topology.Node{Image: dir, Unions: union(ro, "")}, []proto.Storage{root("copy", false), mnt("fuse", false)}, ""},
+		"asked for, and so it is":                {topology.Node{Unions: union(ro, "copy")}, []proto.Storage{root("overlay", false), mnt("copy", false)}, ""},
+		"asked for, and it is another":           {topology.Node{Unions: union(ro, "copy")}, []proto.Storage{root("overlay", false), mnt("overlay", false)}, "storage of /mnt: overlay -> copy"},
+		"no longer asked for":                    {topology.Node{Image: dir, Unions: union(ro, "")}, []proto.Storage{root("copy", true), mnt("copy", true)}, "storage of /: copy -> overlay|storage of /mnt: copy -> overlay"},
+		"no longer asked for, which is chosen":   {topology.Node{Unions: union(ro, "")}, []proto.Storage{root("overlay", true), mnt("overlay", true)}, ""},
+		"no longer asked for, written in place":  {topology.Node{Unions: union(rw, "")}, []proto.Storage{root("overlay", true), mnt("fuse", true)}, ""},
+		"no longer asked for, the first written": {topology.Node{Unions: union(first, "")}, []proto.Storage{root("overlay", true), mnt("fuse", true)}, "storage of /mnt: fuse -> overlay"},
+		"a union that is gone":                   {topology.Node{}, []proto.Storage{root("overlay", false), mnt("fuse", true)}, ""},
 	} {
 		if tt.node.Image.Kind == "" {
 			tt.node.Image.Kind = topology.ImageHost

@@ -26,7 +26,10 @@ type mounter struct {
 	images map[string]*image.Image // of the store, by name
 	keep   string                  // where the lab's nodes keep what they write
 	init   int                     // the lab init's pid, once it is there
-	step   func(name string, done, total int)
+
+	lab     string
+	written map[string]upperLayer // directories that unions write, by unionName
+	step    func(name string, done, total int)
 
 	// On this kernel the nodes' roots are assembled here and not by their inits.
 	assembles bool
@@ -190,12 +193,16 @@ type nodeMounts struct {
 	dirs   []bool // which binds are directories
 	uppers []int  // open writable layers that the node's init does not know
 	paths  []string
-	notes  []string // for the user
+	locks  []*os.File // of work directories, for the lab init to hold
+	notes  []string   // for the user
 }
 
 func (r *nodeMounts) close() {
 	closeFDs(r.fds)
 	closeFDs(r.uppers)
+	for _, f := range r.locks {
+		_ = f.Close()
+	}
 }
 
 // node makes a node's mounts. Base is the node's first id, 0 for one that is the host's root.
@@ -204,11 +211,9 @@ func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, chosen []proto.Stor
 		if err := m.root(&r, n, s, userns, base); err != nil {
 			return err
 		}
-		unions, uppers, paths, err := m.unions(n, chosen, userns, base)
-		if err != nil {
+		if err := m.unions(&r, n, chosen, userns, base); err != nil {
 			return err
 		}
-		r.fds, r.uppers, r.paths = append(r.fds, unions...), append(r.uppers, uppers...), append(r.paths, paths...)
 		return m.binds(&r, n, userns)
 	})
 	if err != nil {

@@ -68,6 +68,7 @@ type record struct {
 	Sysctls []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
 	Kept    bool            `json:"kept,omitempty"`    // its init holds the lock of what its nodes keep
 	Images  []image.Use     `json:"images,omitempty"`  // of the store
+	Work    []workDir       `json:"work,omitempty"`    // beside layers that unions write
 }
 
 // validName tells what a lab's name may look like; it becomes a directory. A regular expression would be

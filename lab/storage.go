@@ -59,7 +59,7 @@ func (b *builder) chooseStorage(start []topology.Node) error {
 				}
 				return probe.tryOverlay(fmt.Sprintf("%d.%d", i, j), u)
 			}
-			c, err := overlayfs.Choose(u.Storage, probeBranches(u), refused)
+			c, err := overlayfs.Choose(u.Storage, namedBranches(u), refused)
 			if err != nil {
 				if errors.Is(err, errors.ErrUnsupported) {
 					err = fmt.Errorf("%w: %w", ErrUnsupported, err)
@@ -76,7 +76,7 @@ func (b *builder) chooseStorage(start []topology.Node) error {
 		b.storage[n.Name] = all
 		setStorage(n, all)
 	}
-	return nil
+	return b.findUppers(start)
 }
 
 // setStorage writes into a node how it is made. What it had no choice in says nothing.
@@ -152,11 +152,23 @@ func probeBranches(u *topology.Union) []overlayfs.Branch {
 	return all
 }
 
+// namedBranches are the layers of a union for what is asked of drivers before there are directories.
+func namedBranches(u *topology.Union) []overlayfs.Branch {
+	all := make([]overlayfs.Branch, len(u.Layers))
+	for i, l := range u.Layers {
+		all[i] = overlayfs.Branch{Path: l.Image.Path, Writable: l.Writable}
+	}
+	return all
+}
+
 // tryOverlay mounts a union's directories as an overlay, in a mounter that is for this alone.
 func (m *mounter) tryOverlay(name string, u *topology.Union) error {
 	branches := probeBranches(u)
 	if len(branches) == 0 {
 		return nil
+	}
+	for i := range branches {
+		branches[i].Writable = false // nothing is to be changed
 	}
 	return m.do(func() error {
 		s := overlayfs.Spec{Branches: branches, Own: filepath.Join(m.at, name, "own"), Scratch: filepath.Join(m.at, name, "scratch"), Userns: -1}
@@ -311,11 +323,9 @@ func (m *mounter) progress(node string) func(int) {
 }
 
 // unions makes a node's unions, and opens their writable layers. It runs on the mounter's thread.
-func (m *mounter) unions(n *topology.Node, chosen []proto.Storage, userns int, base uint32) (mounts, uppers []int, paths []string, err error) {
-	fail := func(path string, err error) ([]int, []int, []string, error) {
-		closeFDs(mounts)
-		closeFDs(uppers)
-		return nil, nil, nil, &Error{Node: n.Name, Op: "make the union", Object: path, Err: err}
+func (m *mounter) unions(r *nodeMounts, n *topology.Node, chosen []proto.Storage, userns int, base uint32) error {
+	fail := func(path string, err error) error {
+		return &Error{Node: n.Name, Op: "make the union", Object: path, Err: err}
 	}
 	for i := range n.Unions {
 		u := &n.Unions[i]
@@ -327,11 +337,21 @@ func (m *mounter) unions(n *topology.Node, chosen []proto.Storage, userns int, b
 		if err != nil {
 			return fail(u.Path, err)
 		}
+		if who := unionName(m.lab, n.Name, u.Path); writesUpper(u) {
+			up, lock, err := m.openUpper(m.written[who], who)
+			if err != nil {
+				return fail(u.Path, err)
+			}
+			s.Upper, r.locks = up, append(r.locks, lock)
+		}
 		fd, err := c.Driver.Mount(s)
+		if s.Upper != nil {
+			_ = unix.Close(s.Upper.Parent)
+		}
 		if err != nil {
 			return fail(u.Path, err)
 		}
-		mounts = append(mounts, fd)
+		r.fds = append(r.fds, fd)
 		if u.Writes() {
 			continue
 		}
@@ -339,9 +359,9 @@ func (m *mounter) unions(n *topology.Node, chosen []proto.Storage, userns int, b
 		if err != nil {
 			return fail(u.Path, err)
 		}
-		uppers, paths = append(uppers, upper), append(paths, u.Path)
+		r.uppers, r.paths = append(r.uppers, upper), append(r.paths, u.Path)
 	}
-	return mounts, uppers, paths, nil
+	return nil
 }
 
 // copyRoot makes a node's root a copy of its layers: with the common one on top, whose mount points hide what the image

@@ -413,7 +413,7 @@ func TestUnionWritableLayers(t *testing.T) {
 			t.Errorf("tomato was removed and is %q", got)
 		}
 		for _, d := range []overlayfs.Driver{overlayfs.Overlay{}, overlayfs.Copy{}} {
-			if err := d.Check([]overlayfs.Branch{{Path: "/x", Writable: true}}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "fuse") {
+			if err := d.Check([]overlayfs.Branch{{Path: "/x", Writable: true}, {Path: "/y", Writable: true}}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "fuse") {
 				t.Errorf("%s with a writable layer: %v", d.Name(), err)
 			}
 		}
@@ -455,6 +455,12 @@ func TestChooseStorage(t *testing.T) {
 		{"copy", ro, fine, "copy", "asked for"},
 		{"fuse", ro, fine, "fuse", "asked for"},
 		{"overlay", rw, fine, "", "in place"},
+		{"", rw[:1], fine, "overlay", "the first layer alone is rw"},
+		{"", append(rw[:1:1], ro...), fine, "overlay", "the first layer alone is rw"},
+		{"", append(ro[:1:1], rw...), fine, "fuse", "rw"},
+		{"", rw[:1], refused, "", "storage: fuse has them"},
+		{"fuse", rw[:1], refused, "fuse", "asked for"},
+		{"copy", rw[:1], fine, "", "in place"},
 		{"zfs", ro, fine, "", "zfs"},
 	} {
 		got, err := overlayfs.Choose(c.want, c.branches, c.refused)

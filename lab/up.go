@@ -183,6 +183,8 @@ type builder struct {
 	inUse  map[string]image.Use // of those by nodes that run and stay, by name
 
 	storage map[string][]proto.Storage // how the nodes to start are made of their layers
+	uppers  map[string]upperLayer      // directories that unions of these write, by unionName
+	work    []workDir                  // beside them
 }
 
 // event is a message of the lab init.
@@ -235,6 +237,7 @@ func (b *builder) up(ctx context.Context) error {
 		return &Error{Op: "prepare", Err: err}
 	}
 	b.mounts.images, b.mounts.step, b.mounts.keep = b.images, b.step, filepath.Join(KeepDir, b.lab.Name)
+	b.mounts.lab, b.mounts.written = b.lab.Name, b.uppers
 	if err := b.openKept(); err != nil {
 		return err
 	}

@@ -36,12 +36,17 @@ func Clone(path string, attr uint64, userns int, recursive bool) (int, error) {
 	}
 	if err := unix.MountSetattr(fd, "", set, &a); err != nil {
 		_ = unix.Close(fd)
-		if userns >= 0 && errors.Is(err, unix.EINVAL) {
-			return -1, fmt.Errorf("%w: idmapped mounts of the file system of %s: tmpfs has them from Linux 6.3 on, ext4 and xfs from 5.12, btrfs from 5.15", errors.ErrUnsupported, path)
-		}
-		return -1, fmt.Errorf("set attributes of the mount of %s: %w", path, err)
+		return -1, attributeError(path, userns, err)
 	}
 	return fd, nil
+}
+
+// attributeError is why a mount cannot have attributes, or be idmapped.
+func attributeError(path string, userns int, err error) error {
+	if userns >= 0 && errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w: idmapped mounts of the file system of %s: tmpfs has them from Linux 6.3 on, ext4 and xfs from 5.12, btrfs from 5.15", errors.ErrUnsupported, path)
+	}
+	return fmt.Errorf("set attributes of the mount of %s: %w", path, err)
 }
 
 // attach attaches a detached mount to a directory, and closes it.

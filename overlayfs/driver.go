@@ -23,6 +23,8 @@ type Spec struct {
 	// Own is a directory for the union's own writable layer, above all branches; what is in it from before is kept. Its
 	// owner is the user namespace's root, or it is idmapped for that.
 	Own string
+	// Upper is the first branch where that is what an overlay writes; nil: it writes in Own.
+	Upper *Upper
 	// Scratch is an empty directory for mount points.
 	Scratch string
 	Userns  int    // descriptor of the user namespace that is to own what root owns in the branches, -1: none
@@ -74,6 +76,12 @@ func Choose(want string, branches []Branch, refused func() error) (Choice, error
 	}
 	if (Overlay{}).Check(branches) != nil {
 		return Choice{Fuse{}, "layers are rw, which overlayfs cannot have"}, Fuse{}.Check(branches)
+	}
+	if len(branches) > 0 && branches[0].Writable {
+		if err := refused(); err != nil {
+			return Choice{}, fmt.Errorf("%w: the kernel refuses an overlay of these layers: %w; storage: fuse has them as mergerfs does", errors.ErrUnsupported, err)
+		}
+		return Choice{Overlay{}, "the first layer alone is rw"}, nil
 	}
 	if err := refused(); err != nil {
 		return Choice{Copy{}, "the kernel refuses an overlay of these layers: " + err.Error()}, Copy{}.Check(branches)

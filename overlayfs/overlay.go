@@ -10,17 +10,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Overlay is the kernel's overlayfs. It has one writable layer, the union's own.
+// Overlay is the kernel's overlayfs. It has one writable layer: the union's own, or the first branch.
 type Overlay struct{}
 
 // Name is "overlay".
 func (Overlay) Name() string { return "overlay" }
 
-// Check refuses writable branches.
+// Check refuses writable branches but for the first.
 func (Overlay) Check(branches []Branch) error {
-	for _, b := range branches {
-		if b.Writable {
-			return fmt.Errorf("%w: overlayfs cannot write to the layer %s in place; leave out rw, or use storage: fuse", errors.ErrUnsupported, b.Path)
+	for i, b := range branches {
+		if b.Writable && i > 0 {
+			return fmt.Errorf("%w: overlayfs can write to the first layer only, and cannot write to the layer %s in place; leave out rw, or use storage: fuse", errors.ErrUnsupported, b.Path)
 		}
 	}
 	return nil
@@ -32,18 +32,8 @@ const Options = ",redirect_dir=nofollow,index=off,metacopy=off"
 
 // Mount mounts the overlay with the ids of the namespace's root, whose files those of the writable layer are.
 func (Overlay) Mount(s *Spec) (int, error) {
-	paths, err := s.branch()
-	if err != nil {
-		return -1, err
-	}
-	if err := s.inOwn("upper", "work"); err != nil {
-		return -1, err
-	}
 	at := filepath.Join(s.Scratch, "union")
 	if err := os.Mkdir(at, 0o755); err != nil {
-		return -1, err
-	}
-	if err := copyRootAttributes(paths[0], filepath.Join(s.Own, "upper"), s.Base); err != nil {
 		return -1, err
 	}
 	// Names relative to the thread's own directory: all options have to fit in a page, and whoever sees the mount, sees them.
@@ -51,23 +41,12 @@ func (Overlay) Mount(s *Spec) (int, error) {
 		return -1, err
 	}
 	defer func() { _ = unix.Chdir("/") }()
-	var lower []string
-	for _, p := range paths {
-		lower = append(lower, filepath.Base(p))
+	mount := mountOwn
+	if s.Upper != nil {
+		mount = s.Upper.mount
 	}
-	if len(lower) == 1 {
-		lower = append(lower, emptyLayer) // a single lower layer may have marks, too
-		if err := os.Mkdir(filepath.Join(s.Scratch, emptyLayer), 0o755); err != nil {
-			return -1, err
-		}
-	}
-	own, err := filepath.Rel(s.Scratch, s.Own)
-	if err != nil {
+	if err := mount(s, "union"); err != nil {
 		return -1, err
-	}
-	data := "lowerdir=" + strings.Join(lower, ":") + ",upperdir=" + EscapeOption(own+"/upper") + ",workdir=" + EscapeOption(own+"/work") + Options
-	if err := As(s.Base, func() error { return unix.Mount("overlay", "union", "overlay", unix.MS_NOSUID|unix.MS_NODEV, data) }); err != nil {
-		return -1, fmt.Errorf("mount an overlay of %d layers: %w", len(paths), err)
 	}
 	// Of a workdir that it cannot use, overlayfs makes a read-only mount, without an error.
 	var st unix.Statfs_t
@@ -75,9 +54,60 @@ func (Overlay) Mount(s *Spec) (int, error) {
 		return -1, err
 	}
 	if st.Flags&unix.ST_RDONLY != 0 {
-		return -1, fmt.Errorf("mount an overlay: the file system of %s cannot hold a writable layer", s.Own)
+		return -1, fmt.Errorf("mount an overlay: the file system of %s cannot hold a writable layer", s.writes())
 	}
 	return Clone(at, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, -1, false)
+}
+
+// mountOwn mounts an overlay over all branches with the union's own writable layer.
+func mountOwn(s *Spec, at string) error {
+	paths, err := s.branch()
+	if err != nil {
+		return err
+	}
+	if err := s.inOwn("upper", "work"); err != nil {
+		return err
+	}
+	if err := copyRootAttributes(paths[0], filepath.Join(s.Own, "upper"), s.Base); err != nil {
+		return err
+	}
+	lower, err := s.lower(paths)
+	if err != nil {
+		return err
+	}
+	own, err := filepath.Rel(s.Scratch, s.Own)
+	if err != nil {
+		return err
+	}
+	data := "lowerdir=" + lower + ",upperdir=" + EscapeOption(own+"/upper") + ",workdir=" + EscapeOption(own+"/work") + Options
+	if err := As(s.Base, func() error { return unix.Mount("overlay", at, "overlay", unix.MS_NOSUID|unix.MS_NODEV, data) }); err != nil {
+		return fmt.Errorf("mount an overlay of %d layers: %w", len(paths), err)
+	}
+	return nil
+}
+
+// lower is the option of lower layers that are attached in Scratch. It has two of them at least: a single one may have marks,
+// too, and an upper layer alone is no overlay.
+func (s *Spec) lower(paths []string) (string, error) {
+	var lower []string
+	for _, p := range paths {
+		lower = append(lower, filepath.Base(p))
+	}
+	if len(lower) < 2 {
+		lower = append(lower, emptyLayer)
+		if err := os.Mkdir(filepath.Join(s.Scratch, emptyLayer), 0o755); err != nil {
+			return "", err
+		}
+	}
+	return strings.Join(lower, ":"), nil
+}
+
+// writes names where the writable layer is.
+func (s *Spec) writes() string {
+	if s.Upper != nil {
+		return s.Upper.Layer
+	}
+	return s.Own
 }
 
 const emptyLayer = "empty"

@@ -42,6 +42,16 @@ func (u *Union) Writes() bool {
 	return false
 }
 
+// WritesFirst tells whether the first layer is written in place, and no other: an overlay can do that.
+func (u *Union) WritesFirst() bool {
+	for i := range u.Layers {
+		if u.Layers[i].Writable != (i == 0) {
+			return false
+		}
+	}
+	return len(u.Layers) > 0
+}
+
 // UseStorage makes every union of the lab use one driver, whatever the file says.
 func (l *Lab) UseStorage(driver string) {
 	for i := range l.Nodes {

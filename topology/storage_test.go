@@ -33,6 +33,14 @@ nodes:
 	if !a.Unions[0].Writes() || a.Unions[1].Writes() {
 		t.Error("which unions write in place is wrong")
 	}
+	for want, layers := range map[bool][][]Layer{true: {{dirLayer("/a", true)}, {dirLayer("/a", true), dirLayer("/b", false)}},
+		false: {nil, {dirLayer("/a", false)}, {dirLayer("/a", true), dirLayer("/b", true)}, {dirLayer("/a", false), dirLayer("/b", true)}}} {
+		for _, l := range layers {
+			if u := (Union{Layers: l}); u.WritesFirst() != want {
+				t.Errorf("%v writes the first layer alone: %v", l, !want)
+			}
+		}
+	}
 	if diff := cmp.Diff([]Layer{dirLayer("/base", false)}, a.Layers); diff != "" {
 		t.Error(diff)
 	}

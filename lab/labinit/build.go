@@ -69,6 +69,7 @@ type node struct {
 
 	uppers     []int // writable layers, for diff and commit
 	upperPaths []string
+	held       []int // locks of what its unions write
 
 	supervised // guarded by the supervisor's mutex
 
@@ -308,12 +309,13 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 		setup.MaxSize = strconv.FormatInt(n.spec.Writable.Size, 10)
 	}
 	layers := setup.Mounts() + len(n.spec.Unions) + len(n.spec.Binds)
-	if len(m.fds) < layers+len(m.uppers) {
+	if m.held < 0 || len(m.fds) < layers+len(m.uppers)+m.held {
 		closeAll(m.fds)
 		return &buildError{op: "boot", node: n.name, err: fmt.Errorf("%d mounts for %d layers and binds", len(m.fds), layers)}
 	}
-	last := len(m.fds) - len(m.uppers)
-	n.logs, n.uppers, n.upperPaths = m.fds[layers:last], m.fds[last:], m.uppers
+	held := len(m.fds) - m.held
+	last := held - len(m.uppers)
+	n.logs, n.uppers, n.upperPaths, n.held = m.fds[layers:last], m.fds[last:held:held], m.uppers, m.fds[held:]
 	if n.setup.Filter >= 0 {
 		setup.Filter = common.Filters[n.setup.Filter]
 	}
@@ -344,5 +346,6 @@ func (n *node) end() {
 	n.insides.end()
 	closeAll(n.logs)
 	closeAll(n.uppers)
-	n.logs, n.uppers, n.upperPaths = nil, nil, nil
+	closeAll(n.held)
+	n.logs, n.uppers, n.upperPaths, n.held = nil, nil, nil, nil
 }

@@ -39,6 +39,7 @@ type mountReply struct {
 	pid  int
 
 	uppers []string
+	held   int
 }
 
 func newSession(c *container.Conn) *session {
@@ -78,7 +79,7 @@ func (s *session) take() error {
 		case proto.Mounts:
 			var m proto.NodeIndex
 			if err = proto.Decode(body, &m); err == nil {
-				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers}
+				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held}
 			}
 		case proto.Wired:
 			s.wired <- struct{}{}

@@ -111,6 +111,7 @@ type NodeIndex struct {
 	PID   int    // of Mounts: of the node's init, as up sees it
 
 	Uppers []string // of Mounts: whose writable layers the last descriptors are, by paths in the node
+	Held   int      // of Mounts: how many descriptors come behind those, which are held for as long as the node lives
 }
 
 // ChangeSpec is the body of Change: nodes that end, nodes that are started, and what

@@ -14,6 +14,33 @@ nodes:
     unions: [{path: /mnt/u, layers: [./fruits, ./vegetables]}]
   rw: {unions: [{path: /mnt/u, layers: ["./fruits:rw", "./vegetables:rw"]}]}
 EOL
+# The classic one: the first layer alone is written, and the owners are the node's.
+cat >/srv/l/classic.yaml <<'EOL'
+name: classic
+nodes: {c: {unions: [{path: /mnt/u, layers: ["./fruits:rw", "./vegetables"]}]}}
+EOL
+nsnet up /srv/l/classic.yaml
+said=$(nsnet exec classic/c -- sh -euc 'cd /mnt/u; cat tomato; echo mine >carrots; chown 7:8 carrots; echo mine >root; mkdir d; mv d e; rm tomato; ls')
+[ "$said" = "fruit
+apple
+carrots
+e
+root" ] || fail "$said"
+[ "$(stat -c '%n %F %u:%g' /srv/l/fruits/*)" = "/srv/l/fruits/apple regular file 0:0
+/srv/l/fruits/carrots regular file 7:8
+/srv/l/fruits/e directory 0:0
+/srv/l/fruits/root regular file 0:0
+/srv/l/fruits/tomato character special file 0:0" ]
+[ "$(cat /srv/l/vegetables/*)" = "carrot
+vegetable" ]
+[ -d /srv/l/.fruits.nsnet ]
+sed s/classic/second/ /srv/l/classic.yaml >/srv/l/second.yaml
+refused 5 nsnet up /srv/l/second.yaml
+nsnet down classic
+[ ! -e /srv/l/.fruits.nsnet ]
+rm -r /srv/l/fruits/[cert]* /srv/l/classic.yaml /srv/l/second.yaml
+echo fruit >/srv/l/fruits/tomato
+
 nsnet up /srv/l/lab.yaml
 in_n() { nsnet exec "layers/$1" -- sh -euc "$2"; }
 said=$(in_n root 'cat /tomato; echo mine >/carrots; rm -r /usr/share/d; mkdir /usr/share/d; ls -A /usr/share/d; ls -d /etc/passwd')
