@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func connPair(t *testing.T) (a, b *Conn) {
 // receive fails the test after ten seconds.
 func receive(t *testing.T, c *Conn) (wire.Kind, []byte, []int, error) {
 	t.Helper()
-	if err := c.c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	return c.Receive()
@@ -168,7 +169,7 @@ func TestConnCutShort(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer r.Close()
-			if _, _, err := a.c.WriteMsgUnix([]byte(part), unix.UnixRights(int(w.Fd())), nil); err != nil {
+			if _, _, err := a.Socket.(*net.UnixConn).WriteMsgUnix([]byte(part), unix.UnixRights(int(w.Fd())), nil); err != nil {
 				t.Fatal(err)
 			}
 			_, _ = w.Close(), a.Close()
@@ -188,12 +189,12 @@ func TestConnRefusesHugeMessage(t *testing.T) {
 	t.Parallel()
 	a, b := connPair(t)
 	var h [wire.HeaderSize]byte
-	wire.PutHeader(&h, wire.Boot, maxMessage+1)
-	if _, err := a.c.Write(h[:]); err != nil {
+	wire.PutHeader(&h, wire.Boot, (256<<20)+1)
+	if _, err := a.Socket.(*net.UnixConn).Write(h[:]); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, _, err := receive(t, b); err == nil || !strings.Contains(err.Error(), "bytes") {
-		t.Errorf("a message of %d bytes: %v", maxMessage+1, err)
+		t.Errorf("a message of %d bytes: %v", (256<<20)+1, err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,20 +16,21 @@ import (
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/conn"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/topology"
 )
 
 // dial connects to a lab's init.
 func dial(name string) (*container.Conn, error) {
-	c, err := net.Dial("unix", filepath.Join(dirOf(name), controlFile))
+	c, err := conn.Dial(filepath.Join(dirOf(name), controlFile))
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
 			return nil, &Error{Lab: name, Err: ErrNotRunning, Remedy: "bring it up with nsnet up"}
 		}
 		return nil, &Error{Lab: name, Op: "connect", Err: err}
 	}
-	return container.FromUnix(c.(*net.UnixConn)), nil
+	return c, nil
 }
 
 // nodeStates asks a lab's init for its nodes, by their names.
