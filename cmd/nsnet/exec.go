@@ -21,6 +21,7 @@ type execOptions struct {
 	Env         []string
 	Workdir     string
 	User        string
+	All         bool
 }
 
 // AddFlags adds the options to f.
@@ -31,6 +32,7 @@ func (o *execOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.Env, "env", "e", nil, "set the variable `K=V`; K alone takes the value it has here (repeatable)")
 	f.StringVarP(&o.Workdir, "workdir", "w", "", "run the command in `DIR` of the node")
 	f.StringVarP(&o.User, "user", "u", "", "run the command as `USER[:GROUP]` of the node, names or numbers")
+	f.BoolVarP(&o.All, "all", "a", false, "run the command in each node of a LAB, which is named in place of NODE")
 	// What follows the node is the command's, flags and all.
 	f.SetInterspersed(false)
 }
@@ -46,6 +48,10 @@ func newExec(std stdio) *cobra.Command {
 The command gets nsnet's own standard output and error, and an empty standard input
 unless -i is given. For a shell, give -it.
 
+With a pattern for NODE, or with --all and a lab, the command runs in several nodes side
+by side, with the node's name before each line. The exit code is then that of the first
+node, in the order of the file, where it was not 0.
+
 EXIT STATUS
   The command's own, 128+n when signal n killed it, or else
   125    nsnet itself failed, be it for wrong flags, an unknown node or a lab that is down
@@ -53,7 +59,8 @@ EXIT STATUS
   127    the command was not found`,
 		Example: `  nsnet exec web -- ping -c 1 192.168.10.1
   nsnet exec -it demo/web -- bash
-  nsnet exec -i -e LANG=C -w /tmp web -- tar x <files.tar`,
+  nsnet exec -i -e LANG=C -w /tmp web -- tar x <files.tar
+  nsnet exec 'demo/r*' -- ip route`,
 		DisableFlagsInUseLine: true,
 		Args: func(cmd *cobra.Command, args []string) error {
 			node, argv := execArgs(args)
@@ -64,6 +71,8 @@ EXIT STATUS
 				return usagef(cmd, "CMD is missing")
 			case argv[0] == "":
 				return usagef(cmd, "CMD is empty")
+			case o.isMany(node) && (o.Interactive || o.TTY):
+				return usagef(cmd, "-i and -t are for a command in one node")
 			case o.Workdir != "" && !strings.HasPrefix(o.Workdir, "/"):
 				return usagef(cmd, "--workdir %q is not an absolute path", o.Workdir)
 			}
@@ -121,6 +130,9 @@ func runExec(ctx context.Context, o execOptions, args []string, std stdio) error
 		return &exitError{exitExec, errors.New("-t needs a terminal on standard input; leave it out in scripts and pipes")}
 	}
 	ref, argv := execArgs(args)
+	if o.isMany(ref) {
+		return execMany(ctx, o, ref, argv, std)
+	}
 	labName, node, err := lab.Find(ctx, ref)
 	if err != nil {
 		return findError(ref, err)
@@ -149,7 +161,7 @@ func findError(ref string, err error) error {
 	if namesErr != nil || !errors.Is(err, lab.ErrNotFound) || !slices.Contains(names, ref) {
 		return err
 	}
-	return fmt.Errorf("%s is a lab: name one of its nodes, as %s/NODE (nsnet ps %s lists them)%.0w", plain(ref), plain(ref), plain(ref), err)
+	return fmt.Errorf("%s is a lab: name one of its nodes, as %s/NODE (nsnet ps %s lists them), or all by --all%.0w", plain(ref), plain(ref), plain(ref), err)
 }
 
 // splitHint adds what to write to the error of a command that was not found and is one argument
