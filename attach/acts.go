@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path"
 
 	"github.com/nsnet/nsnet/attach/worker"
 	"github.com/nsnet/nsnet/internal/rtnl"
@@ -16,7 +17,7 @@ import (
 type handles struct {
 	target *os.File // network namespace
 	far    *os.File // the host's, the fabric's or the peer's
-	resolv *os.File // the target's resolv.conf, nil: not to be changed
+	resolv *os.File // the target's resolv.conf, or the directory for one; nil: it is not to be changed
 	dir    *os.File // of the records
 }
 
@@ -73,7 +74,12 @@ func (r *Record) acts(h *handles, o *observed) (script, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Resolv != nil && h.resolv != nil {
+	if r.Resolv != nil && h.resolv != nil && r.Resolv.Place != "" {
+		file := worker.Step{Kind: worker.Create, FD: int(h.resolv.Fd()), Path: path.Base(r.Resolv.Place), Data: r.Resolv.After}
+		back := file
+		back.Kind = worker.Remove
+		s = append(s, act{worker.Act{Do: file, Undo: []worker.Step{back}}, []string{"create /" + r.Resolv.Place}})
+	} else if r.Resolv != nil && h.resolv != nil {
 		fd := int(h.resolv.Fd())
 		s = append(s, act{worker.Act{
 			Do:   worker.Step{Kind: worker.Write, FD: fd, Data: r.Resolv.After},

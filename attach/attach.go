@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -140,7 +141,7 @@ type attachment struct {
 	target  *target
 	far     *os.File // namespace of the other end
 	peer    *target
-	resolv  *os.File
+	resolv  *os.File // the target's resolv.conf, or where it is to have one
 	o       observed
 }
 
@@ -214,7 +215,11 @@ func (a *attachment) surveyFar() error {
 		return fmt.Errorf("--dns: its files cannot be reached: %w", err)
 	}
 	defer unix.Close(root)
-	if a.resolv, a.o.resolv, err = resolvConf(root); err != nil {
+	a.resolv, a.o.resolv, err = resolvConf(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		a.resolv, a.o.place, err = placeOf(root)
+	}
+	if err != nil {
 		return fmt.Errorf("--dns: open its /etc/resolv.conf: %w", err)
 	}
 	return nil

@@ -60,7 +60,7 @@ func decide(q *Request, o *observed, who identity) (*Record, error) {
 		return nil, err
 	}
 	if len(q.DNS) > 0 {
-		r.Resolv = &Resolv{Before: o.resolv, After: withNameservers(o.resolv, q.DNS)}
+		r.Resolv = &Resolv{Place: o.place, Before: o.resolv, After: withNameservers(o.resolv, q.DNS)}
 	}
 	return r, nil
 }

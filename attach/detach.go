@@ -328,39 +328,6 @@ func (r *Record) settleIn(h *rtnl.Conn) error {
 	return first
 }
 
-// restoreResolv puts the target's former resolv.conf back, unless somebody has changed it since.
-func (r *Record) restoreResolv(ns *os.File) error {
-	if r.Resolv == nil || r.Target.PID == 0 {
-		return nil
-	}
-	t := &target{ref: r.Target.Ref, netns: ns, place: r.Target}
-	root, err := t.root()
-	if err != nil {
-		return nil //nolint:nilerr // its process has ended, and with it its files
-	}
-	defer unix.Close(root)
-	f, now, err := resolvConf(root)
-	for _, passing := range []error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.EAGAIN} {
-		if errors.Is(err, passing) {
-			return fmt.Errorf("put its resolv.conf back: %w", err)
-		}
-	}
-	if err != nil {
-		return nil //nolint:nilerr // it has removed the file itself
-	}
-	defer f.Close()
-	if string(now) != string(r.Resolv.After) {
-		return nil
-	}
-	if _, err := f.WriteAt(r.Resolv.Before, 0); err != nil {
-		return fmt.Errorf("put its resolv.conf back: %w", err)
-	}
-	if err := f.Truncate(int64(len(r.Resolv.Before))); err != nil {
-		return fmt.Errorf("put its resolv.conf back: %w", err)
-	}
-	return nil
-}
-
 // hold keeps the target's namespace, and in it the NIC, until the NIC is home: the kernel brings
 // home what is hardware, without its addresses, and deletes what is not.
 func (j *journal) hold(r *Record, ns *os.File) error {

@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/nsnet/nsnet/internal/inroot"
 	"github.com/nsnet/nsnet/internal/rtnl"
 )
 
@@ -41,6 +37,7 @@ type observed struct {
 	taken   []netip.Addr   // addresses of the pools that the lab's file gives away
 	gateway []netip.Prefix // the host's addresses on it
 	resolv  []byte         // the target's resolv.conf, when it is to be changed
+	place   string         // where it is to have one, from its root, when it has none
 	pinned  bool           // the bridge has been given its MAC, which does not follow its ports' then
 	masters map[int]string // names of bridges, by index
 	// settings of the NIC that differ from the host's for new interfaces.
@@ -163,36 +160,4 @@ func settings(name string) ([]Setting, error) {
 		}
 	}
 	return list, nil
-}
-
-// resolvConf opens the target's resolv.conf and reads it. Symbolic links in it lead nowhere
-// outside of the target's root.
-func resolvConf(root int) (*os.File, []byte, error) {
-	fd, err := inroot.Open(root, "etc/resolv.conf", unix.O_RDWR|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	f := os.NewFile(uintptr(fd), "resolv.conf")
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("it is a %s", st.Mode().Type())
-	}
-	if host, herr := os.Stat("/etc/resolv.conf"); err == nil && herr == nil && os.SameFile(st, host) {
-		err = errors.New("it is the host's own: the target has no files of its own")
-	}
-	const most = 64 << 10
-	b := make([]byte, most)
-	n := 0
-	if err == nil {
-		if n, err = f.ReadAt(b, 0); err == nil {
-			err = fmt.Errorf("it has more than %d bytes", most-1)
-		} else if errors.Is(err, io.EOF) {
-			err = nil
-		}
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, nil, err
-	}
-	return f, b[:n], nil
 }

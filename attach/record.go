@@ -71,6 +71,8 @@ type FinalRoute struct {
 
 // Resolv is a target's resolv.conf before and after.
 type Resolv struct {
+	// Place is the path from the target's root where one was made, as it had none; else it is empty.
+	Place  string `json:"place,omitempty"`
 	Before []byte `json:"before"`
 	After  []byte `json:"after"`
 }

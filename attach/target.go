@@ -214,8 +214,12 @@ func pinProcess(pid int) (*target, error) {
 func pinPath(path string) (*target, error) {
 	if err := ns.IsNSorErr(path); err != nil {
 		var missing ns.NSPathNotExistErr
-		if errors.As(err, &missing) {
+		var other ns.NSPathNotNSErr
+		switch {
+		case errors.As(err, &missing):
 			return nil, fmt.Errorf("%w: %w", lab.ErrNotFound, err)
+		case errors.As(err, &other):
+			return nil, noNamespace(path)
 		}
 		return nil, err
 	}
@@ -226,9 +230,29 @@ func pinPath(path string) (*target, error) {
 	kind, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_NSTYPE)
 	if err != nil || kind != unix.CLONE_NEWNET {
 		_ = f.Close()
-		return nil, errors.New("it is not a network namespace")
+		return nil, fmt.Errorf("%w: it is a namespace of another kind; that of a network is /proc/PID/ns/net", lab.ErrNotFound)
 	}
 	return &target{ref: Ref{ByNetns, path}, netns: f, place: Place{Path: path}}, nil
+}
+
+// noNamespace says what a path is that is no namespace. What ip netns names is an empty file where the namespace is gone.
+func noNamespace(path string) error {
+	what := "something else"
+	if st, err := os.Stat(path); err == nil {
+		switch mode := st.Mode(); {
+		case mode.IsRegular():
+			what = "an ordinary file"
+		case mode.IsDir():
+			what = "a directory"
+		case mode&fs.ModeDevice != 0:
+			what = "a device"
+		case mode&fs.ModeNamedPipe != 0:
+			what = "a fifo"
+		case mode&fs.ModeSocket != 0:
+			what = "a socket"
+		}
+	}
+	return fmt.Errorf("%w: it is %s and no network namespace; ip netns lists those in /run/netns, and a process's is /proc/PID/ns/net", lab.ErrNotFound, what)
 }
 
 func processNetns(pid int) string { return fmt.Sprintf("/proc/%d/ns/net", pid) }

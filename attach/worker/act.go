@@ -15,6 +15,10 @@ const (
 	Sysctl
 	// Write makes Data the content of the open file FD.
 	Write
+	// Create makes the file Path of the directory FD, on behalf of the directory's owner, with Data in it.
+	Create
+	// Remove removes it again, if what is in it is Data or its beginning.
+	Remove
 	// Rename renames the file Path of the directory FD to Data.
 	Rename
 )

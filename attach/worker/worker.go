@@ -80,6 +80,10 @@ func (w *worker) step(s *Step) Outcome {
 		return failed(w.sysctl(s))
 	case Write:
 		return failed(write(s.FD, s.Data))
+	case Create:
+		return failed(create(s.FD, s.Path, s.Data))
+	case Remove:
+		return failed(remove(s.FD, s.Path, s.Data))
 	case Rename:
 		return failed(rename(s.FD, s.Path, string(s.Data)))
 	}

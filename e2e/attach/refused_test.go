@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,6 +28,10 @@ func TestRefused(t *testing.T) {
 		must(t, "attach --pid %d --bridge br0 --ip 10.7.0.9/24 --ip fd00:7::9/64", peer)
 		file := filepath.Join(t.TempDir(), "file")
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fifo := file + ".fifo"
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		dead := exec.Command("true")
@@ -83,8 +88,11 @@ func TestRefused(t *testing.T) {
 			{"--pid 4194303 " + onBridge, 4, []string{"4194303"}},
 			{fmt.Sprintf("--pid %d %s", dead.Process.Pid, onBridge), 9, []string{"ended"}},
 			{"--netns /nonexistent " + onBridge, 4, []string{"/nonexistent"}},
-			{"--netns " + file + " " + onBridge, 1, []string{file, "namespace"}},
-			{"--netns /proc/self/ns/mnt " + onBridge, 1, []string{"not a network namespace"}},
+			{"--netns " + file + " " + onBridge, 4, []string{file, "it is an ordinary file and no network namespace", "/proc/PID/ns/net"}},
+			{"--netns /etc " + onBridge, 4, []string{"it is a directory and no network namespace"}},
+			{"--netns /dev/null " + onBridge, 4, []string{"it is a device and no network namespace"}},
+			{"--netns " + fifo + " " + onBridge, 4, []string{"it is a fifo and no network namespace"}},
+			{"--netns /proc/self/ns/mnt " + onBridge, 4, []string{"it is a namespace of another kind"}},
 			{"--node nobody/web " + onBridge, 4, []string{"nobody"}},
 			{"--container web " + onBridge, 4, []string{"web", "docker.sock"}},
 			{target + " --ip 10.2.0.2/32 --peer-pid 4194303 --peer-ip 10.2.0.1/32", 4, []string{"4194303"}},
