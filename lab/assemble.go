@@ -38,12 +38,12 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 			return none, err
 		}
 	}
-	commons := map[string]topology.ImageKind{"common": commonKind(n)}
+	commons := map[string]string{"common": m.commons.of(n)}
 	if n.Image.Kind == topology.ImageHost && len(n.Layers) > 0 {
-		commons["below"] = topology.ImageHost
+		commons["below"] = hostCommon
 	}
-	for name, kind := range commons {
-		if err := makeLayer(filepath.Join(dir, name), overlayfs.Shift(m.common[kind], base), overlayfs.TrustedMark); err != nil {
+	for name, layer := range commons {
+		if err := makeLayer(filepath.Join(dir, name), overlayfs.Shift(m.commons.entries(layer), base), overlayfs.TrustedMark); err != nil {
 			return none, fmt.Errorf("make the common layer: %w", err)
 		}
 	}

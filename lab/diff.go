@@ -300,19 +300,16 @@ func (w *writableLayers) below(ctx context.Context, at string) error {
 
 // common makes the common layers that the node has, and its own files.
 func (w *writableLayers) common(hosts, resolv []byte) error {
-	for _, kind := range []topology.ImageKind{topology.ImageHost, topology.ImageDir} {
-		if !usesImage([]topology.Node{*w.node}, kind) {
-			continue
-		}
-		entries, err := commonLayer(w.lab, kind)
-		if err != nil {
-			return err
-		}
-		if err := makeLayer(filepath.Join(w.m.at, string(kind)), entries, overlayfs.TrustedMark); err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if copiesRoot(w.node) && e.Kind == overlayfs.File {
+	var err error
+	if w.m.commons, err = w.m.planCommon(w.lab, []topology.Node{*w.node}); err != nil {
+		return err
+	}
+	if err := w.m.commons.write(w.m.at, overlayfs.TrustedMark); err != nil {
+		return err
+	}
+	if copiesRoot(w.node) {
+		for _, e := range w.m.commons.entries(w.m.commons.of(w.node)) {
+			if e.Kind == overlayfs.File {
 				w.copiedCommon = append(w.copiedCommon, e)
 			}
 		}
@@ -338,5 +335,5 @@ func (w *writableLayers) belowRoot(t *tree, hosts, resolv []byte) {
 		t.o.Mounts = append(t.o.Mounts, w.node.Unions[i].Path[1:])
 	}
 	above, below := w.m.stack(w.node)
-	t.lower = append([]string{filepath.Join(w.m.at, "files"), filepath.Join(w.m.at, string(commonKind(w.node)))}, append(above, below...)...)
+	t.lower = append([]string{filepath.Join(w.m.at, "files"), filepath.Join(w.m.at, w.m.commons.of(w.node))}, append(above, below...)...)
 }

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -11,34 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container"
-	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/overlayfs"
-	"github.com/nsnet/nsnet/topology"
 )
-
-// commonLayer is what all nodes of a lab on this kind of image have above it, in the order that
-// overlayfs.Apply wants.
-func commonLayer(l *topology.Lab, kind topology.ImageKind) ([]overlayfs.Entry, error) {
-	var c layer
-	if kind == topology.ImageHost {
-		entries, err := overlayfs.HostSkeleton("/")
-		if err != nil {
-			return nil, fmt.Errorf("look at the host's image: %w", err)
-		}
-		for _, e := range entries {
-			c.put(e)
-		}
-	}
-	c.mountPoints()
-	c.file("etc/hosts", dns.Hosts(l))
-	if kind == topology.ImageHost {
-		if conf := hostResolvConf(); conf != nil {
-			c.file("etc/resolv.conf", conf)
-		}
-	}
-	return c.sorted(), nil
-}
 
 // prefix is what the paths of all that a directory holds begin with.
 func prefix(dir string) string {

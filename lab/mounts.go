@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -33,12 +32,13 @@ type mounter struct {
 
 	// On this kernel the nodes' roots are assembled here and not by their inits.
 	assembles bool
-	common    map[topology.ImageKind][]overlayfs.Entry // if so
+
+	commons commonLayers
 }
 
 // newMounter starts the thread; at is an existing directory.
 func newMounter(at string) (*mounter, error) {
-	m := &mounter{work: make(chan func()), at: at, common: map[topology.ImageKind][]overlayfs.Entry{}}
+	m := &mounter{work: make(chan func()), at: at}
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
@@ -84,45 +84,18 @@ func (m *mounter) do(f func() error) error {
 	return <-done
 }
 
-// prepare fills the tmpfs for these nodes of a lab: device nodes, and the common layers, one for nodes
-// on the host's image and one for all others.
+// prepare fills the tmpfs for these nodes of a lab: device nodes, and the common layers.
 func (m *mounter) prepare(l *topology.Lab, nodes []topology.Node) error {
 	return m.do(func() error {
 		if err := m.devices(); err != nil {
 			return err
 		}
-		for _, kind := range []topology.ImageKind{topology.ImageHost, topology.ImageDir} {
-			if !usesImage(nodes, kind) {
-				continue
-			}
-			entries, err := commonLayer(l, kind)
-			if err != nil {
-				return err
-			}
-			if m.assembles {
-				m.common[kind] = entries
-				continue
-			}
-			if err := makeLayer(filepath.Join(m.at, string(kind)), entries, overlayfs.UserMark); err != nil {
-				return err
-			}
+		var err error
+		if m.commons, err = m.planCommon(l, nodes); err != nil || m.assembles {
+			return err
 		}
-		return nil
+		return m.commons.write(m.at, overlayfs.UserMark)
 	})
-}
-
-func usesImage(nodes []topology.Node, k topology.ImageKind) bool {
-	return slices.ContainsFunc(nodes, func(n topology.Node) bool {
-		return commonKind(&n) == k || k == topology.ImageHost && n.Image.Kind == k
-	})
-}
-
-// commonKind is which common layer a node has: that of the host's image, or any other's, which is above a node's layers, too.
-func commonKind(n *topology.Node) topology.ImageKind {
-	if n.Image.Kind == topology.ImageHost && len(n.Layers) == 0 {
-		return n.Image.Kind
-	}
-	return topology.ImageDir
 }
 
 // devices makes the nodes that every node of a lab may have. They are made here because
@@ -153,17 +126,16 @@ func (m *mounter) devices() error {
 // hosts opens the common layers' /etc/hosts for writing: nodes that have not changed the file see what
 // is written there, all at once.
 func (m *mounter) hosts() (fds []int, err error) {
+	if m.assembles || len(m.commons.layers) == 0 {
+		return nil, nil // each has its own
+	}
 	err = m.do(func() error {
-		for _, kind := range []topology.ImageKind{topology.ImageHost, topology.ImageDir} {
-			fd, err := unix.Open(filepath.Join(m.at, string(kind), "etc/hosts"), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-			if errors.Is(err, unix.ENOENT) {
-				continue // no node has it, or each has its own
-			}
-			if err != nil {
-				return fmt.Errorf("open the nodes' /etc/hosts: %w", err)
-			}
-			fds = append(fds, fd)
+		// It is one file in all of them.
+		fd, err := unix.Open(filepath.Join(m.at, m.commons.layers[0].name, hostsFile), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return fmt.Errorf("open the nodes' /etc/hosts: %w", err)
 		}
+		fds = append(fds, fd)
 		return nil
 	})
 	return fds, err
@@ -238,7 +210,7 @@ func (m *mounter) root(r *nodeMounts, n *topology.Node, s *proto.NodeSetup, user
 		r.fds, r.uppers, r.paths = append(r.fds, a.root), append(r.uppers, a.upper), append(r.paths, "/")
 		return nil
 	}
-	all := append([]string{filepath.Join(m.at, string(commonKind(n)))}, above...)
+	all := append([]string{filepath.Join(m.at, m.commons.of(n))}, above...)
 	for _, path := range append(all, image...) {
 		fd, err := clone(path, unix.MOUNT_ATTR_RDONLY, userns, false)
 		if err != nil {

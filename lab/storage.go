@@ -213,7 +213,7 @@ func (m *mounter) stack(n *topology.Node) (above, image []string) {
 	if !host {
 		return above, m.layersOf(n.Image)
 	}
-	return append(above, filepath.Join(m.at, string(topology.ImageHost))), m.layersOf(n.Image)
+	return append(above, filepath.Join(m.at, hostCommon)), m.layersOf(n.Image)
 }
 
 // isApart reports whether a layer of a node's root and its image overlap, as every directory and the host's root do. No
@@ -371,7 +371,7 @@ func (m *mounter) copyRoot(n *topology.Node, s *proto.NodeSetup, userns int, bas
 	if err := makeLayer(own, ownFiles(n, s), overlayfs.UserMark); err != nil {
 		return assembled{}, fmt.Errorf("write the node's own files: %w", err)
 	}
-	branches := []overlayfs.Branch{{Path: own}, {Path: filepath.Join(m.at, string(topology.ImageDir))}}
+	branches := []overlayfs.Branch{{Path: own}, {Path: filepath.Join(m.at, m.commons.of(n))}}
 	above, image := m.stack(n)
 	for _, dir := range append(above, image...) {
 		branches = append(branches, overlayfs.Branch{Path: dir})
