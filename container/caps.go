@@ -22,6 +22,7 @@ const defaultCapabilities uint64 = 1<<unix.CAP_CHOWN |
 	1<<unix.CAP_SETUID |
 	1<<unix.CAP_SETPCAP |
 	1<<unix.CAP_NET_BIND_SERVICE |
+	1<<unix.CAP_NET_BROADCAST |
 	1<<unix.CAP_NET_ADMIN |
 	1<<unix.CAP_NET_RAW |
 	1<<unix.CAP_SYS_CHROOT
@@ -30,21 +31,29 @@ const defaultCapabilities uint64 = 1<<unix.CAP_CHOWN |
 // 1<<CAP_x for each, for capset(2) and PR_CAPBSET_DROP. They hold within the node's
 // user namespace only, unless the node is privileged.
 //
-// The default set, from capabilities(7):
+// The default set, from capabilities(7), is what daemons need as Debian starts them - FRR, BIRD,
+// keepalived, dnsmasq, dhcpcd, nginx, sshd, strongSwan, openvpn and ptp4l (package e2e/daemons) - and
+// what it takes to install, reload and end them:
 //
-//	CHOWN, FOWNER, FSETID, DAC_OVERRIDE  root in the node owns the node's files: package
-//	                                     managers and daemons' start scripts chown them
-//	SETUID, SETGID, SETPCAP              daemons drop to users of their own; sshd, su
-//	KILL                                 supervisors signal their workers
-//	SYS_CHROOT                           sshd, dnsmasq, haproxy jail themselves
-//	NET_BIND_SERVICE                     ports below 1024
-//	NET_RAW                              ping, traceroute, tcpdump, OSPF, VRRP
+//	CHOWN, FOWNER, DAC_OVERRIDE          root in the node owns the node's files: BIRD, FRR, nginx,
+//	                                     dnsmasq and dhcpcd give some to users of their own
+//	FSETID                               package managers: without it a set-group-id file is none
+//	SETUID, SETGID                       daemons drop to users of their own; sshd, su
+//	SETPCAP                              setpriv, capsh and sandboxes give up capabilities for good
+//	KILL                                 supervisors signal workers of other users: nginx's to
+//	                                     reload and to end, FRR's
+//	SYS_CHROOT                           sshd, dhcpcd, haproxy jail themselves
+//	NET_BIND_SERVICE                     FRR, BIRD and strongSwan ask for it; here ports below
+//	                                     1024 need none
+//	NET_BROADCAST                        BIRD asks for it and ends without; the kernel has no use
+//	                                     of it
+//	NET_RAW                              ping, traceroute, tcpdump, OSPF, VRRP, DHCP
 //	NET_ADMIN                            what a lab is for: addresses, routes, tc, nft, tun
 //
 // Left out, and why:
 //
-//	SYS_ADMIN        mounts and namespaces: most kernel bugs begin there. FRR's daemons
-//	                 and "ip netns" want it: a node of theirs adds it
+//	SYS_ADMIN        mounts and namespaces: most kernel bugs begin there. FRR's zebra and
+//	                 "ip netns" want it: a node of theirs adds it
 //	SYS_PTRACE       with it root could take over the node's init, which has more, so that
 //	                 no other line of this table would hold. strace of own children works
 //	                 without
@@ -52,10 +61,11 @@ const defaultCapabilities uint64 = 1<<unix.CAP_CHOWN |
 //	                 which libaudit takes for "no audit here": sshd works without
 //	MKNOD            never honoured in a user namespace; whiteouts and fifos need none
 //	SETFCAP          setcap of files only; programs that have file capabilities run
-//	NET_BROADCAST    only for netlink sockets that listen to all namespaces
 //	SYS_NICE, SYS_RESOURCE, SYS_TIME, SYS_BOOT, SYS_MODULE, SYS_RAWIO
-//	                 the host's: refused in a user namespace, whatever the mask
-//	IPC_LOCK         mlock(2) beyond RLIMIT_MEMLOCK would take the host's memory
+//	                 the host's: refused in a user namespace, whatever the mask. ptp4l finds its
+//	                 master and goes on where it may not set the clock
+//	IPC_LOCK         mlock(2) beyond RLIMIT_MEMLOCK would take the host's memory; openvpn
+//	                 asks for it with mlock in its configuration alone
 //	DAC_READ_SEARCH  open_by_handle_at(2), of CVE-2014-3545, and nothing that DAC_OVERRIDE
 //	                 does not do for the node's own files
 //
