@@ -47,3 +47,31 @@ func TestDoctorFindsProblems(t *testing.T) {
 		}
 	})
 }
+
+// A file's nodes whose programs need more than the nodes have are named, with what to give them; a file that is none is told
+// before anything is tried.
+func TestDoctorOfFile(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		file := writeFile(t, t.TempDir(), "routers.yaml", `
+name: routers
+nodes:
+  good: {command: [/usr/lib/frr/frrinit.sh, start], caps: [SYS_ADMIN]}
+  bad: {command: [/usr/lib/frr/frrinit.sh, start]}
+  clock: {command: "exec ptp4l -i eth0"}
+`)
+		got := testenv.Must(t, "doctor", file)
+		for _, part := range []string{"note     node bad: frrinit.sh of FRR: zebra", "give the node caps: [SYS_ADMIN]", "note     node clock: ptp4l "} {
+			if !strings.Contains(got, part) {
+				t.Errorf("no %q in\n%s", part, got)
+			}
+		}
+		if strings.Contains(got, "node good") {
+			t.Errorf("a node that has all is told of:\n%s", got)
+		}
+		res := testenv.Run(t, "doctor", file+"x")
+		if res.Code != testenv.Run(t, "validate", file+"x").Code || res.Stdout != "" {
+			t.Errorf("a file that is not there: exit code %d\n%s%s", res.Code, res.Stdout, res.Stderr)
+		}
+	})
+}

@@ -17,12 +17,14 @@ import (
 )
 
 type doctorOptions struct {
+	fileOptions
 	All  bool
 	JSON bool
 }
 
 // AddFlags adds the options to f.
 func (o *doctorOptions) AddFlags(f *pflag.FlagSet) {
+	o.fileOptions.AddFlags(f)
 	f.BoolVarP(&o.All, "all", "a", false, "print what is well, too")
 	f.BoolVar(&o.JSON, "json", false, "print all findings as JSON")
 }
@@ -30,30 +32,46 @@ func (o *doctorOptions) AddFlags(f *pflag.FlagSet) {
 func newDoctor(std stdio) *cobra.Command {
 	var o doctorOptions
 	cmd := &cobra.Command{
-		Use:     "doctor",
+		Use:     "doctor [FILE]",
 		GroupID: groupTool,
-		Short:   "Check this machine",
+		Short:   "Check this machine, and what a file's nodes run",
 		Long: `Check this machine for what labs would stumble over, and say what to do about it. A small
 lab is brought up and taken down; features of the kernel are tried. Nothing is changed.
 
 A problem keeps labs from working. A note is about something that not everybody needs.
 
-` + exitStatus(exitOK, exitFailure, exitUsage),
+With a topology file, the commands of its nodes are looked at, too, for programs that
+are known to need more than their node has: FRR's zebra without the capability SYS_ADMIN,
+ptp4l without -S, openvpn without tun.
+
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile),
 		Example: `  nsnet doctor
-  nsnet doctor --all`,
-		Args: exactArgs(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  nsnet doctor --all
+  nsnet doctor routers.yaml`,
+		Args:              maxArgs(1),
+		ValidArgsFunction: completeFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := withSignals(cmd.Context())
 			defer stop()
-			return interrupted(ctx, runDoctor(ctx, o, std))
+			return interrupted(ctx, runDoctor(ctx, o, args, std))
 		},
 	}
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func runDoctor(ctx context.Context, o doctorOptions, std stdio) error {
+// runDoctor looks at the machine and, if there is one, at a file.
+func runDoctor(ctx context.Context, o doctorOptions, files []string, std stdio) error {
+	var nodes []doctor.Finding
+	for _, f := range files {
+		l, err := o.load(ctx, f, std)
+		if err != nil {
+			return err
+		}
+		nodes = append(nodes, doctor.ExamineNodes(l)...)
+	}
 	all := doctor.Examine(ctx, doctor.Machine{UID: os.Geteuid(), Lab: trialLab, Cgroups: controlGroups, Firewall: firewallNeeds})
+	all = append(all, nodes...)
 	problems := 0
 	for _, f := range all {
 		if f.Status == doctor.Problem {
