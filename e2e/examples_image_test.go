@@ -19,9 +19,9 @@ func TestLeafSpineOfImage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		layout := filepath.Join(cache, "nsnet", "frr")
+		layout := filepath.Join(cache, "nsnet", "daemons")
 		if _, err := os.Stat(filepath.Join(layout, "index.json")); err != nil {
-			testenv.Miss(t, "no image with FRR: scripts/setup-test.sh makes one")
+			testenv.Miss(t, "no image with daemons: scripts/setup-test.sh makes one")
 		}
 		t.Cleanup(func() {
 			if err := os.RemoveAll(image.Dir); err != nil {

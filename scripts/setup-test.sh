@@ -15,6 +15,15 @@ bgpd frr
 nginx nginx-light
 sshd openssh-server
 dnsmasq dnsmasq-base
+/usr/share/dnsmasq/systemd-helper dnsmasq
+bird bird2
+keepalived keepalived
+dhcpcd dhcpcd
+ipsec strongswan
+charon-systemd charon-systemd
+swanctl strongswan-swanctl
+openvpn openvpn
+ptp4l linuxptp
 tcpdump tcpdump
 ps procps
 iperf3 iperf3
@@ -40,14 +49,15 @@ static_busybox() {
 	command -v busybox >/dev/null && ! ldd "$(command -v busybox)" >/dev/null 2>&1
 }
 
-# What the tests take from caches of their own: kernels, and a Debian with FRR as an image.
+# What the tests take from caches of their own: kernels, and a Debian with daemons as an image.
 fetch() {
 	sh "$(dirname "$0")/fetch-kernels.sh"
 	cache=${XDG_CACHE_HOME:-$HOME/.cache}/nsnet
-	if [ ! -d "$cache/frr" ] && [ "$(id -u)" = 0 ]; then
-		echo "making an image with FRR"
+	if [ ! -d "$cache/daemons" ] && [ "$(id -u)" = 0 ]; then
+		echo "making an image with daemons"
 		mkdir -p "$cache"
-		sh "$(dirname "$0")/debian-image.sh" "$cache/frr" frr iproute2 iputils-ping
+		sh "$(dirname "$0")/debian-image.sh" "$cache/daemons" frr bird2 keepalived dnsmasq dhcpcd nginx-light openssh-server \
+			strongswan strongswan-swanctl charon-systemd openvpn linuxptp iproute2 iputils-ping
 	fi
 }
 
@@ -101,7 +111,8 @@ command -v docker >/dev/null || install docker-cli || give_up docker-cli
 
 # Not at the next boot either, where this script has brought them.
 if [ -d /run/systemd/system ]; then
-	for pair in frr:frr nginx-light:nginx openssh-server:ssh docker.io:docker.service docker.io:docker.socket docker.io:containerd.service \
+	for pair in frr:frr nginx-light:nginx openssh-server:ssh bird2:bird keepalived:keepalived dnsmasq:dnsmasq dhcpcd:dhcpcd \
+		strongswan:strongswan-starter charon-systemd:strongswan openvpn:openvpn docker.io:docker.service docker.io:docker.socket docker.io:containerd.service \
 		podman:podman.socket podman:podman-auto-update.timer podman:podman-restart.service; do
 		case " $missing " in
 		*" ${pair%:*} "*) systemctl disable --quiet "${pair#*:}" ;;
