@@ -26,6 +26,9 @@ type Options struct {
 	IfAbsent bool // an interface of that name is no error, whoever made it
 	Replace  bool // one that nsnet attached is taken away first
 	DryRun   bool // decide, and change nothing
+	// AnyName is for a request whose interface nobody has named: the first of eth1, eth2 and so on that is free, or that nsnet has
+	// attached. AnyPeerName is the same for the other end.
+	AnyName, AnyPeerName bool
 }
 
 // Result is what Attach did.
@@ -70,6 +73,10 @@ func Attach(ctx context.Context, q *Request, opt Options) (*Result, error) {
 	a := &attachment{q: &wanted, opt: opt, journal: j, target: t}
 	defer a.close()
 	if err := a.surveyTarget(ctx); err != nil {
+		return nil, wrap(err)
+	}
+	q = a.q
+	if err := a.chooseNames(); err != nil {
 		return nil, wrap(err)
 	}
 	res, err := a.existing()
@@ -436,6 +443,7 @@ func (a *attachment) make(ctx context.Context) (*Result, error) {
 		return nil, explain(err)
 	}
 	r.state = attached
+	res.Notes = append(res.Notes, a.countNotes()...)
 	if note := a.announce(ctx, r); note != "" {
 		res.Notes = append(res.Notes, note)
 	}

@@ -24,6 +24,10 @@ type target struct {
 	ref   Ref
 	netns *os.File
 	place Place
+
+	// counts and count are those of a container's engine, which names interfaces, too.
+	counts bool
+	count  int
 }
 
 // Place is how a record knows a network namespace again. Device and inode alone may be another's
@@ -132,6 +136,7 @@ func pinContainer(ctx context.Context, ref Ref) (*target, error) {
 		if err != nil {
 			return nil, &Error{Target: ref.String(), Err: fmt.Errorf("%w: its process %d has just ended", lab.ErrNotRunning, c.PID)}
 		}
+		t.counts, t.count = c.Counts, c.Count
 		if started, err := startOf(c.PID); err == nil && started.Before(asked) {
 			return t, nil
 		}

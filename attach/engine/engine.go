@@ -26,6 +26,10 @@ type Container struct {
 	ID     string // all of it
 	Name   string
 	PID    int // its first process, as this pid namespace numbers it
+	// Counts is true for a container that Docker may connect to more of its networks. It calls its interfaces eth0, eth1 and so on, counts
+	// on from what it has made, whatever else is there, and has got to Count at least.
+	Counts bool
+	Count  int
 }
 
 // Find returns the running container of this name, id or beginning of an id; "docker:" or "podman:" in front

@@ -29,6 +29,19 @@ type description struct {
 		Status  string
 		PID     int `json:"Pid"`
 	}
+	HostConfig      struct{ NetworkMode string }
+	NetworkSettings struct{ Networks map[string]struct{} }
+}
+
+// counts reports whether Docker may connect the container to more networks, and how many interfaces it has made for it at
+// least. One that shares a network namespace, or has none of Docker's, stays as it is.
+func (d *description) counts() (bool, int) {
+	mode, _, _ := strings.Cut(d.HostConfig.NetworkMode, ":")
+	switch mode {
+	case "", "none", "host", "container":
+		return false, 0
+	}
+	return true, len(d.NetworkSettings.Networks)
 }
 
 // inspect asks the engine for a container.
@@ -79,6 +92,9 @@ func (e engine) described(path string, r response) answer {
 	c := &Container{Engine: e.name, ID: d.ID, Name: strings.TrimPrefix(d.Name, "/"), PID: d.State.PID}
 	if strings.HasPrefix(r.server, "Libpod/") {
 		c.Engine = "podman"
+	}
+	if c.Engine == "docker" {
+		c.Counts, c.Count = d.counts()
 	}
 	// While it is restarted, it counts as running without a process.
 	if !d.State.Running || d.State.PID == 0 {

@@ -86,11 +86,11 @@ type attachOptions struct {
 // AddFlags adds the options to f.
 func (o *attachOptions) AddFlags(f *pflag.FlagSet) {
 	o.Target.AddFlags(f, "", "the target")
-	f.StringVar(&o.Interface, "ifname", "eth1", "the interface's `NAME` in the target")
+	f.StringVar(&o.Interface, "ifname", "eth1", "the interface's `NAME` in the target; without it the first of eth1, eth2 ... that is free")
 	f.StringArrayVar(&o.IP, "ip", nil, "an address with its mask, `A/LEN`, or auto: one of each pool of a lab's bridge (repeatable)")
 	f.StringVar(&o.Bridge, "bridge", "", "plug into the bridge `NAME` of the host, or LAB/NAME of a lab")
 	o.Peer.AddFlags(f, "peer-", "point to point; the other end")
-	f.StringVar(&o.PeerIfname, "peer-ifname", "eth1", "the interface's `NAME` at the other end")
+	f.StringVar(&o.PeerIfname, "peer-ifname", "eth1", "the interface's `NAME` at the other end; without it the first that is free")
 	f.StringArrayVar(&o.PeerIP, "peer-ip", nil, "an address of the other end, `A/LEN`; without a second target that is the host's (repeatable)")
 	f.StringVar(&o.MACVLAN, "macvlan", "", "a macvlan of the host's interface `PARENT`")
 	f.StringVar(&o.MACVLANMode, "macvlan-mode", "bridge", "its `MODE`: bridge, private, vepa or passthru")
@@ -152,7 +152,8 @@ with its container.
 			}
 			ctx, stop := withSignals(cmd.Context())
 			defer stop()
-			return interrupted(ctx, engineUsage(cmd, runAttach(ctx, o, q, std)))
+			return interrupted(ctx, engineUsage(cmd, runAttach(ctx, o, q, attach.Options{IfAbsent: o.IfAbsent, Replace: o.Replace, DryRun: o.DryRun,
+				AnyName: !cmd.Flags().Changed("ifname"), AnyPeerName: !cmd.Flags().Changed("peer-ifname")}, std)))
 		},
 	}
 	o.AddFlags(cmd.Flags())
@@ -308,8 +309,8 @@ func parseRoute(cmd *cobra.Command, s string) (attach.Route, error) {
 	return r, nil
 }
 
-func runAttach(ctx context.Context, o attachOptions, q *attach.Request, std stdio) error {
-	res, err := attach.Attach(ctx, q, attach.Options{IfAbsent: o.IfAbsent, Replace: o.Replace, DryRun: o.DryRun})
+func runAttach(ctx context.Context, o attachOptions, q *attach.Request, opt attach.Options, std stdio) error {
+	res, err := attach.Attach(ctx, q, opt)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,9 @@ package attach
 
 import (
 	"fmt"
+	"maps"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +32,7 @@ func TestDocker(t *testing.T) {
 			{"empty bridge", emptyBridge},
 			{"bridge", onBridge},
 			{"second interface", secondInterface},
+			{"names of interfaces", interfaceNames},
 			{"point to point", pointToPoint},
 			{"paused", paused},
 			{"killed", containerKilled},
@@ -120,6 +124,73 @@ func onBridge(t *testing.T, e *testenv.Engine) {
 	}
 }
 
+// Without --ifname attach takes a name that is free. Docker does not look, but counts: it fails at a name that is taken, which attach
+// tells, and has counted further when it is asked again. Names that it has counted beyond are never taken by it.
+func interfaceNames(t *testing.T, e *testenv.Engine) {
+	networks := []string{"names1", "names2"}
+	for _, n := range networks {
+		e.Do(t, "network", "create", n)
+	}
+	defer func() {
+		if err := e.RemoveAll(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for _, n := range networks {
+			e.Do(t, "network", "rm", n)
+		}
+	}()
+	const note = "docker network connect calls the next interface of container "
+	names := func(pid int) string { return strings.Join(slices.Sorted(maps.Keys(nics(t, pid))), " ") }
+
+	// Docker first: its eth1 is left alone.
+	first := e.Run(t, "first")
+	e.Do(t, "network", "connect", "names1", "first")
+	res := nsnet(t, "attach --container first %s", toHost)
+	if res.Code != 0 || !strings.Contains(res.Stdout, "eth2 of container first") || !strings.Contains(res.Stderr, note+"first eth2, ") {
+		t.Errorf("beside two of Docker's: %+v", res)
+	}
+	if out := must(t, "attach --container first %s", toHost); !strings.Contains(out, "eth2 of container first is attached already") {
+		t.Errorf("the same again: %q", out)
+	}
+	must(t, "detach --container first --ifname eth2")
+	if got := names(first); got != "eth0 eth1 lo" {
+		t.Errorf("after detach: %s", got)
+	}
+
+	// nsnet first.
+	second := e.Run(t, "second")
+	if res := nsnet(t, "attach --container second %s", toHost); res.Code != 0 || !strings.Contains(res.Stdout, "eth1 of container second") || !strings.Contains(res.Stderr, note+"second eth1, ") {
+		t.Errorf("beside one of Docker's: %+v", res)
+	}
+	connect := func() error {
+		return exec.Command("docker", "--host", "unix://"+e.Socket, "network", "connect", "names1", "second").Run()
+	}
+	if err := connect(); err == nil {
+		t.Error("Docker looks by now: what attach and its documentation say of it is not so any more")
+	} else if err := connect(); err != nil {
+		t.Errorf("tried again: %v", err)
+	}
+	if got := names(second); got != "eth0 eth1 eth2 lo" {
+		t.Errorf("after both: %s", got)
+	}
+	must(t, "detach --container second --all")
+	// By its networks alone: it has counted to three.
+	if res := nsnet(t, "attach --container second %s", toHost); !strings.Contains(res.Stdout, "eth1 of container second") || strings.Contains(res.Stderr, "note") {
+		t.Errorf("a name that Docker has counted beyond: %+v", res)
+	}
+	must(t, "detach --container second --all")
+	e.Do(t, "network", "connect", "names2", "second")
+
+	// With a name of one's own, and where Docker connects nothing, there is nothing to tell.
+	e.Run(t, "third", "--network", "none")
+	for container, args := range map[string]string{"third": "", "second": "--ifname net1"} {
+		if res := nsnet(t, "attach --container %s %s %s", container, args, toHost); res.Code != 0 || strings.Contains(res.Stderr, "note") {
+			t.Errorf("%s %s: %+v", container, args, res)
+		}
+		must(t, "detach --container %s --all", container)
+	}
+}
+
 // A container that has a network of Docker's keeps it as it is, its default route most of all.
 func secondInterface(t *testing.T, e *testenv.Engine) {
 	web := e.Run(t, "web")
@@ -170,7 +241,7 @@ func pointToPoint(t *testing.T, e *testenv.Engine) {
 	if out := must(t, "%s", cable); !strings.Contains(out, "already") {
 		t.Errorf("the same call again says %q", out)
 	}
-	refused(t, nsnet(t, "attach --container aa --ifname eth2 --ip 10.1.2.1/32 --peer-container bb --peer-ip 10.1.2.2/32"), 5, "eth1", "--peer-ifname")
+	refused(t, nsnet(t, "attach --container aa --ifname eth2 --ip 10.1.2.1/32 --peer-container bb --peer-ip 10.1.2.2/32 --peer-ifname eth1"), 5, "eth1", "--peer-ifname")
 	must(t, "attach --container aa --ifname eth2 --ip 10.1.2.1/32 --peer-container bb --peer-ifname eth2 --peer-ip 10.1.2.2/32")
 	ping(t, a, "10.1.2.2")
 	must(t, "detach --container bb --ifname eth1") // from the other end

@@ -114,7 +114,7 @@ func TestRefused(t *testing.T) {
 			{target + " --bridge br0 --ip 10.7.0.1/24", 5, []string{"10.7.0.1"}},
 			{target + " --bridge br0 --ip 10.7.0.50/24", 5, []string{"10.7.0.50", "taken"}},
 			{target + " --ip 10.2.0.2/32 --peer-ip 10.7.0.1/32", 5, []string{"10.7.0.1", "br0"}},
-			{fmt.Sprintf("%s --ip 10.2.0.2/32 --peer-pid %d --peer-ip 10.2.0.1/32", target, peer), 5, []string{"eth1", "--peer-ifname"}},
+			{fmt.Sprintf("%s --ip 10.2.0.2/32 --peer-pid %d --peer-ip 10.2.0.1/32 --peer-ifname eth1", target, peer), 5, []string{"eth1", "--peer-ifname"}},
 			// Routes that lead nowhere.
 			{target + " " + onBridge + " --default-route --gateway 10.9.0.1", 1, []string{"10.9.0.1", "subnet"}},
 			{target + " " + onBridge + " --route 10.50.0.0/16,10.9.0.1", 1, []string{"10.9.0.1", "subnet"}},
