@@ -310,7 +310,7 @@ func TestFiftyExecsAtOnce(t *testing.T) {
 		}
 		wait.Wait()
 		testenv.Eventually(t, 5*time.Second, "all processes of the execs are gone", func() bool {
-			return r.sh("n", "ps -e -o pid= | wc -l") == "4" // init, sh, ps, wc
+			return r.sh("n", "ps -e -o pid= | wc -l") == "5" // init, the process between, sh, ps, wc
 		})
 	})
 }

@@ -201,8 +201,9 @@ type BridgeStatus struct {
 	Leg string `json:"leg,omitempty"` // the interface in the host's network namespace
 }
 
-// ExecOptions say what to run in a node. The command gets Stdin, Stdout and Stderr as they
-// are; with TTY it gets a new pseudo-terminal of the node, relayed to Stdin and Stdout.
+// ExecOptions say what to run in a node. The command gets pipes, which are relayed to Stdin, Stdout and Stderr; with TTY it gets a
+// new pseudo-terminal of the node, relayed to Stdin and Stdout. Of the files, only Stdin is handed over, where it is a regular
+// one open for reading that everybody may read and nobody write.
 type ExecOptions struct {
 	Lab, Node string
 	Argv      []string
@@ -210,7 +211,7 @@ type ExecOptions struct {
 	Workdir   string   // empty: the node's
 	User      string   // empty: the node's
 	TTY       bool
-	Stdin     *os.File // nil: /dev/null
-	Stdout    *os.File
+	Stdin     *os.File // nil: empty
+	Stdout    *os.File // nil: nobody wants it
 	Stderr    *os.File
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,110 +19,208 @@ import (
 )
 
 // Exec runs a command in a node and returns its exit code: 128+n when signal n killed it,
-// 127 when it was not found and 126 when it cannot be executed (with an error that says so). A command on a terminal whose output nobody reads any more
-// is killed, and its code that of SIGPIPE.
-// When ctx ends, or on SIGINT, SIGTERM, SIGHUP, SIGQUIT while it runs, the signal is passed on.
+// 127 when it was not found and 126 when it cannot be executed (with an error that says so). It returns when the command has ended and what
+// that has written is passed on, whatever else has its streams still.
+//
+// On SIGINT, SIGTERM, SIGHUP, SIGQUIT and, as SIGTERM, when ctx ends, the signal is passed on to the command's process group. Exec itself ends with
+// it, and returns 128+n, where nothing is to be waited for: of a command on a terminal, of one that has not started or has ended, and where a node does
+// not take the signal that came before. The command is killed then. So is one on a terminal whose output nobody reads any more; the code is
+// that of SIGPIPE.
 func Exec(ctx context.Context, o ExecOptions) (int, error) {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	defer signal.Stop(signals)
+	ends := &endings{signals: signals, over: ctx.Done()}
+	code, err := execOnce(&o, ends, false)
+	if errors.Is(err, errNoPipes) {
+		code, err = execOnce(&o, ends, true)
+	}
+	return code, err
+}
+
+// errNoPipes tells that a node's init is of an nsnet that made no pipes for commands.
+var errNoPipes = errors.New("the node's init makes no pipes")
+
+// execOnce runs the command, with pipes that are made here for the sake of an older lab, or by the node's init.
+func execOnce(o *ExecOptions, ends *endings, older bool) (int, error) {
 	c, err := dial(o.Lab)
 	if err != nil {
 		return 0, err
 	}
-	defer c.Close()
-	req := proto.ExecRequest{Node: o.Node, Command: proto.Command{Argv: o.Argv, Env: o.Env, Workdir: o.Workdir, User: o.User, TTY: o.TTY}}
-	var fds []int
+	r, err := newRelay(o, older)
+	if err != nil {
+		_ = c.Close()
+		return 0, &Error{Lab: o.Lab, Node: o.Node, Op: "prepare the command's streams", Err: err}
+	}
+	defer r.close()
+	req := proto.ExecRequest{Node: o.Node, Command: proto.Command{Argv: o.Argv, Env: o.Env, Workdir: o.Workdir, User: o.User, TTY: o.TTY, Streams: r.wanted}}
 	if o.TTY {
 		req.Command.Rows, req.Command.Columns = terminalSize(o.Stdin, o.Stdout)
-	} else {
-		for _, f := range []*os.File{o.Stdin, o.Stdout, o.Stderr} {
-			if f == nil {
-				if f, err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
-					return 0, err
-				}
-				defer f.Close()
-			}
-			fds = append(fds, int(f.Fd()))
-		}
 	}
-	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
-	defer signal.Stop(signals)
-	if err := proto.Send(c, proto.Exec, req, fds...); err != nil {
-		return 0, &Error{Lab: o.Lab, Node: o.Node, Op: "run the command", Err: err}
-	}
-	done := make(chan struct{})
-	defer close(done)
-	go passSignals(ctx, c, signals, done)
-	return follow(c, &o)
+	x := &execution{o: o, c: c, relay: r, ends: ends, messages: make(chan execMessage), done: make(chan struct{})}
+	var conversing sync.WaitGroup
+	defer func() {
+		close(x.done)
+		_ = c.Close()
+		conversing.Wait() // what it sends stays open until then
+	}()
+	// A lab's init that does not read must not keep a signal from being heeded.
+	conversing.Go(func() { x.converse(req) })
+	return x.follow()
 }
 
-// passSignals sends the caller's signals to the command until it is done.
-func passSignals(ctx context.Context, c *container.Conn, signals <-chan os.Signal, done <-chan struct{}) {
-	send := func(n syscall.Signal) {
-		var w wire.Writer
-		w.Uint(uint64(n))
-		_ = c.Send(wire.Signal, w.Bytes()) // a command that has just ended needs none
-	}
-	over := ctx.Done()
+// endings are what may end an exec from outside.
+type endings struct {
+	signals <-chan os.Signal
+	over    <-chan struct{}
+}
+
+// execution is the client's side of a command.
+type execution struct {
+	o        *ExecOptions
+	c        *container.Conn
+	relay    *relay
+	ends     *endings
+	messages chan execMessage
+	done     chan struct{}
+
+	started bool
+	unheard bool // a signal was sent and not answered
+}
+
+type execMessage struct {
+	kind wire.Kind
+	body []byte
+	fds  []int
+	err  error
+}
+
+// converse sends the request and passes on what is answered.
+func (x *execution) converse(req proto.ExecRequest) {
+	err := proto.Send(x.c, proto.Exec, req, x.relay.given()...)
 	for {
+		m := execMessage{err: err}
+		if err == nil {
+			m.kind, m.body, m.fds, m.err = x.c.Receive()
+		}
 		select {
-		case s := <-signals:
-			if n, ok := s.(syscall.Signal); ok {
-				send(n)
-			}
-		case <-over:
-			over = nil
-			send(unix.SIGTERM)
-		case <-done:
+		case x.messages <- m:
+		case <-x.done:
+			closeFDs(m.fds)
+			return
+		}
+		if m.err != nil {
 			return
 		}
 	}
 }
 
-// follow waits for the command's end.
-func follow(c *container.Conn, o *ExecOptions) (int, error) {
-	fail := func(err error) (int, error) {
-		return 0, &Error{Lab: o.Lab, Node: o.Node, Op: "run the command", Err: err}
-	}
-	var relayed *terminal
+// follow waits for the command's end, and passes signals on until then.
+func (x *execution) follow() (int, error) {
 	for {
-		k, body, fds, err := c.Receive()
-		if err != nil {
-			if relayed.close(); relayed != nil && relayed.cut {
-				return 128 + int(unix.SIGPIPE), nil
+		select {
+		case m := <-x.messages:
+			if m.err != nil {
+				if errors.Is(m.err, io.EOF) {
+					m.err = errors.New("the node has ended")
+				}
+				_, _ = x.drain(0)
+				return x.fail(m.err)
 			}
-			if errors.Is(err, io.EOF) {
-				err = errors.New("the node has ended")
+			if code, ended, err := x.take(&m); ended || err != nil {
+				return code, err
 			}
-			return fail(err)
+		case s := <-x.ends.signals:
+			if n, ok := s.(syscall.Signal); ok && x.pass(n) {
+				return 128 + int(n), nil
+			}
+		case <-x.ends.over:
+			x.ends.over = nil
+			if x.pass(unix.SIGTERM) {
+				return 128 + int(unix.SIGTERM), nil
+			}
+		case <-x.relay.cut:
+			return 128 + int(unix.SIGPIPE), nil
 		}
-		r := wire.NewReader(body)
-		switch k {
-		case wire.Started:
-			if o.TTY && len(fds) == 1 {
-				relayed = relay(os.NewFile(uintptr(fds[0]), "terminal"), o, func() { _ = c.Close() }) // the command ends with its client
-				fds = nil
-			}
-		case wire.Exited:
-			relayed.close()
-			return exitCode(syscall.WaitStatus(r.Uint())), nil
-		case wire.Failed:
-			f := wire.DecodeFailure(r)
-			return execFailure(o, &f)
-		case proto.Failed:
-			var f proto.ExecFailed
-			if err := proto.Decode(body, &f); err != nil {
-				return fail(err)
-			}
-			if f.Paused {
-				return 0, &Error{Lab: o.Lab, Node: o.Node, Op: "run the command", Err: ErrPaused, Remedy: "let it go on with nsnet resume " + o.Lab + "/" + o.Node}
-			}
-			if f.Dead {
-				return 0, &Error{Lab: o.Lab, Node: o.Node, Err: ErrNotRunning, Remedy: deadNode}
-			}
-			return 0, &Error{Lab: o.Lab, Node: o.Node, Err: fmt.Errorf("%w: %s", ErrNotRunning, f.Text)}
-		}
-		closeFDs(fds)
 	}
+}
+
+// pass passes a signal on to the command, or tells that there is nobody to wait for any more.
+func (x *execution) pass(n syscall.Signal) (end bool) {
+	if !x.started || x.unheard {
+		return true
+	}
+	var w wire.Writer
+	w.Uint(uint64(n))
+	_ = x.c.Send(wire.Signal, w.Bytes()) // a command that has just ended needs none
+	x.unheard = true
+	return x.o.TTY // as where a terminal hangs up; keys do not come this way
+}
+
+// drain waits until all that the command has written is passed on, then returns its exit code. A signal ends that.
+func (x *execution) drain(code int) (int, error) {
+	drained := make(chan error, 1)
+	go func() { drained <- x.relay.drain() }()
+	over := x.ends.over
+	for {
+		select {
+		case err := <-drained:
+			if err != nil {
+				return x.fail(fmt.Errorf("pass its output on: %w", err))
+			}
+			return code, nil
+		case s := <-x.ends.signals:
+			if n, ok := s.(syscall.Signal); ok {
+				return 128 + int(n), nil
+			}
+		case <-over:
+			return 128 + int(unix.SIGTERM), nil
+		case <-x.relay.cut: // nobody wants the rest
+			return code, nil
+		}
+	}
+}
+
+func (x *execution) fail(err error) (int, error) {
+	return 0, &Error{Lab: x.o.Lab, Node: x.o.Node, Op: "run the command", Err: err}
+}
+
+// take heeds a message of the lab's init, or of the node's.
+func (x *execution) take(m *execMessage) (code int, ended bool, err error) {
+	r := wire.NewReader(m.body)
+	switch m.kind {
+	case wire.Started:
+		x.started = true
+		return 0, false, x.relay.start(m.fds)
+	case wire.Heard:
+		x.unheard = false
+	case wire.Exited:
+		code, err = x.drain(exitCode(syscall.WaitStatus(r.Uint())))
+		return code, true, err
+	case wire.Failed:
+		f := wire.DecodeFailure(r)
+		if x.relay.wanted != 0 && syscall.Errno(f.Errno) == unix.EBADF && f.Text == "stdio" {
+			return 0, true, errNoPipes
+		}
+		code, err = execFailure(x.o, &f)
+		return code, true, err
+	case proto.Failed:
+		var f proto.ExecFailed
+		if err := proto.Decode(m.body, &f); err != nil {
+			_, err = x.fail(err)
+			return 0, true, err
+		}
+		e := &Error{Lab: x.o.Lab, Node: x.o.Node, Err: fmt.Errorf("%w: %s", ErrNotRunning, f.Text)}
+		switch {
+		case f.Dead:
+			e = &Error{Lab: e.Lab, Node: e.Node, Err: ErrNotRunning, Remedy: deadNode}
+		case f.Paused:
+			e = &Error{Lab: e.Lab, Node: e.Node, Op: "run the command", Err: ErrPaused, Remedy: "let it go on with nsnet resume " + e.Lab + "/" + e.Node}
+		}
+		return 0, true, e
+	}
+	closeFDs(m.fds)
+	return 0, false, nil
 }
 
 // execFailure turns a command that could not be started into a shell's exit code.

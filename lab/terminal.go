@@ -1,59 +1,43 @@
 package lab
 
 import (
-	"errors"
-	"io"
 	"os"
 	"os/signal"
 
 	"golang.org/x/sys/unix"
 )
 
-// terminal relays between the caller's terminal and a pseudo-terminal of a node.
+// terminal is the caller's, as long as it is that of a command.
 type terminal struct {
-	master  *os.File
-	in      *os.File
+	master  *os.File // of the node's
+	in      int      // the caller's, -1: none
 	saved   *unix.Termios
 	resized chan os.Signal
-	broken  chan os.Signal
-	drained chan struct{}
-	cut     bool // the caller's output was closed before the command's end; known once drained
 }
 
-// relay starts relaying. The caller's terminal is raw meanwhile, so that every key, Ctrl-C
-// too, reaches the node's, and the sizes agree. When nobody reads the caller's output any more, cut is called.
-func relay(master *os.File, o *ExecOptions, cut func()) *terminal {
-	t := &terminal{master: master, in: o.Stdin, drained: make(chan struct{}), broken: make(chan os.Signal, 1)}
-	// Else a write to a closed pipe ends the process, and leaves the terminal raw: os/signal.
-	signal.Notify(t.broken, unix.SIGPIPE)
-	if o.Stdin != nil {
-		t.raw()
-		t.resized = make(chan os.Signal, 1)
-		signal.Notify(t.resized, unix.SIGWINCH)
-		go func() {
-			t.resize()
-			for range t.resized {
-				t.resize()
-			}
-		}()
-		go func() { _, _ = io.Copy(master, o.Stdin) }()
+// newTerminal makes the caller's terminal raw, so that every key, Ctrl-C too, reaches the node's, and has the sizes agree.
+func newTerminal(master, in *os.File) *terminal {
+	t := &terminal{master: master, in: -1}
+	fd, ok := descriptor(in)
+	if !ok {
+		return t
 	}
+	t.in = fd
+	t.raw()
+	t.resized = make(chan os.Signal, 1)
+	signal.Notify(t.resized, unix.SIGWINCH)
 	go func() {
-		if o.Stdout != nil {
-			_, err := io.Copy(o.Stdout, master) // ends with EIO when the last process has closed it
-			if t.cut = errors.Is(err, unix.EPIPE); t.cut {
-				cut()
-			}
+		t.resize()
+		for range t.resized {
+			t.resize()
 		}
-		close(t.drained)
 	}()
 	return t
 }
 
 // raw is cfmakeraw(3).
 func (t *terminal) raw() {
-	fd := int(t.in.Fd())
-	old, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	old, err := unix.IoctlGetTermios(t.in, unix.TCGETS)
 	if err != nil {
 		return // not a terminal
 	}
@@ -63,7 +47,7 @@ func (t *terminal) raw() {
 	now.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
 	now.Cflag = now.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
 	now.Cc[unix.VMIN], now.Cc[unix.VTIME] = 1, 0
-	if unix.IoctlSetTermios(fd, unix.TCSETS, &now) == nil {
+	if unix.IoctlSetTermios(t.in, unix.TCSETS, &now) == nil {
 		t.saved = old
 	}
 }
@@ -71,11 +55,10 @@ func (t *terminal) raw() {
 // terminalSize is that of the first of files that is a terminal.
 func terminalSize(files ...*os.File) (rows, columns uint16) {
 	for _, f := range files {
-		if f == nil {
-			continue
-		}
-		if ws, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil {
-			return ws.Row, ws.Col
+		if fd, ok := descriptor(f); ok {
+			if ws, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil {
+				return ws.Row, ws.Col
+			}
 		}
 	}
 	return 0, 0
@@ -83,24 +66,22 @@ func terminalSize(files ...*os.File) (rows, columns uint16) {
 
 // resize makes the node's terminal as large as the caller's is now.
 func (t *terminal) resize() {
-	if ws, err := unix.IoctlGetWinsize(int(t.in.Fd()), unix.TIOCGWINSZ); err == nil {
-		_ = unix.IoctlSetWinsize(int(t.master.Fd()), unix.TIOCSWINSZ, ws)
+	master, ok := descriptor(t.master)
+	if ws, err := unix.IoctlGetWinsize(t.in, unix.TIOCGWINSZ); err == nil && ok {
+		_ = unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, ws)
 	}
 }
 
-// close waits until all output is printed and gives the caller's terminal back.
-func (t *terminal) close() {
+// restore gives the caller's terminal back.
+func (t *terminal) restore() {
 	if t == nil {
 		return
 	}
-	<-t.drained
 	if t.resized != nil {
 		signal.Stop(t.resized)
 		close(t.resized)
 	}
 	if t.saved != nil {
-		_ = unix.IoctlSetTermios(int(t.in.Fd()), unix.TCSETS, t.saved)
+		_ = unix.IoctlSetTermios(t.in, unix.TCSETS, t.saved)
 	}
-	_ = t.master.Close()
-	signal.Stop(t.broken)
 }

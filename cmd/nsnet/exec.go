@@ -45,8 +45,9 @@ func newExec(std stdio) *cobra.Command {
 		Short:   "Run a command in a node",
 		Long: `Run a command in a node and exit with its exit code. Flags come before the node's name.
 
-The command gets nsnet's own standard output and error, and an empty standard input
-unless -i is given. For a shell, give -it.
+What the command writes is passed on to nsnet's standard output and error. Its standard
+input is empty unless -i is given. For a shell, give -it. SIGINT, SIGTERM, SIGHUP and
+SIGQUIT are passed on to the command's process group.
 
 With a pattern for NODE, or with --all and a lab, the command runs in several nodes side
 by side, with the node's name before each line. The exit code is then that of the first

@@ -12,8 +12,8 @@ import (
 // every further one.
 func (s *state) startMain(r request) {
 	cmd := wire.DecodeCommand(wire.NewReader(r.body))
-	refuse := func(e syscall.Errno, text string) {
-		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: text}), nil)
+	refuse := func(f failure) {
+		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
 	}
 	if len(r.fds) == 2 && s.log == nil {
 		s.log = &logFile{fd: r.fds[0], old: r.fds[1]}
@@ -21,169 +21,105 @@ func (s *state) startMain(r request) {
 		closeAll(r.fds)
 	}
 	if s.log == nil {
-		refuse(syscall.EBADF, "log")
+		refuse(fail(syscall.EBADF, "log"))
 		return
 	}
 	if s.main != 0 {
-		refuse(syscall.EBUSY, "the command")
+		refuse(fail(syscall.EBUSY, "the command"))
 		return
 	}
-	var p [2]int
-	if err := syscall.Pipe2(p[:], syscall.O_CLOEXEC); err != nil {
-		refuse(err.(syscall.Errno), "pipe")
+	c, f := s.prepare(&cmd)
+	if f != ok {
+		refuse(f)
 		return
 	}
-	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	p, err := ownPipe(c.uid, c.gid)
 	if err != nil {
-		null = p[1]
+		refuse(failErr(err, "pipe"))
+		return
 	}
+	defer syscall.Close(p[1])
 	out := newOutput(p[0], s.log)
 	out.share = s.share
 	s.outputs = append(s.outputs, out)
-	s.spawn(&cmd, []int{null, p[1], p[1]}, &process{report: Socket, output: out}, true)
-	_ = syscall.Close(p[1])
-	if null != p[1] {
-		_ = syscall.Close(null)
-	}
-}
-
-// startExec starts a command for a client: descriptors are its socket, stdin, stdout, stderr.
-func (s *state) startExec(r request) {
-	if len(r.fds) < 1 {
-		return
-	}
-	client := r.fds[0]
-	cmd := wire.DecodeCommand(wire.NewReader(r.body))
-	p := &process{report: client, client: true}
-	var stdio []int
-	switch {
-	case cmd.TTY:
-		stdio = nil
-	case len(r.fds) == 4:
-		stdio = r.fds[1:4]
-	default:
-		send(client, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(syscall.EBADF), Text: "stdio"}), nil)
-		closeAll(r.fds)
-		return
-	}
-	pid := s.spawn(&cmd, stdio, p, false)
-	closeAll(r.fds[1:])
-	if pid == 0 {
-		_ = syscall.Close(client)
-		return
-	}
-	p.pid = pid
-	s.clients = append(s.clients, p)
-}
-
-// hear passes a client's signal on to its command. A client that goes away takes its command along,
-// as it would with ssh or ip netns exec.
-func (s *state) hear(p *process) {
-	k, body, fds, more := receive(p.report)
-	closeAll(fds)
-	switch {
-	case !more:
-		p.deaf = true
-		s.kill(p, syscall.SIGKILL, true)
-	case k == wire.Signal:
-		s.kill(p, syscall.Signal(wire.NewReader(body).Uint()), false)
-	}
-}
-
-// kill signals a client's process that has not been reaped yet, so that its pid is its own.
-func (s *state) kill(p *process, sig syscall.Signal, group bool) {
-	if s.procs[p.pid] != p {
-		return
-	}
-	if group {
-		_ = syscall.Kill(-p.pid, sig)
-	}
-	_ = syscall.Kill(p.pid, sig)
-}
-
-// spawn forks a command, with stdio or on a new terminal, and reports Started or Failed.
-// It returns the pid, 0 on failure.
-func (s *state) spawn(cmd *wire.Command, stdio []int, p *process, main bool) int {
-	refuse := func(f failure) int {
-		send(p.report, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
-		return 0
-	}
-	if len(cmd.Argv) == 0 {
-		return refuse(fail(syscall.EINVAL, "empty command"))
-	}
-	users, groups := slurp("/etc/passwd"), slurp("/etc/group")
-	uid, gid, extra, home, err := passwd.Lookup(cmd.User, users, groups)
+	null, err := syscall.Open("/dev/null", syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		return refuse(fail(syscall.EINVAL, err.Error()))
+		null = p[1]
+	} else {
+		defer syscall.Close(null)
 	}
-	if f := unmapped(cmd.User, uid, gid, extra); f != ok {
-		return refuse(f)
-	}
-	env := cmd.Env
-	if get(env, "HOME") == "" {
-		env = append(env, "HOME="+home)
-	}
-	dir := cmd.Workdir
-	if dir == "" {
-		dir = "/"
-	}
-	if f := directory(dir); f != ok {
-		return refuse(f)
-	}
-	path, f := s.find(cmd.Argv[0], env, dir)
-	if f != ok {
-		return refuse(f)
-	}
-	attr := &syscall.ProcAttr{Dir: dir, Env: env, Sys: &syscall.SysProcAttr{
-		Setsid:     true,
-		Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: extra},
-	}}
-	master := -1
-	if stdio == nil {
-		var slave int
-		var e syscall.Errno
-		if master, slave, e = openTerminal(uid, gid, cmd.Rows, cmd.Columns); e != 0 {
-			return refuse(fail(e, "open a terminal"))
-		}
-		defer syscall.Close(master)
-		defer syscall.Close(slave)
-		stdio = []int{slave, slave, slave}
-		attr.Sys.Setctty = true
-	}
-	for _, fd := range stdio {
-		attr.Files = append(attr.Files, uintptr(fd))
-	}
-	// As root, and not as the command's user, to whom the directory may be closed. Where root may not enter it, that one perhaps may.
-	if syscall.Chdir(dir) == nil {
-		attr.Dir = ""
-		defer func() { _ = syscall.Chdir("/") }()
-	}
-	s.expendable(true)
-	sigmask(sigUnblock)
-	pid, err := syscall.ForkExec(path, cmd.Argv, attr)
-	sigmask(sigBlock)
-	s.expendable(false)
+	l, own, err := newLaunch(c, []int{null, p[1], p[1]})
 	if err != nil {
-		return refuse(unstarted(err, cmd.Argv, env, path, dir))
+		refuse(failErr(err, cmd.Argv[0]))
+		return
 	}
+	defer closeAll(own)
+	pid, e := l.start()
+	if pid != 0 {
+		s.awaken() // also one that could not become the command is waited for
+	}
+	if e != 0 {
+		refuse(c.failed(e, l.chdirFailed))
+		return
+	}
+	s.procs[pid] = &process{report: Socket, output: out}
+	s.main = pid
+	var w wire.Writer
+	w.Uint(uint64(pid))
+	send(Socket, wire.Started, w.Bytes(), nil)
+}
+
+// awaken has await look for children.
+func (s *state) awaken() {
 	select {
 	case s.forked <- struct{}{}:
 	default:
 	}
-	s.procs[pid] = p
-	if main {
-		s.main = pid
-	} else {
-		s.sessions[pid] = true
+}
+
+// prepared is a command that has been found, and whose it is.
+type prepared struct {
+	path, dir string
+	argv, env []string
+	uid, gid  uint32
+	groups    []uint32
+	terminal  bool
+}
+
+// prepare finds a command, its user, and what else it starts with.
+func (s *state) prepare(cmd *wire.Command) (prepared, failure) {
+	c := prepared{argv: cmd.Argv, env: cmd.Env, dir: cmd.Workdir, terminal: cmd.TTY}
+	if len(cmd.Argv) == 0 {
+		return c, fail(syscall.EINVAL, "empty command")
 	}
-	var w wire.Writer
-	w.Uint(uint64(pid))
-	var fds []int
-	if master >= 0 {
-		fds = []int{master}
+	var home string
+	var err error
+	c.uid, c.gid, c.groups, home, err = passwd.Lookup(cmd.User, slurpInto(&s.users, "/etc/passwd"), slurpInto(&s.names, "/etc/group"))
+	if err != nil {
+		return c, fail(syscall.EINVAL, err.Error())
 	}
-	send(p.report, wire.Started, w.Bytes(), fds)
-	return pid
+	if f := unmapped(cmd.User, c.uid, c.gid, c.groups); f != ok {
+		return c, f
+	}
+	if get(c.env, "HOME") == "" {
+		c.env = append(c.env, "HOME="+home)
+	}
+	if c.dir == "" {
+		c.dir = "/"
+	}
+	f := directory(c.dir)
+	if f == ok {
+		c.path, f = s.find(c.argv[0], c.env, c.dir)
+	}
+	return c, f
+}
+
+// failed is why a command that was found could not be started.
+func (c *prepared) failed(e syscall.Errno, inDir bool) failure {
+	if inDir {
+		return fail(e, "in "+c.dir)
+	}
+	return unstarted(e, c.argv, c.env, c.path, c.dir)
 }
 
 // check finds out whether a command could start, while there is time to say so.
@@ -306,24 +242,38 @@ func get(env []string, key string) string {
 
 // slurp reads a small file, nothing where there is none.
 func slurp(path string) []byte {
+	var b []byte
+	return slurpInto(&b, path)
+}
+
+// slurpInto is slurp with memory that is used again and again: an init that grew with each command would be what the kernel kills where its
+// node's memory is full.
+func slurpInto(all *[]byte, path string) []byte {
 	fd, err := syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NOCTTY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil
 	}
 	defer syscall.Close(fd)
-	var out []byte
-	b := make([]byte, 4096)
-	for len(out) < 4<<20 {
-		n, err := syscall.Read(fd, b)
+	b := (*all)[:cap(*all)]
+	if len(b) == 0 {
+		b = make([]byte, 4096)
+	}
+	got := 0
+	for got < 4<<20 {
+		if got == len(b) {
+			b = append(b, make([]byte, len(b))...)
+		}
+		n, err := syscall.Read(fd, b[got:])
 		if err == syscall.EINTR {
 			continue
 		}
 		if err != nil || n <= 0 {
 			break
 		}
-		out = append(out, b[:n]...)
+		got += n
 	}
-	return out
+	*all = b
+	return b[:got]
 }
 
 // openTerminal makes a pseudo-terminal of the node's own devpts. The slave is opened
@@ -355,18 +305,4 @@ func closeAll(fds []int) {
 			_ = syscall.Close(fd)
 		}
 	}
-}
-
-// expendable has what is forked from now on be the first to go when memory is short, rather than its init, which is as
-// big as a small command and with which the node would end. Who may not lower a score may still take it back to
-// where it was: __set_oom_adj in fs/proc/base.c.
-func (s *state) expendable(yes bool) {
-	if s.score <= 0 {
-		return
-	}
-	score := "0"
-	if yes {
-		score = "900" // of 1000, which is all of the memory there is, or of the limit
-	}
-	_, _ = syscall.Write(s.score, []byte(score))
 }

@@ -21,6 +21,9 @@
 // that may be held, timer or garbage collection. What it calls must be straight code: this goes for all
 // steps of a program. The spawner prepares for that, see hold and the raw system calls.
 //
+// A command is forked by a thread of run, or by a process between that has run's memory, see launch. What runs there before
+// the command's execve is nosplit and allocates nothing: the runtime knows of none of it.
+//
 // The runtime of run has several threads by the time init runs, so nothing there may unshare a
 // namespace, and what is per thread is the main thread's, which forks every command. It must never
 // need a further one: a node's limit of processes may be used up, and then the runtime ends the

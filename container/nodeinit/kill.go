@@ -62,13 +62,16 @@ func (s *state) tellLeft() {
 	send(Socket, wire.Left, w.Bytes(), nil)
 }
 
-// execs are the commands that were asked for by exec and still run.
+// execs are the commands that were asked for by exec and still run, and the processes between them and this one.
 func (s *state) execs() map[int]bool {
 	m := map[int]bool{}
 	for pid, p := range s.procs {
 		if p.client {
 			m[pid] = true
 		}
+	}
+	for pid := range s.betweens {
+		m[pid] = true
 	}
 	return m
 }
@@ -113,6 +116,7 @@ func processes() []one {
 	defer syscall.Close(fd)
 	var all []one
 	b := make([]byte, 8192)
+	var stat []byte
 	for {
 		n, err := syscall.ReadDirent(fd, b)
 		if err == syscall.EINTR {
@@ -124,7 +128,7 @@ func processes() []one {
 		_, _, names := syscall.ParseDirent(b[:n], -1, nil)
 		for _, name := range names {
 			if pid := number(name); pid > 1 {
-				if p, ok := parseStat(slurp("/proc/" + name + "/stat")); ok {
+				if p, ok := parseStat(slurpInto(&stat, "/proc/"+name+"/stat")); ok {
 					all = append(all, p)
 				}
 			}

@@ -38,19 +38,23 @@ type state struct {
 	killing bool          // whatever is left gets SIGKILL
 	// sessions that exec has opened, as far as processes may be in them
 	sessions map[int]bool
-	clients  []*process // those whose clients are listened to, or wait for their end
-	root     int        // O_PATH descriptor of the root, for In steps
-	keep     []int      // descriptors for the lab init, which go with the next report
-	score    int        // descriptor of its own oom_score_adj, 0 or below: none
+	clients  []*process    // those whose clients are listened to, or wait for their end
+	betweens map[int]*task // by the pids of the processes between, see launch
+	stacks   []uintptr     // for further ones
+	root     int           // O_PATH descriptor of the root, for In steps
+	users    []byte        // memory to read /etc/passwd into,
+	names    []byte        // and /etc/group
+	keep     []int         // descriptors for the lab init, which go with the next report
 }
 
 // process is one child that was asked for; orphans have none.
 type process struct {
 	report int // socket that gets Exited
 	client bool
-	pid    int     // of a client's
-	deaf   bool    // its client is gone
-	output *output // of the node's command
+	pid    int       // of a client's, 0 before it runs
+	deaf   bool      // its client is gone
+	output *output   // of the node's command
+	start  *starting // of a client's that does not run yet
 }
 
 // request is a message that starts something.
@@ -64,10 +68,6 @@ func run() int {
 	_ = setCloexec(Socket, true) // no command of the node may speak with the lab init
 	_ = syscall.Close(programFD)
 	setName() // else the number of a descriptor
-	score, err := syscall.Open("/proc/self/oom_score_adj", syscall.O_WRONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		score = -1 // a node whose /proc hides it does without
-	}
 	// Nobody in the node may look into its init or write to it, root neither, unless with the capability for that.
 	if _, e := prctl(prSetDumpable, 0, 0); e != 0 {
 		return 1
@@ -88,7 +88,7 @@ func run() int {
 	if err := syscall.Pipe2(wake[:], syscall.O_CLOEXEC); err != nil {
 		return 1
 	}
-	s := &state{procs: map[int]*process{}, sessions: map[int]bool{}, root: root, score: score, ended: wake[0], reaped: make(chan struct{}), forked: make(chan struct{}, 1)}
+	s := &state{procs: map[int]*process{}, sessions: map[int]bool{}, betweens: map[int]*task{}, root: root, ended: wake[0], reaped: make(chan struct{}), forked: make(chan struct{}, 1)}
 	go s.await(wake[1])
 	return s.loop(signals)
 }
@@ -113,6 +113,11 @@ func (s *state) loop(signals int) int {
 			}
 			fds = append(fds, fd)
 		}
+		for _, p := range s.clients {
+			if p.start != nil {
+				fds = append(fds, pollFD{fd: int32(p.start.report), events: pollIn})
+			}
+		}
 		poll(fds)
 		if fds[1].revents != 0 {
 			s.forward(signals)
@@ -127,6 +132,7 @@ func (s *state) loop(signals int) int {
 				s.hear(p)
 			}
 		}
+		s.settleStarts()
 		if fds[2].revents != 0 {
 			s.reap()
 		}
@@ -204,8 +210,12 @@ func (s *state) reap() {
 		if err != nil || pid <= 0 {
 			break
 		}
+		if s.procs[pid] == nil {
+			s.settleStarts() // this may be a command of which that has not been read yet
+		}
 		p := s.procs[pid]
 		delete(s.procs, pid)
+		s.dropBetween(pid)
 		if pid == s.main {
 			s.main = 0
 		}

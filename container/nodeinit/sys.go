@@ -40,8 +40,6 @@ const (
 	fionread        = 0x541b
 	pollIn          = 1
 	tiocsptlck      = 0x40045431
-	sigBlock        = 0
-	sigUnblock      = 1
 	overflowID      = 65534
 	atSymlinkNofoll = 0x100
 )
@@ -184,11 +182,4 @@ func openSignals() (int, syscall.Errno) {
 	minus := -1
 	fd, _, e := syscall.RawSyscall6(syscall.SYS_SIGNALFD4, uintptr(minus), uintptr(unsafe.Pointer(&m)), 8, syscall.O_CLOEXEC, 0, 0)
 	return int(fd), e
-}
-
-// sigmask blocks or unblocks the forwarded signals in the calling thread. The kernel
-// rebuilds no frame here, so the runtime's view of the mask is the one it reads at fork.
-func sigmask(how uintptr) {
-	m := forwardedMask()
-	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, how, uintptr(unsafe.Pointer(&m)), 0, 8, 0, 0) //nolint:errcheck // cannot fail with these arguments
 }

@@ -8,17 +8,18 @@ const (
 	Boot    Kind = iota + 1 // program; once
 	Post                    // program; after the links are there
 	Start                   // Command; descriptors: log, older log
-	Exec                    // Command; descriptors: the client's socket, stdin, stdout, stderr
-	Signal                  // number; on a client's socket, to its command
+	Exec                    // Command; descriptors: the client's socket, then stdin if Streams do not ask for a pipe
+	Signal                  // number; on a client's socket, to its command's process group; answered by Heard
 	Ready                   // nothing; descriptors: those of OpKeep
 	Failed                  // step, errno, text
-	Started                 // pid as the node sees it; descriptor: the terminal's master, if one was asked for
+	Started                 // pid as the node sees it; descriptors: the terminal's master, if one was asked for, or the client's ends of Streams
 	Exited                  // wait status
 	Kill                    // signal, and 1: to all processes of the command, 0: to the command; answered by Left
 	Left                    // pids of the command's processes, as the node sees them; after Kill, and each time that some have ended until none is left
 	Share                   // 1: tell of the command's output, 0: no more
 	Output                  // output of the command
 	Spawn                   // to a spawner: name, first id, privileged (0 or 1); descriptor: the new node init's socket
+	Heard                   // to a client of exec: its signal was passed on
 )
 
 // HeaderSize is the length of a message's header in bytes.
@@ -133,9 +134,22 @@ type Command struct {
 	Workdir string
 	User    string
 	TTY     bool
-	Rows    uint16 // of the terminal, 0: not known
+	Streams Streams // without TTY
+	Rows    uint16  // of the terminal, 0: not known
 	Columns uint16
 }
+
+// Streams say which of a command's standard streams are pipes that the node's init makes, owned by the command's user, and of which the
+// client gets the other ends: stdin's, stdout's, stderr's. None: the client's own descriptors come with the request, as from
+// nsnet before it relayed.
+type Streams uint8
+
+// What Streams are made of.
+const (
+	OutputPipes Streams = 1 << iota // stdout and stderr are pipes
+	InputPipe                       // stdin is one, too, and not the descriptor that comes with the request
+	OneOutput                       // stdout and stderr are the same pipe
+)
 
 // Encode appends c.
 func (c *Command) Encode(w *Writer) {
@@ -143,19 +157,22 @@ func (c *Command) Encode(w *Writer) {
 	w.Strings(c.Env)
 	w.String(c.Workdir)
 	w.String(c.User)
-	tty := uint64(0)
+	streams := uint64(c.Streams) << 1 // an init that knows but 0 and 1 then misses the descriptors that it wants
 	if c.TTY {
-		tty = 1
+		streams |= 1
 	}
-	w.Uint(tty)
+	w.Uint(streams)
 	w.Uint(uint64(c.Rows))
 	w.Uint(uint64(c.Columns))
 }
 
 // DecodeCommand takes what Encode appended.
 func DecodeCommand(r *Reader) Command {
-	return Command{Argv: r.Strings(), Env: r.Strings(), Workdir: r.String(), User: r.String(), TTY: r.Uint() == 1,
-		Rows: uint16(r.Uint()), Columns: uint16(r.Uint())}
+	c := Command{Argv: r.Strings(), Env: r.Strings(), Workdir: r.String(), User: r.String()}
+	streams := r.Uint()
+	c.TTY, c.Streams = streams&1 != 0, Streams(streams>>1)
+	c.Rows, c.Columns = uint16(r.Uint()), uint16(r.Uint())
+	return c
 }
 
 // Failure is why a program or a command did not go through: at which step (from 0), with

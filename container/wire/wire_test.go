@@ -61,7 +61,8 @@ func TestBodiesRoundTrip(t *testing.T) {
 		c := Command{
 			Argv: rapid.SliceOf(anyString()).Draw(t, "argv"), Env: rapid.SliceOf(anyString()).Draw(t, "env"),
 			Workdir: anyString().Draw(t, "workdir"), User: anyString().Draw(t, "user"), TTY: rapid.Bool().Draw(t, "tty"),
-			Rows: rapid.Uint16().Draw(t, "rows"), Columns: rapid.Uint16().Draw(t, "columns"),
+			Streams: Streams(rapid.Uint8Range(0, 7).Draw(t, "streams")),
+			Rows:    rapid.Uint16().Draw(t, "rows"), Columns: rapid.Uint16().Draw(t, "columns"),
 		}
 		f := Failure{Step: rapid.IntMin(0).Draw(t, "step"), Errno: rapid.Uint32().Draw(t, "errno"), Text: anyString().Draw(t, "text")}
 		var w Writer
@@ -69,7 +70,7 @@ func TestBodiesRoundTrip(t *testing.T) {
 		f.Encode(&w)
 		r := NewReader(w.Bytes())
 		got := DecodeCommand(r)
-		if !slices.Equal(got.Argv, c.Argv) || !slices.Equal(got.Env, c.Env) || got.Workdir != c.Workdir || got.User != c.User ||
+		if !slices.Equal(got.Argv, c.Argv) || !slices.Equal(got.Env, c.Env) || got.Workdir != c.Workdir || got.User != c.User || got.Streams != c.Streams ||
 			got.TTY != c.TTY || got.Rows != c.Rows || got.Columns != c.Columns {
 			t.Fatalf("%+v became %+v", c, got)
 		}

@@ -164,27 +164,26 @@ func execute(n *node, argv []string, timeout time.Duration) (good bool, output s
 	end := time.AfterFunc(timeout, func() { _ = conn.Close() })
 	defer end.Stop()
 	defer conn.Close()
-	null, err := os.OpenFile(container.Devices+"/null", os.O_RDWR, 0)
+	null, err := os.Open(container.Devices + "/null")
 	if err != nil {
 		return fail(err)
 	}
 	defer null.Close()
-	from, to, err := os.Pipe()
-	if err != nil {
-		return fail(err)
-	}
-	defer from.Close()
-	text := make(chan []byte, 1)
-	go func() { text <- last(from, outputMax) }()
-	err = n.exec(wire.Command{Argv: argv}, int(theirs.Fd()), int(null.Fd()), int(to.Fd()), int(to.Fd()))
-	_ = to.Close()
+	err = n.exec(wire.Command{Argv: argv, Streams: wire.OutputPipes | wire.OneOutput}, int(theirs.Fd()), int(null.Fd()))
 	if err != nil {
 		return fail(err)
 	}
 	_ = theirs.Close()
 	result := errors.New("it took longer than " + timeout.String())
+	var from *os.File
+	text := make(chan []byte, 1)
 	for done := false; !done; {
 		k, body, fds, rerr := conn.Receive()
+		if rerr == nil && k == wire.Started && len(fds) == 1 && from == nil && unix.SetNonblock(fds[0], true) == nil {
+			from, fds = os.NewFile(uintptr(fds[0]), "output"), nil
+			defer from.Close()
+			go func() { text <- last(&leftover{f: from}, outputMax) }()
+		}
 		closeAll(fds)
 		r := wire.NewReader(body)
 		switch {
@@ -202,13 +201,15 @@ func execute(n *node, argv []string, timeout time.Duration) (good bool, output s
 			done, result = true, errors.New(container.Reason(&f))
 		}
 	}
-	// What it has left in the background may keep the pipe open.
-	_ = from.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 	if result == nil {
 		return true, ""
 	}
-	if b := bytes.TrimSpace(<-text); len(b) > 0 {
-		return false, result.Error() + ": " + string(b)
+	if from != nil {
+		// What it has left in the background may keep the pipe open.
+		_ = from.SetReadDeadline(time.Unix(1, 0))
+		if b := bytes.TrimSpace(<-text); len(b) > 0 {
+			return false, result.Error() + ": " + string(b)
+		}
 	}
 	return false, result.Error()
 }
@@ -226,6 +227,39 @@ func last(r io.Reader, most int) []byte {
 			return kept
 		}
 	}
+}
+
+// leftover reads a pipe to its end or, from a deadline on, what is in it then.
+type leftover struct {
+	f    *os.File
+	late bool
+	left int
+}
+
+func (l *leftover) Read(b []byte) (n int, err error) {
+	if !l.late {
+		if n, err = l.f.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+	c, err := l.f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	n = 0
+	err = c.Control(func(fd uintptr) {
+		if !l.late {
+			l.late = true
+			l.left, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+		}
+		if l.left > 0 {
+			n, _ = unix.Read(int(fd), b[:min(l.left, len(b))])
+		}
+	})
+	if l.left -= n; n <= 0 || err != nil {
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // heard takes a piece of the command's output.
