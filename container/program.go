@@ -385,8 +385,12 @@ func perInterface(key string) bool {
 }
 
 // SysctlPath turns a sysctl's name into its path below /proc/sys. As sysctl(8) has it,
-// slashes keep dots, and in a name with dots a slash stands for a dot of an interface.
+// slashes keep dots, and in a name with dots a slash stands for a dot of an interface. The dots of an interface in
+// net.ipv4.conf.eth0.10.rp_filter stay dots, too.
 func SysctlPath(key string) string {
+	if part := strings.Split(key, "."); len(part) > 5 && part[0] == "net" && (part[2] == "conf" || part[2] == "neigh") && !strings.Contains(key, "/") {
+		return strings.Join(part[:3], "/") + "/" + strings.Join(part[3:len(part)-1], ".") + "/" + part[len(part)-1]
+	}
 	dot, slash := strings.IndexByte(key, '.'), strings.IndexByte(key, '/')
 	if dot < 0 || (slash >= 0 && slash < dot) {
 		return key

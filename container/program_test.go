@@ -338,6 +338,7 @@ func TestSysctlPath(t *testing.T) {
 	for key, want := range map[string]string{
 		"net.ipv4.ip_forward":                        "net/ipv4/ip_forward",
 		"net/ipv4/ip_forward":                        "net/ipv4/ip_forward",
+		"net.ipv4.conf.eth0.100.rp_filter":           "net/ipv4/conf/eth0.100/rp_filter",
 		"net.ipv4.conf.eth0/100.rp_filter":           "net/ipv4/conf/eth0.100/rp_filter",
 		"net/ipv4/conf/eth0.100/rp_filter":           "net/ipv4/conf/eth0.100/rp_filter",
 		"net.ipv6.conf.a/b/c.forwarding":             "net/ipv6/conf/a.b.c/forwarding",

@@ -35,9 +35,9 @@ func TestHosts(t *testing.T) {
 	want := header + `127.0.0.1 localhost
 ::1 localhost ip6-localhost ip6-loopback
 192.168.10.2 web
-192.168.10.11 a a.lab.test
-10.1.1.1 a a.lab.test
-fd00::11 a a.lab.test
+192.168.10.11 a.lab.test a
+10.1.1.1 a.lab.test a
+fd00::11 a.lab.test a
 10.1.1.2 b
 `
 	base := Hosts(l)
@@ -72,12 +72,16 @@ func TestHostsParsesBack(t *testing.T) {
 				l.Links = append(l.Links, topology.Link{A: e, B: topology.Endpoint{Bridge: "lan0"}})
 			}
 		}
+		words := map[string]string{}
+		for i, w := range wordsOf(l, indexOf(l)) {
+			words[l.Nodes[i].Name] = w
+		}
 		want := map[string][]netip.Addr{}
 		for _, v4 := range []bool{true, false} {
 			for _, link := range l.Links {
 				for _, p := range link.A.Addresses {
 					if p.Addr().Is4() == v4 && isWord(link.A.Node) {
-						want[link.A.Node] = append(want[link.A.Node], p.Addr())
+						want[words[link.A.Node]] = append(want[words[link.A.Node]], p.Addr())
 					}
 				}
 			}
@@ -86,15 +90,49 @@ func TestHostsParsesBack(t *testing.T) {
 		lines := strings.Split(strings.TrimSuffix(string(Hosts(l)), "\n"), "\n")
 		for _, line := range lines[3:] {
 			f := strings.Fields(line)
-			if len(f) < 2 || len(f) > 3 {
+			if len(f) < 2 || len(f) > 4 {
 				t.Fatalf("line %q", line)
 			}
-			got[f[1]] = append(got[f[1]], netip.MustParseAddr(f[0]))
+			names := strings.Join(f[1:], " ")
+			got[names] = append(got[names], netip.MustParseAddr(f[0]))
 		}
 		if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
 			t.Fatal(diff)
 		}
 	})
+}
+
+func TestNamesOfNodes(t *testing.T) {
+	t.Parallel()
+	l := &topology.Lab{Nodes: []topology.Node{
+		{Name: "gw", Hostname: "gw.lab.test"},                              // its name is the short one
+		{Name: "r1", Hostname: "core.lab.test"},                            // the short one is free
+		{Name: "r2", Hostname: "gw.other.test"},                            // that is another node
+		{Name: "r3", Hostname: "edge.lab.test"},                            // two have it
+		{Name: "r4", Hostname: "edge.other.test"},                          // two have it
+		{Name: "r5", Hostname: "web"},                                      // without a dot
+		{Name: "r6", Hostname: "web.lab.test"},                             // another has that for its hostname
+		{Name: "r7", Hostname: "gw"},                                       // another node
+		{Name: "r8", Hostname: "r8"},                                       // none
+		{Name: "r9", Hostname: "two words", Hosts: []string{"10.9.9.9 x"}}, // no word
+	}}
+	want := []string{"gw.lab.test gw", "core.lab.test r1 core", "gw.other.test r2", "edge.lab.test r3", "edge.other.test r4", "web r5", "web.lab.test r6", "r7", "r8", "r9"}
+	if diff := cmp.Diff(want, wordsOf(l, indexOf(l))); diff != "" {
+		t.Error(diff)
+	}
+	// None has an address: each finds itself, and nobody else does.
+	if got := string(Hosts(l)); strings.Contains(got, "gw") {
+		t.Errorf("the common file has names without addresses:\n%s", got)
+	}
+	own := Own(l)
+	if diff := cmp.Diff([]string{"127.0.1.1 r9", "10.9.9.9 x"}, own["r9"]); diff != "" || len(own) != len(l.Nodes) {
+		t.Errorf("%d nodes have lines of their own; of r9: %s", len(own), diff)
+	}
+	l.Links = []topology.Link{{A: topology.Endpoint{Node: "r9", Addresses: prefixes("10.0.0.9/24")}, B: topology.Endpoint{Node: "r8", Addresses: prefixes("fd00::8/64")}}}
+	own = Own(l)
+	if diff := cmp.Diff([]string{"10.9.9.9 x"}, own["r9"]); diff != "" || len(own["r8"]) > 0 {
+		t.Errorf("with addresses: of r8 %q, of r9 %s", own["r8"], diff)
+	}
 }
 
 func TestAppendHostsKeepsLines(t *testing.T) {

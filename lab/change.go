@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -144,7 +145,7 @@ func (c *change) restart(ctx context.Context) error {
 	if spec.Kept {
 		fds = append(fds, int(c.kept.Fd()))
 	}
-	spec.Keep = c.staying()
+	spec.Keep, spec.OwnHosts = c.staying(), slices.Sorted(maps.Keys(dns.Own(c.lab)))
 	if order := nodeNames(c.lab); len(c.seen.had) > 1 || !slices.Equal(order, nodeNames(c.seen.had[0])) {
 		spec.Order = order
 	}
@@ -322,17 +323,23 @@ func (c *change) rewire(ctx context.Context) error {
 // sysctls sets those that the file sets, and has others at their defaults again.
 func (c *change) sysctls(context.Context) error {
 	// An interface that was made anew has its defaults.
-	now, err := c.seen.readSysctls(c.lab)
+	now, missing, err := c.seen.readSysctls(c.lab, false)
 	if err != nil {
 		return err
+	}
+	if missing != nil {
+		return missing
 	}
 	for i := range c.lab.Nodes {
 		n := &c.lab.Nodes[i]
 		all, differ := map[string]string{}, false
 		for k, v := range n.Sysctls {
-			if is, read := now[n.Name][k]; read {
+			switch is, read := now[n.Name][k]; {
+			case read:
 				all[k] = v
 				differ = differ || is != strings.Join(strings.Fields(v), " ")
+			case ofNetwork(k) && c.seen.nodes[n.Name] != nil && c.wasOther(n.Name, k, v): // it is for writing alone, as net.ipv4.route.flush
+				all[k], differ = v, true
 			}
 		}
 		var defaults map[string]string
@@ -353,9 +360,16 @@ func (c *change) sysctls(context.Context) error {
 	return nil
 }
 
+// wasOther tells whether a file before has set a sysctl otherwise, or not at all.
+func (c *change) wasOther(node, key, value string) bool {
+	return slices.ContainsFunc(c.seen.had, func(l *topology.Lab) bool {
+		return slices.ContainsFunc(l.Nodes, func(n topology.Node) bool { return n.Name == node && n.Sysctls[key] != value })
+	})
+}
+
 // writeInside writes what nodes that stay have in /etc/hosts and resolv.conf.
 func (c *change) writeInside(context.Context) error {
-	hosts := dns.Hosts(c.lab)
+	hosts, lines := dns.Hosts(c.lab), dns.Own(c.lab)
 	if c.todo.hosts {
 		for _, fd := range c.seen.state.Hosts {
 			if err := rewrite(fmt.Sprintf("/proc/%d/fd/%d", c.rec.InitPID, fd), hosts); err != nil {
@@ -371,7 +385,7 @@ func (c *change) writeInside(context.Context) error {
 			continue
 		}
 		if own := slices.Contains(c.todo.files, n.Name); own || c.todo.hosts && s.Hosts {
-			if err := c.rewriteIn(s, "etc/hosts", dns.AppendHosts(hosts, n.Hosts)); err != nil {
+			if err := c.rewriteIn(s, "etc/hosts", dns.AppendHosts(hosts, lines[n.Name])); err != nil {
 				return &Error{Node: n.Name, Op: "write its /etc/hosts", Err: err}
 			}
 			if own && n.DNS != nil {

@@ -76,14 +76,12 @@ func (c *change) namesFree(now, next *record) error {
 		had[n] = true
 	}
 	init := fmt.Sprintf("/proc/%d/", now.InitPID)
-	for _, n := range next.Netns {
-		path := filepath.Join(NetnsDir, n)
-		if had[n] && strings.HasPrefix(c.seen.names[n], init) {
-			continue
-		}
-		if _, err := os.Lstat(path); err == nil {
-			return &Error{Object: path, Err: fmt.Errorf("%w: the name is taken by a network namespace that is not nsnet's", ErrConflict), Remedy: "remove it with ip netns delete " + n + ", or give the node another name"}
-		}
+	err := c.checkNames(func(name string) bool { return had[name] && strings.HasPrefix(c.seen.names[name], init) },
+		func(name string) string {
+			return "remove it with ip netns delete " + name + ", or give the node another name"
+		})
+	if err != nil {
+		return err
 	}
 	for _, n := range next.DNS {
 		if is := c.seen.resolv[n]; dns.Foreign(is) {

@@ -217,7 +217,11 @@ func (d *difference) wire(o *observed) {
 // insides compares what nodes that stay have inside: sysctls, limits, names.
 func (d *difference) insides(want *topology.Lab, o *observed) {
 	fresh := byName(d.add)
-	hosts := dns.Hosts(want)
+	hosts, own := dns.Hosts(want), dns.Own(want)
+	var ownBefore []map[string][]string
+	for _, h := range o.had {
+		ownBefore = append(ownBefore, dns.Own(h))
+	}
 	if slices.ContainsFunc(o.had, func(h *topology.Lab) bool { return !slices.Equal(hosts, dns.Hosts(h)) }) {
 		d.hosts = true
 		d.say("~", "hosts", want.Name, "/etc/hosts of all nodes", "", CostInPlace)
@@ -247,10 +251,10 @@ func (d *difference) insides(want *topology.Lab, o *observed) {
 			d.say("~", "policy", n.Name, strings.Join(otherPolicy(n, was), ", "), "", CostInPlace)
 		}
 		switch {
-		case other(func(b *topology.Node) bool { return !slices.Equal(n.Hosts, b.Hosts) }) != nil:
+		case slices.ContainsFunc(ownBefore, func(was map[string][]string) bool { return !slices.Equal(own[n.Name], was[n.Name]) }):
 			d.files = append(d.files, n.Name)
 			d.say("~", "hosts", n.Name, "its own lines in /etc/hosts", "", CostInPlace)
-		case d.hosts && len(n.Hosts) > 0:
+		case d.hosts && len(own[n.Name]) > 0:
 			d.files = append(d.files, n.Name)
 		}
 		if n.DNS != nil && other(func(b *topology.Node) bool { return b.DNS != nil && resolvOf(n) != resolvOf(b) }) != nil {

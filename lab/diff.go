@@ -276,7 +276,7 @@ func (w *writableLayers) below(ctx context.Context, at string) error {
 		}
 	}
 	hosts := dns.Hosts(w.lab)
-	resolv, own := namesOf(w.node, hosts)
+	resolv, own := namesOf(w.node, hosts, dns.Own(w.lab)[w.node.Name])
 	if err := w.m.do(func() error { return w.common(own, resolv) }); err != nil {
 		return fail(err)
 	}
@@ -318,7 +318,8 @@ func (w *writableLayers) common(hosts, resolv []byte) error {
 }
 
 func (w *writableLayers) belowRoot(t *tree, hosts, resolv []byte) {
-	t.o.Own = map[string][]byte{}
+	// A node that had lines of its own in /etc/hosts keeps a file of its own without them.
+	t.o.Own = map[string][]byte{"etc/hosts": dns.Hosts(w.lab)}
 	for _, e := range w.copiedCommon {
 		t.o.Own[e.Path] = e.Data // those of a copy are older than what is made here to compare
 	}

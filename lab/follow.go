@@ -246,6 +246,10 @@ func failureError(f *proto.Failure) error {
 			return e
 		}
 	}
+	if key, ok := strings.CutPrefix(f.Text, "set sysctl "); ok && f.Errno == uint32(unix.ENOENT) {
+		key, _, _ = strings.Cut(key, ": ")
+		return noSysctl(f.Node, key)
+	}
 	err := errors.New(f.Text)
 	if f.Errno != 0 {
 		err = &errnoText{f.Text, syscall.Errno(f.Errno)}

@@ -50,16 +50,50 @@ func (b *builder) plan(ctx context.Context) error {
 		}
 		b.notes = append(b.notes, notes...)
 	}
-	for _, n := range r.Netns {
-		if _, err := os.Lstat(filepath.Join(NetnsDir, n)); err == nil {
-			return &Error{Object: filepath.Join(NetnsDir, n), Err: fmt.Errorf("%w: the name is taken by a network namespace that is not nsnet's", ErrConflict), Remedy: "give the lab another name with --name"}
-		}
+	err = b.checkNames(func(string) bool { return false }, func(string) string { return "give the lab another name with --name" })
+	if err != nil {
+		return err
 	}
 	if err := b.writeFiles(); err != nil {
 		return err
 	}
 	if err := bridge.ApplySysctls(r.Sysctls); err != nil {
 		return &Error{Op: "turn on the host's forwarding", Err: err}
+	}
+	return nil
+}
+
+// checkNames finds names of network namespaces that are taken by others than the lab itself, which has ours.
+// Remedy is for a name of which no lab knows.
+func (b *builder) checkNames(ours func(name string) bool, remedy func(name string) string) error {
+	labs, err := Names()
+	if err != nil {
+		return err
+	}
+	taken := func(node, name string, err error, remedy string) error {
+		return &Error{Node: node, Object: filepath.Join(NetnsDir, name), Err: fmt.Errorf("%w: %w", ErrConflict, err), Remedy: remedy}
+	}
+	// The name of a lab may have a dot, that of a node has none.
+	if at := strings.LastIndexByte(b.lab.Name, '.'); at > 0 && slices.Contains(labs, b.lab.Name[:at]) {
+		other, node := b.lab.Name[:at], b.lab.Name[at+1:]
+		if r, err := readRecord(dirOf(other)); err == nil && slices.Contains(r.Netns, b.lab.Name) {
+			return taken("", b.lab.Name, fmt.Errorf("the network namespace of node %s of lab %s has that name", node, other), "give this lab another name with --name")
+		}
+	}
+	for i, name := range namespaceNames(b.lab) {
+		node := ""
+		if i > 0 {
+			node = b.lab.Nodes[i-1].Name
+		}
+		if i > 0 && slices.Contains(labs, name) {
+			return taken(node, name, fmt.Errorf("the network namespace of lab %s has that name", name), "give this node another name, or one of the labs with --name")
+		}
+		if ours(name) {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(NetnsDir, name)); err == nil {
+			return taken(node, name, errors.New("the name is taken by a network namespace that is not nsnet's"), remedy(name))
+		}
 	}
 	return nil
 }

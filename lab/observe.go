@@ -37,11 +37,12 @@ type observed struct {
 
 	changes []wiring.Change // of the wires
 
-	sysctls map[string]map[string]string // of nodes with sysctls of the network, where they are set and can be read
-	names   map[string]string            // below NetnsDir, where they lead
-	resolv  map[string]string            // for ip netns exec, by node
-	groups  map[string]bool              // nodes whose control group is not there, or not theirs
-	binds   map[string][]bindState       // of nodes that have one which is not current
+	noSysctl error                        // why the first of the file's sysctls that is not there cannot be set
+	sysctls  map[string]map[string]string // of nodes with sysctls of the network, where they are set and can be read
+	names    map[string]string            // below NetnsDir, where they lead
+	resolv   map[string]string            // for ip netns exec, by node
+	groups   map[string]bool              // nodes whose control group is not there, or not theirs
+	binds    map[string][]bindState       // of nodes that have one which is not current
 
 	images map[string]imageNow // of the store, that the nodes are to run from, by name
 
@@ -186,7 +187,7 @@ func (o *observed) look(want *topology.Lab) error {
 			return wireError(err)
 		}
 	}
-	if o.sysctls, err = o.readSysctls(want); err != nil {
+	if o.sysctls, o.noSysctl, err = o.readSysctls(want, true); err != nil {
 		return err
 	}
 	return nil

@@ -40,7 +40,7 @@ func TestFault08_ProcessLimits(t *testing.T) {
 	for path, content := range map[string]string{
 		"proc/sys/kernel/pid_max":              "32768\n",
 		"proc/loadavg":                         "0.1 0.2 0.3 4/1234 5678\n",
-		"proc/self/limits":                     "Limit                     Soft Limit           Hard Limit           Units     \nMax processes             96365                unlimited            processes \nMax open files            1024                 524288               files     \n",
+		"proc/self/limits":                     "Limit                     Soft Limit           Hard Limit           Units     \nMax processes             10                   96365                processes \nMax open files            1024                 524288               files     \n",
 		"proc/self/cgroup":                     "9:cpu:/x\n8:pids:/a/b\n0::/s\n",
 		"sys/fs/cgroup/pids/a/pids.max":        "100\n",
 		"sys/fs/cgroup/pids/a/pids.current":    "7\n",

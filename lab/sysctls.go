@@ -60,9 +60,10 @@ func (o *observed) in(p wiring.Place, f func() error) error {
 	return rtnl.In(ns, f)
 }
 
-// readSysctls reads the sysctls of the network that the file sets, of nodes that run.
-func (o *observed) readSysctls(want *topology.Lab) (map[string]map[string]string, error) {
-	out := map[string]map[string]string{}
+// readSysctls reads the sysctls of the network that the file sets, of nodes that run. It returns as missing the error for the first that
+// is not there, as when a node is started. Of interfaces that are to come, those of new interfaces stand for theirs.
+func (o *observed) readSysctls(want *topology.Lab, toCome bool) (out map[string]map[string]string, missing, err error) {
+	out = map[string]map[string]string{}
 	for i := range want.Nodes {
 		n := &want.Nodes[i]
 		if o.nodes[n.Name] == nil || len(n.Sysctls) == 0 {
@@ -70,24 +71,50 @@ func (o *observed) readSysctls(want *topology.Lab) (map[string]map[string]string
 		}
 		ns, err := o.netns(n.Name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		got := map[string]string{}
 		err = rtnl.In(ns, func() error {
-			for k := range n.Sysctls {
-				if b, err := os.ReadFile("/proc/sys/" + container.SysctlPath(k)); err == nil && ofNetwork(k) {
+			for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
+				if !ofNetwork(k) {
+					continue
+				}
+				path := "/proc/sys/" + container.SysctlPath(k)
+				b, err := os.ReadFile(path)
+				if err == nil {
 					got[k] = strings.Join(strings.Fields(string(b)), " ")
+					continue
+				}
+				if toCome {
+					path = "/proc/sys/" + inGeneral(k)
+				}
+				if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && missing == nil {
+					missing = noSysctl(n.Name, k)
 				}
 			}
 			return nil
 		})
 		_ = ns.Close()
 		if err != nil {
-			return nil, &Error{Node: n.Name, Op: "read its sysctls", Err: err}
+			return nil, nil, &Error{Node: n.Name, Op: "read its sysctls", Err: err}
 		}
 		out[n.Name] = got
 	}
-	return out, nil
+	return out, missing, nil
+}
+
+// noSysctl is the error for a sysctl that a node has not.
+func noSysctl(node, key string) error {
+	return &Error{Node: node, Op: "set sysctl", Object: key, Err: fmt.Errorf("%w: no such sysctl, or no such interface", ErrUnsupported), Remedy: "mend its name, or load the kernel's module that brings it"}
+}
+
+// inGeneral is the path of a sysctl below /proc/sys, of one of an interface that for new interfaces.
+func inGeneral(key string) string {
+	path := strings.Split(container.SysctlPath(key), "/")
+	if len(path) == 5 && (path[2] == "conf" || path[2] == "neigh") && path[3] != "all" {
+		path[3] = "default"
+	}
+	return strings.Join(path, "/")
 }
 
 // setSysctls sets sysctls of the network in a node that runs. Those of reset may be of interfaces that are gone, or whose MTU has
@@ -113,7 +140,7 @@ func (o *observed) setSysctls(node string, set, reset map[string]string) error {
 				if _, wanted := set[k]; !wanted {
 					continue
 				}
-				err = fmt.Errorf("%w: no such sysctl, or no such interface", ErrUnsupported)
+				return noSysctl(node, k)
 			}
 			if err != nil {
 				return &Error{Node: node, Op: "set sysctl", Object: k, Err: err}
@@ -200,11 +227,7 @@ func defaultSysctls(keys []string) (map[string]string, error) {
 			if _, ok := out[k]; ok {
 				continue
 			}
-			path := strings.Split(container.SysctlPath(k), "/")
-			if len(path) == 5 && (path[2] == "conf" || path[2] == "neigh") && path[3] != "all" {
-				path[3] = "default"
-			}
-			if b, err := os.ReadFile("/proc/sys/" + strings.Join(path, "/")); err == nil {
+			if b, err := os.ReadFile("/proc/sys/" + inGeneral(k)); err == nil {
 				out[k] = strings.TrimSpace(string(b))
 			}
 		}

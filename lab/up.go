@@ -90,6 +90,9 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 	if err != nil {
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
+	if seen.noSysctl != nil {
+		return nil, b.wrap(ctx, seen.noSysctl, "the lab runs on as it is")
+	}
 	todo := compare(b.lab, seen)
 	b.notes = seen.notes
 	if len(todo.actions) == 0 && running.Digest == b.rec.Digest && len(seen.had) == 1 {
@@ -319,7 +322,7 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 // setupNodes is what the lab init is told of the nodes to start.
 func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, err error) {
 	filters := map[string]int{}
-	hosts := dns.Hosts(b.lab)
+	hosts, ownHosts := dns.Hosts(b.lab), dns.Own(b.lab)
 	for i := range b.nodes {
 		n := &b.nodes[i]
 		caps, err := container.Capabilities(n.Caps, n.Privileged)
@@ -347,7 +350,7 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 			}
 			setup.Filter = at
 		}
-		setup.Resolv, setup.Hosts = namesOf(n, hosts)
+		setup.Resolv, setup.Hosts = namesOf(n, hosts, ownHosts[n.Name])
 		setups = append(setups, setup)
 	}
 	for _, m := range container.MaskedPaths() {
@@ -358,13 +361,14 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 	return setups, common, nil
 }
 
-// namesOf is a node's own resolv.conf and /etc/hosts, nil where it has the common ones. Hosts are those of the lab.
-func namesOf(n *topology.Node, hosts []byte) (resolv, own []byte) {
+// namesOf is a node's own resolv.conf and /etc/hosts, nil where it has the common ones. Hosts are those of the lab,
+// lines what the node has besides.
+func namesOf(n *topology.Node, hosts []byte, lines []string) (resolv, own []byte) {
 	if n.DNS != nil {
 		resolv = dns.ResolvConf(*n.DNS)
 	}
-	if len(n.Hosts) > 0 {
-		own = dns.AppendHosts(hosts, n.Hosts)
+	if len(lines) > 0 {
+		own = dns.AppendHosts(hosts, lines)
 	}
 	return resolv, own
 }

@@ -26,6 +26,16 @@ func validateNode(s string) error {
 	if s[len(s)-1] == '-' {
 		return errors.New("ends with '-'")
 	}
+	return ofEveryHost(s)
+}
+
+// ofEveryHost refuses the names that each host has for itself and its neighbourhood in /etc/hosts, where the nodes' names are, too.
+func ofEveryHost(s string) error {
+	switch strings.ToLower(s) {
+	case "localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback", "ip6-localnet", "ip6-mcastprefix",
+		"ip6-allnodes", "ip6-allrouters", "ip6-allhosts", "broadcasthost":
+		return errors.New("has a meaning of its own in /etc/hosts of every machine")
+	}
 	return nil
 }
 
@@ -50,7 +60,7 @@ func validateHostname(s string) error {
 			return fmt.Errorf("has '%c' in a wrong place", s[i])
 		}
 	}
-	return nil
+	return ofEveryHost(s)
 }
 
 // maxID is the highest user and group id that a node has, unless it is privileged.

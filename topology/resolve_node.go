@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -81,6 +82,7 @@ func (r *resolver) resolveNodes() {
 			n.Ports = append(n.Ports, p.Port)
 		}
 		n.Routes = r.routes(i, s)
+		r.sysctlInterfaces(i, s, def)
 	}
 }
 
@@ -301,6 +303,35 @@ func reaches(own []netip.Prefix, a netip.Addr) bool {
 	return false
 }
 
+// standing tells that a route is there by itself, or one in whose place the kernel takes no other: that to the subnet of an interface's
+// address, which has the metric 0, of IPv6 256, or that to the other end of a point-to-point link.
+func standing(e *Endpoint, rt *Route) string {
+	const subnet6, user6 = 256, 1024 // IP6_RT_PRIO_ADDRCONF, IP6_RT_PRIO_USER
+	same := !rt.Via.IsValid() && rt.Dev == e.Interface
+	for _, p := range e.Addresses {
+		if p.Masked() != rt.To.Masked() || p.Bits() == p.Addr().BitLen() {
+			continue
+		}
+		its := 0
+		if p.Addr().Is6() {
+			its = subnet6
+		}
+		switch {
+		case rt.Metric != its:
+		case same:
+			return fmt.Sprintf("the route to %s through %s is there by itself, for the address %s: leave it out", rt.To, e.Interface, p)
+		default:
+			return fmt.Sprintf("a route to %s is there by itself, through %s for the address %s, with metric %d: give this one another metric, with which it comes after that, or the parts of the subnet that it is for", rt.To, e.Interface, p, its)
+		}
+	}
+	for _, p := range e.Peers {
+		if p == rt.To && (rt.Metric == 0 || p.Addr().Is6() && rt.Metric == user6) {
+			return fmt.Sprintf("the route to %s is there by itself, through %s to the other end of the link: leave it out, or give it a metric", rt.To, e.Interface)
+		}
+	}
+	return ""
+}
+
 // checkRoute tells whether a node can use a route: the device exists, the next hop is on
 // one of its subnets or at the other end of a point-to-point link.
 func (r *resolver) checkRoute(node int, s *nodeSpec, rt routeSpec) {
@@ -314,6 +345,10 @@ func (r *resolver) checkRoute(node int, s *nodeSpec, rt routeSpec) {
 				continue
 			}
 			found = found || e.Interface == rt.Dev
+			if text := standing(e, &rt.Route); text != "" {
+				r.d.errorf(rt.n, "%s", text)
+				return
+			}
 			if rt.dev != nil {
 				ifaces = append(ifaces, e.Interface)
 			}

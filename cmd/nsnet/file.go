@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -20,8 +21,25 @@ type fileOptions struct {
 
 // AddFlags adds the options to f.
 func (o *fileOptions) AddFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.Name, "name", "", "use this `LAB` name instead of the file's")
+	f.Var((*labName)(&o.Name), "name", "use this `LAB` name instead of the file's")
 	f.BoolVar(&o.AllowHostPaths, "allow-host-paths", false, "let binds and images use any path of the host, such as / and /proc")
+}
+
+// labName is the name of --name. An empty one, as of a shell's variable that is not set, would silently be the file's.
+type labName string
+
+func (n *labName) String() string { return string(*n) }
+
+// Type implements pflag.Value.
+func (n *labName) Type() string { return "string" }
+
+// Set implements pflag.Value.
+func (n *labName) Set(s string) error {
+	if s == "" {
+		return errors.New("it is empty; leave --name out for the file's name")
+	}
+	*n = labName(s)
+	return nil
 }
 
 // stdinArg is the FILE that is standard input, and stdinName what messages call it.

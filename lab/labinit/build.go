@@ -223,7 +223,7 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 			break
 		}
 		running <- struct{}{}
-		n := &node{name: specs[i].Name, slot: slots[i], round: l.round, setup: setups[i], spec: specs[i], fresh: true, ownHosts: len(specs[i].Hosts) > 0 || setups[i].Assembled,
+		n := &node{name: specs[i].Name, slot: slots[i], round: l.round, setup: setups[i], spec: specs[i], fresh: true, ownHosts: setups[i].Hosts != nil || setups[i].Assembled,
 			supervised: newSupervised(&specs[i])}
 		if err := l.spawn(s, spawner, i, n); err != nil {
 			errs <- err

@@ -32,13 +32,23 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 	if err := s.send(proto.Removed, struct{}{}); err != nil {
 		return err
 	}
+	own := make(map[string]bool, len(spec.OwnHosts))
+	for _, name := range spec.OwnHosts {
+		own[name] = true
+	}
 	for i := range spec.Keep {
 		if n := l.node(spec.Keep[i].Name); n != nil {
 			n.mu.Lock()
 			n.spec = spec.Keep[i]
-			n.ownHosts = n.ownHosts || len(n.spec.Hosts) > 0
 			n.mu.Unlock()
 			l.adapt(n, &spec.Keep[i])
+		}
+	}
+	for _, n := range l.all() {
+		if own[n.name] {
+			n.mu.Lock()
+			n.ownHosts = true
+			n.mu.Unlock()
 		}
 	}
 	if started, err := l.boot(s, spec.Add, spec.Setups, &spec.Common); err != nil {

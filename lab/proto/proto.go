@@ -117,15 +117,16 @@ type NodeIndex struct {
 // ChangeSpec is the body of Change: nodes that end, nodes that are started, and what
 // those that stay are from now on. Descriptors: the /etc/hosts of the new nodes' common layers.
 type ChangeSpec struct {
-	Remove []string
-	Add    []topology.Node
-	Setups []NodeSetup // of Add
-	Common Common
-	Keep   []topology.Node
-	Order  []string // of all nodes, afterwards
-	Kept   bool     // a last descriptor is the lock of what nodes keep
-	Table  bool     // the NAT table is given up; a new one may come with Commit
-	Close  []string // published ports, by their Key; those that come with Commit may need their addresses
+	Remove   []string
+	Add      []topology.Node
+	Setups   []NodeSetup // of Add
+	Common   Common
+	Keep     []topology.Node
+	Order    []string // of all nodes, afterwards
+	Kept     bool     // a last descriptor is the lock of what nodes keep
+	Table    bool     // the NAT table is given up; a new one may come with Commit
+	OwnHosts []string // nodes whose /etc/hosts is, or becomes, their own
+	Close    []string // published ports, by their Key; those that come with Commit may need their addresses
 }
 
 // ProgressReport is the body of Progress.

@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+)
+
+// A sysctl that is not there is told by the up of a lab that runs as by that of a new one, each time, and nothing is changed.
+func TestSysctlThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir, name := t.TempDir(), testenv.LabName(t)
+		up := func(sysctls string) testenv.Result {
+			t.Helper()
+			return testenv.Run(t, "up", writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes: {a: {sysctls: {"+sysctls+"}}, b: {}}\nlinks: [{endpoints: ['a:eth0.5', 'b:eth0']}]\n"))
+		}
+		told := func(what string, got testenv.Result, key string) {
+			t.Helper()
+			if got.Code != 7 || !strings.Contains(got.Stderr, "node a: set sysctl "+key) || !strings.Contains(got.Stderr, "no such sysctl") {
+				t.Errorf("%s: %+v", what, got)
+			}
+		}
+		told("a new lab", up("net.ipv4.no_such: 1"), "net.ipv4.no_such")
+		if got := up(""); got.Code != 0 {
+			t.Fatalf("%+v", got)
+		}
+		defer testenv.Must(t, "down", name)
+		for range 2 {
+			told("a lab that runs", up("net.ipv4.no_such: 1"), "net.ipv4.no_such")
+			told("an interface of a lab that runs", up("net.ipv4.conf.eth0.5.no_such: 1"), "net.ipv4.conf.eth0.5.no_such")
+		}
+		// One for writing alone is there; an interface may have a dot.
+		if got := up("net.ipv4.route.flush: 1, net.ipv4.conf.eth0.5.rp_filter: 2"); got.Code != 0 {
+			t.Errorf("%+v", got)
+		}
+		r := run{t, name}
+		if got := r.sh("a", "cat /proc/sys/net/ipv4/conf/eth0.5/rp_filter"); got != "2" {
+			t.Errorf("rp_filter is %s", got)
+		}
+		if got := testenv.Must(t, "up", dir+"/lab.yaml"); !strings.Contains(got, "nothing to do") {
+			t.Errorf("again: %s", got)
+		}
+	})
+}
+
+// A route to an interface's own subnet is there by itself; beside it one with another metric can be.
+func TestRouteToOwnSubnet(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir, name := t.TempDir(), testenv.LabName(t)
+		file := func(routes string) string {
+			return writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes: {a: {routes: ["+routes+"]}, b: {}}\nlinks: [{endpoints: ['a:eth0', 'b:eth0'], addresses: [[10.0.0.1/24, 'fd00::1/64'], [10.0.0.2/24, 'fd00::2/64']]}]\n")
+		}
+		for _, route := range []string{"{to: 10.0.0.0/24, dev: eth0}", "{to: 10.0.0.0/24, via: 10.0.0.2}", "{to: 'fd00::/64', dev: eth0, metric: 256}"} {
+			if got := testenv.Run(t, "up", file(route)); got.Code != 3 || !strings.Contains(got.Stderr, "lab.yaml:2:") || !strings.Contains(got.Stderr, "is there by itself") {
+				t.Errorf("%s: %+v", route, got)
+			}
+		}
+		path := file("{to: 10.0.0.0/24, via: 10.0.0.2, metric: 10}, {to: 10.0.0.128/25, dev: eth0}, {to: 'fd00::/64', dev: eth0}, {to: 'fd00::/64', via: 'fd00::2', metric: 10}")
+		testenv.Must(t, "up", path)
+		defer testenv.Must(t, "down", name)
+		if got := testenv.Must(t, "up", path); !strings.Contains(got, "nothing to do") {
+			t.Errorf("again: %s", got)
+		}
+	})
+}
+
+// The network namespaces of a lab x.b and of node b of a lab x would have one name.
+func TestLabNamedLikeANode(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir, name := t.TempDir(), testenv.LabName(t)
+		up := func(lab, nodes string) testenv.Result {
+			t.Helper()
+			return testenv.Run(t, "up", writeFile(t, dir, "lab.yaml", "name: "+lab+"\nnodes: {"+nodes+"}\n"))
+		}
+		must := func(got testenv.Result) {
+			t.Helper()
+			if got.Code != 0 {
+				t.Fatalf("%+v", got)
+			}
+		}
+		refused := func(got testenv.Result, want, remedy string) {
+			t.Helper()
+			if got.Code != 5 || !strings.Contains(got.Stderr, want) || !strings.Contains(got.Stderr, remedy) || strings.Contains(got.Stderr, "remove") {
+				t.Errorf("want %q and %q: %+v", want, remedy, got)
+			}
+		}
+		must(up(name, "b: {}"))
+		refused(up(name+".b", "n: {}"), "node b of lab "+name+" has that name", "--name")
+		must(up(name+".c", "n: {}"))
+		refused(up(name, "b: {}, c: {}"), "node c: ", "lab "+name+".c has that name")
+		must(up(name, "b: {}, d: {}")) // it is as it was, and can be changed
+		testenv.Must(t, "down", name)
+		refused(up(name, "c: {}"), "node c: ", "lab "+name+".c has that name")
+		testenv.Must(t, "down", name+".c")
+		must(up(name, "c: {}"))
+		testenv.Must(t, "down", name)
+		if got := testenv.Run(t, "up", "--name", "", dir+"/lab.yaml"); got.Code != 2 || !strings.Contains(got.Stderr, "empty") {
+			t.Errorf("an empty name: %+v", got)
+		}
+	})
+}
