@@ -121,32 +121,51 @@ func Sources(l *topology.Lab) []string {
 	return slices.Compact(all)
 }
 
+// sources are the sources of binds as they are now, each looked at once.
+type sources map[string]*fileID
+
+func (s sources) of(path string) (*fileID, error) {
+	if id, known := s[path]; known {
+		return id, nil
+	}
+	id, err := sourceOf(path)
+	if err == nil {
+		s[path] = id
+	}
+	return id, err
+}
+
 // judgeBinds looks at the binds of a node that runs, whose init has this pid and is a child of the lab's. One whose target is not there
 // at all is current: the node has moved it away, which is its own affair.
-func judgeBinds(pid, init int, binds []topology.Bind) ([]bindState, error) {
+func judgeBinds(pid, init int, binds []topology.Bind, now sources) ([]bindState, error) {
 	states := make([]bindState, len(binds))
 	if len(binds) == 0 {
 		return states, nil
 	}
 	root, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil || !childOf(pid, init) {
-		if err == nil {
-			_ = unix.Close(root)
-		}
-		return states, nil // its init has ended, which others tell
+	if err != nil {
+		return states, nil //nolint:nilerr // its init has ended, which others tell
 	}
 	defer unix.Close(root)
+	differ := false
 	for i, b := range binds {
-		source, err := sourceOf(b.Source)
+		source, err := now.of(b.Source)
 		if err != nil {
 			return nil, err
 		}
+		if isHidden(binds, i) {
+			continue
+		}
 		at, err := openTarget(root, b.Target)
-		if err != nil || isHidden(binds, i) {
+		if err != nil {
 			continue
 		}
 		_ = unix.Close(at.fd)
 		states[i] = judgeBind(at, source)
+		differ = differ || states[i] != bindCurrent
+	}
+	if differ && !childOf(pid, init) { // the pid has passed to a stranger
+		return make([]bindState, len(binds)), nil
 	}
 	return states, nil
 }
@@ -154,13 +173,14 @@ func judgeBinds(pid, init int, binds []topology.Bind) ([]bindState, error) {
 // lookAtBinds judges the binds of nodes that run.
 func (o *observed) lookAtBinds(want *topology.Lab) error {
 	o.binds = map[string][]bindState{}
+	now := sources{}
 	for i := range want.Nodes {
 		n := &want.Nodes[i]
 		s := o.nodes[n.Name]
 		if s == nil || len(n.Binds) == 0 {
 			continue
 		}
-		states, err := judgeBinds(s.PID, o.rec.InitPID, n.Binds)
+		states, err := judgeBinds(s.PID, o.rec.InitPID, n.Binds, now)
 		if err != nil {
 			return &Error{Node: n.Name, Op: "look at its binds", Err: err}
 		}
@@ -262,16 +282,16 @@ func openSource(b topology.Bind, userns int) (t sourceTree, err error) {
 
 // firstMountBelow names a mount below a directory, if there is one.
 func firstMountBelow(dir string) string {
-	real, err := filepath.EvalSymlinks(dir)
+	at, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return ""
 	}
-	all, err := mountinfo.GetMounts(mountinfo.PrefixFilter(real))
+	all, err := mountinfo.GetMounts(mountinfo.PrefixFilter(at))
 	if err != nil {
 		return ""
 	}
 	for _, m := range all {
-		if m.Mountpoint != real {
+		if m.Mountpoint != at {
 			return m.Mountpoint
 		}
 	}

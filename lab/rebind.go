@@ -36,12 +36,13 @@ func (c *change) rebind(context.Context) error {
 // bindAnew binds what the sources of binds name by now, for commands that are about to be started again.
 func (r *running) bindAnew(op string) error {
 	var todo []nodeBinds
+	now := sources{}
 	for _, node := range r.nodes {
 		n := node.spec
 		if node.idle {
 			continue
 		}
-		states, err := judgeBinds(node.pid, r.init, n.Binds)
+		states, err := judgeBinds(node.pid, r.init, n.Binds, now)
 		if err != nil {
 			return &Error{Lab: r.name, Node: n.Name, Op: op, Err: err}
 		}

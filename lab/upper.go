@@ -65,11 +65,11 @@ func findUpper(dir string) (u upperLayer, err error) {
 		return u, fmt.Errorf("open %s: %w", dir, err)
 	}
 	defer unix.Close(fd)
-	real, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	if err != nil {
 		return u, fmt.Errorf("find %s: %w", dir, err)
 	}
-	u.Parent, u.Layer = filepath.Dir(real), filepath.Base(real)
+	u.Parent, u.Layer = filepath.Dir(path), filepath.Base(path)
 	var own, above unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, &own); err != nil {
 		return u, fmt.Errorf("look at %s: %w", dir, err)
@@ -80,17 +80,17 @@ func findUpper(dir string) (u upperLayer, err error) {
 	u.id = fileID{unix.Mkdev(own.Dev_major, own.Dev_minor), own.Ino, true}
 	u.Dev, u.Ino = unix.Mkdev(above.Dev_major, above.Dev_minor), above.Ino
 	if own.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0 || own.Mnt_id != above.Mnt_id {
-		return u, fmt.Errorf("something is mounted on %s, and the work directory of an overlay has to be beside the layer on the same mount: take a directory below it, or storage: fuse", real)
+		return u, fmt.Errorf("something is mounted on %s, and the work directory of an overlay has to be beside the layer on the same mount: take a directory below it, or storage: fuse", path)
 	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(fd, &st); err != nil {
 		return u, fmt.Errorf("look at %s: %w", dir, err)
 	}
 	if st.Flags&unix.ST_RDONLY != 0 {
-		return u, fmt.Errorf("write %s: %w", real, unix.EROFS)
+		return u, fmt.Errorf("write %s: %w", path, unix.EROFS)
 	}
 	if st.Type == unix.OVERLAYFS_SUPER_MAGIC || st.Type == unix.FUSE_SUPER_MAGIC || onNetwork(st.Type) {
-		return u, fmt.Errorf("%w: %s is on a file system that cannot be the upper layer of an overlay: take another disk, or storage: fuse", ErrUnsupported, real)
+		return u, fmt.Errorf("%w: %s is on a file system that cannot be the upper layer of an overlay: take another disk, or storage: fuse", ErrUnsupported, path)
 	}
 	return u, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -22,15 +23,12 @@ func CheckLayers(layers, image []string) error {
 		}
 		return fmt.Errorf("the layer %s is inside the layer %s, and no overlay can have both", a, b)
 	}
+	all := slices.Concat(layers, image)
 	for _, name := range mergedNames() {
 		link := ""
-		for i := len(image) + len(layers) - 1; i >= 0; i-- { // from the bottom
-			dir, isLayer := "", i < len(layers)
-			if isLayer {
-				dir = layers[i]
-			} else {
-				dir = image[i-len(layers)]
-			}
+		for i := len(all) - 1; i >= 0; i-- { // from the bottom
+			isLayer := i < len(layers)
+			dir := all[i]
 			st, err := os.Lstat(filepath.Join(dir, name))
 			switch {
 			case err != nil: // what is not there hides nothing
@@ -72,16 +70,16 @@ func example(name string) string {
 
 // Overlap finds two directories of which the first is the second, or is inside it, whatever symbolic links lead there.
 func Overlap(dirs []string) (inner, outer string, yes bool) {
-	real := make([]string, len(dirs))
+	paths := make([]string, len(dirs))
 	for i, d := range dirs {
 		var err error
-		if real[i], err = filepath.EvalSymlinks(d); err != nil {
-			real[i] = filepath.Clean(d)
+		if paths[i], err = filepath.EvalSymlinks(d); err != nil {
+			paths[i] = filepath.Clean(d)
 		}
 	}
 	for i := range dirs {
 		for k := range dirs {
-			if k != i && (i < k || real[i] != real[k]) && within(real[i], real[k]) {
+			if k != i && (i < k || paths[i] != paths[k]) && within(paths[i], paths[k]) {
 				return dirs[i], dirs[k], true
 			}
 		}

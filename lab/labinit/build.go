@@ -336,6 +336,8 @@ const endTime = 10 * time.Second
 
 // end kills a node's init, with it all its processes, and waits until they are gone.
 func (n *node) end() {
+	var held []int
+	defer func() { closeAll(held) }() // when nobody writes any more
 	if fd, err := unix.FcntlInt(n.proc.Pidfd.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
 		defer unix.Close(fd)
 		defer func() { _, _ = pidfd.WaitFor(fd, endTime) }()
@@ -346,6 +348,6 @@ func (n *node) end() {
 	n.insides.end()
 	closeAll(n.logs)
 	closeAll(n.uppers)
-	closeAll(n.held)
+	held = n.held
 	n.logs, n.uppers, n.upperPaths, n.held = nil, nil, nil, nil
 }
