@@ -187,6 +187,10 @@ type InterfaceStatus struct {
 	MTU       int      `json:"mtu"`
 	Addresses []string `json:"addresses"`
 	Peer      string   `json:"peer"` // "lan0", or "b:ptp0"
+	// Port is the interface at the other end of the cable, in the fabric, or on the host where the bridge is one of the host's.
+	Port string `json:"port,omitempty"`
+	// PortAlt is one more name of it: NODE.INTERFACE, where that is too long to be the name.
+	PortAlt string `json:"port_altname,omitempty"`
 	// Attached is one that the file does not know: nsnet attach has made it.
 	Attached bool `json:"attached,omitempty"`
 	// Learned are addresses that the file does not know: of a DHCP client, a daemon, or set by hand.

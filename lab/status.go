@@ -18,6 +18,7 @@ import (
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/conn"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -245,8 +246,9 @@ func exitCode(ws syscall.WaitStatus) int {
 // interfaces lists every node's, in the order of the links.
 func interfaces(l *topology.Lab) map[string][]InterfaceStatus {
 	m := make(map[string][]InterfaceStatus, len(l.Nodes))
-	add := func(e, other *topology.Endpoint) {
-		s := InterfaceStatus{Name: e.Interface, MAC: e.MAC, MTU: e.MTU, Peer: other.Bridge, Addresses: []string{}}
+	ports := wiring.Ports(l)
+	add := func(e, other *topology.Endpoint, port wiring.Port) {
+		s := InterfaceStatus{Port: port.Name, PortAlt: port.Alt, Name: e.Interface, MAC: e.MAC, MTU: e.MTU, Peer: other.Bridge, Addresses: []string{}}
 		if s.Peer == "" {
 			s.Peer = other.Node + ":" + other.Interface
 		}
@@ -257,9 +259,9 @@ func interfaces(l *topology.Lab) map[string][]InterfaceStatus {
 	}
 	for i := range l.Links {
 		k := &l.Links[i]
-		add(&k.A, &k.B)
+		add(&k.A, &k.B, ports[i])
 		if k.B.Node != "" {
-			add(&k.B, &k.A)
+			add(&k.B, &k.A, ports[i])
 		}
 	}
 	return m

@@ -29,7 +29,7 @@ func withAttached(labs []lab.Status, all []attach.Status) {
 					n.Interfaces = append(slices.DeleteFunc(n.Interfaces, func(i lab.InterfaceStatus) bool {
 						return i.Own && i.Name == s.Interface // seen in the node, but not made there
 					}), lab.InterfaceStatus{
-						Name: s.Interface, MAC: s.MAC, MTU: s.MTU, Addresses: s.Addresses, Peer: s.Via, Attached: true,
+						Name: s.Interface, MAC: s.MAC, MTU: s.MTU, Addresses: s.Addresses, Peer: s.Via, Port: s.Port, Attached: true,
 					})
 				}
 			}

@@ -39,7 +39,7 @@ func inspectNode(labName string, n lab.NodeStatus, color bool, width int) string
 			b.WriteString("\n" + title + "\n" + indent(table(fit(rows, width-gap, give), nil)))
 		}
 	}
-	section("interfaces", interfaceRows(n.Interfaces), columns{lists: []int{4}})
+	section("interfaces", interfaceRows(n.Interfaces), columns{lists: []int{2, 5}})
 	section("routes", routeRows(n.Spec.Routes), columns{})
 	section("ports", portRows(n.Spec.Ports), columns{})
 	section("mounts", mountRows(&n.Spec), columns{texts: []int{2}})
@@ -148,10 +148,10 @@ func dependsText(all []topology.Dependency) string {
 }
 
 func interfaceRows(all []lab.InterfaceStatus) [][]string {
-	rows := [][]string{{"INTERFACE", "PEER", "MAC", "MTU", "ADDRESSES"}}
+	rows := [][]string{{"INTERFACE", "PEER", "PORT", "MAC", "MTU", "ADDRESSES"}}
 	for _, i := range all {
 		rows = append(rows, []string{
-			plain(i.Name), peerText(i), orDash(plain(i.MAC)), number(i.MTU), orDash(addressesText([]lab.InterfaceStatus{i})),
+			plain(i.Name), peerText(i), orDash(portText(i)), orDash(plain(i.MAC)), number(i.MTU), orDash(addressesText([]lab.InterfaceStatus{i})),
 		})
 	}
 	return rows
@@ -166,6 +166,14 @@ func peerText(i lab.InterfaceStatus) string {
 		return "made in the node"
 	}
 	return orDash(plain(i.Peer))
+}
+
+// portText is what the port of an interface is called on its bridge, the longer name first.
+func portText(i lab.InterfaceStatus) string {
+	if i.PortAlt == "" {
+		return plain(i.Port)
+	}
+	return plain(i.PortAlt) + "," + plain(i.Port)
 }
 
 func routeRows(all []topology.Route) [][]string {

@@ -44,7 +44,7 @@ func demoStatus() lab.Status {
 					{Device: "/dev/sda", ReadBPS: 1 << 20, WriteIOPS: 100},
 				}},
 				Interfaces: []lab.InterfaceStatus{
-					{Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Addresses: []string{"192.168.10.2/24", "fd00::2/64"}, Peer: "lan0"},
+					{Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Addresses: []string{"192.168.10.2/24", "fd00::2/64"}, Peer: "lan0", Port: "_port0123456789", PortAlt: "web-server-one.eth0"},
 					{Name: "eth1", MAC: "02:00:00:00:00:02", MTU: 9000, Peer: "a:eth1", Learned: []string{"192.0.2.9/24"}},
 					{Name: "dummy0", MTU: 1500, Learned: []string{"10.255.0.1/32"}, Own: true},
 				},

@@ -65,6 +65,19 @@ func (c Change) Request(label string) Request {
 	return Request{req, label}
 }
 
+// AltName gives an interface one more name, of up to 127 bytes, by which it is found as by its own. EEXIST is a name that one in the
+// namespace has already. RTM_NEWLINKPROP, Linux 5.5.
+func AltName(index int, name, label string) Request {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINKPROP, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_APPEND)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	list := nl.NewRtAttr(unix.IFLA_PROP_LIST|unix.NLA_F_NESTED, nil)
+	list.AddRtAttr(unix.IFLA_ALT_IFNAME, nl.ZeroTerminated(name))
+	req.AddData(list)
+	return Request{req, label}
+}
+
 // DeleteIndex removes an interface, by index: never another one that got its name since.
 // RTM_DELLINK.
 func DeleteIndex(index int, label string) Request {

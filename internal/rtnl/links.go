@@ -18,6 +18,7 @@ type Link struct {
 	OperState byte // RFC 2863; 6 is up
 	Master    int
 	PortState byte // of a bridge port; 3 is forwarding
+	AltNames  []string
 	Alias     string
 	MAC       net.HardwareAddr
 	MTU       int
@@ -122,9 +123,24 @@ func parseLink(b []byte) (Link, error) {
 			l.LowerNS = int(int32(nl.NativeEndian().Uint32(a.Value)))
 		case unix.IFLA_LINKINFO:
 			l.info(a.Value)
+		case unix.IFLA_PROP_LIST:
+			l.names(a.Value)
 		}
 	}
 	return l, nil
+}
+
+// names takes IFLA_PROP_LIST apart.
+func (l *Link) names(b []byte) {
+	attrs, err := nl.ParseRouteAttr(b)
+	if err != nil {
+		return
+	}
+	for _, a := range attrs {
+		if a.Attr.Type == unix.IFLA_ALT_IFNAME {
+			l.AltNames = append(l.AltNames, unix.ByteSliceToString(a.Value))
+		}
+	}
 }
 
 // info takes IFLA_LINKINFO apart: what kind of link it is, what its bridge says of it as a

@@ -93,6 +93,10 @@ func (a *Applier) Configure(steps []Step) error {
 			}
 		}
 	}
+	// A second name that something else has is not worth to fail for.
+	if err := a.inPlaces(steps, []Verb{NameLink}, func(err error) bool { return errors.Is(err, unix.EEXIST) }); err != nil {
+		return err
+	}
 	return a.inPlaces(steps, []Verb{SetLink, SetSysctls, DelAddress, AddAddress, UpLink, DelRoute, AddRoute}, goneRoute)
 }
 

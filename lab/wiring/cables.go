@@ -181,8 +181,11 @@ func join(l []netip.Prefix) string {
 // freshEnd adds what an interface gets after it was made.
 func (p *planner) freshEnd(c *Change, e *End, index int, pl *place) {
 	switch e.Place {
-	case Fabric:
-		return // made as a port that is up
+	case Fabric: // made as a port that is up
+		if e.AltName != "" {
+			c.Steps = append(c.Steps, Step{Verb: NameLink, Place: Fabric, Link: e.Name, Index: index, AltName: e.AltName})
+		}
+		return
 	case Host:
 		s := Step{Verb: SetLink, Place: Host, Link: e.Name, Index: index, Set: Set{Alias: e.Alias}}
 		if e.Master != "" {
@@ -228,6 +231,10 @@ func (p *planner) end(c *Change, e *End, pl *place, l *rtnl.Link) (why []string)
 	}
 	if l.MTU < leastIPv6 && set.MTU >= leastIPv6 && len(e.Sysctls) > 0 { // the kernel makes IPv6's part of it anew
 		c.Steps = append(c.Steps, Step{Verb: SetSysctls, Place: e.Place, Link: e.Name, Index: l.Index, Sysctls: e.Sysctls})
+	}
+	if e.AltName != "" && !slices.Contains(l.AltNames, e.AltName) {
+		c.Steps = append(c.Steps, Step{Verb: NameLink, Place: e.Place, Link: e.Name, Index: l.Index, AltName: e.AltName})
+		why = append(why, who+" is not called "+e.AltName)
 	}
 	if e.Place != Fabric {
 		why = append(why, p.addresses(c, e, pl, l, who)...)

@@ -216,6 +216,6 @@ func (k *Cable) equal(o *Cable) bool {
 }
 
 func (e *End) equal(o *End) bool {
-	return e.Place == o.Place && e.Name == o.Name && e.MAC == o.MAC && e.MTU == o.MTU && e.Master == o.Master && e.Alias == o.Alias &&
+	return e.Place == o.Place && e.Name == o.Name && e.AltName == o.AltName && e.MAC == o.MAC && e.MTU == o.MTU && e.Master == o.Master && e.Alias == o.Alias &&
 		e.Forward == o.Forward && slices.Equal(e.Addresses, o.Addresses)
 }

@@ -167,6 +167,13 @@ func (k *kernel) carryOut(s Step) error {
 		if s.Set.Master != nil {
 			l.Master = *s.Set.Master
 		}
+	case NameLink:
+		for i := range n.Links {
+			if slices.Contains(n.Links[i].AltNames, s.AltName) || n.Links[i].Name == s.AltName {
+				return fmt.Errorf("%s: exists", s.label())
+			}
+		}
+		l.AltNames = append(l.AltNames, s.AltName)
 	case SetSysctls: // an observation does not tell of them
 	case UpLink, UpBridge:
 		l.Flags |= unix.IFF_UP

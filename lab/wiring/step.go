@@ -22,6 +22,7 @@ const (
 	AddBridge                  // Bridge, Index
 	SetBridge                  // Bridge, Index
 	AddCable                   // Cable, Index of end A, IndexB, Master
+	NameLink                   // Link, Index, AltName
 	SetLink                    // Link, Index, Set
 	SetSysctls                 // Link, Sysctls
 	DelAddress                 // Link, Index, Address
@@ -43,6 +44,7 @@ type Step struct {
 	Bridge  *Bridge
 	Cable   *Cable
 	Set     Set
+	AltName string
 	Sysctls [][2]string
 	Address netip.Prefix
 	Route   Route
@@ -99,6 +101,8 @@ func (s *Step) label() string {
 		return "change bridge " + s.Bridge.Name
 	case AddCable:
 		return "create link " + s.Cable.Name
+	case NameLink:
+		return "call " + s.Link + " " + s.AltName
 	case SetLink:
 		return "change " + s.Link
 	case SetSysctls:
@@ -149,6 +153,8 @@ func (s *Step) request(ends *ends) (rtnl.Request, error) {
 		return bridge.Change(s.Bridge.spec(), s.Index)
 	case AddCable:
 		return s.cable(ends)
+	case NameLink:
+		return rtnl.AltName(s.Index, s.AltName, label), nil
 	case SetLink:
 		c := rtnl.Change{Index: s.Index, MTU: s.Set.MTU, Master: s.Set.Master}
 		if s.Set.MAC != "" {

@@ -45,6 +45,7 @@ type Cable struct {
 type End struct {
 	Place     Place
 	Name      string
+	AltName   string // one more name, longer than a name can be; or empty
 	MAC       string // empty: the kernel's choice
 	MTU       int
 	Master    string // the bridge, in the same place, that it is a port of
@@ -112,7 +113,7 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 		}
 		return End{Place: Place(e.Node), Name: e.Interface, MAC: e.MAC, MTU: e.MTU, Addresses: addresses, Sysctls: InterfaceSysctls(&l.Nodes[n], e.Interface)}
 	}
-	ports := portNames(l)
+	ports := Ports(l)
 	for i := range l.Links {
 		k := &l.Links[i]
 		c := Cable{Name: LinkName(k), A: end(&k.A)}
@@ -120,10 +121,10 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 		case k.B.Node != "":
 			c.B = end(&k.B)
 		case b != nil && b.External:
-			c.B = End{Place: Host, Name: bridge.PortName(l.Name, k.A.Node, k.A.Interface), MTU: max(k.A.MTU, b.HostMTU), Master: k.B.Bridge, Forward: true,
+			c.B = End{Place: Host, Name: ports[i].Name, MTU: max(k.A.MTU, b.HostMTU), Master: k.B.Bridge, Forward: true,
 				Alias: Mark(l.Name) + k.A.Node + ":" + k.A.Interface}
 		default:
-			c.B = End{Place: Fabric, Name: ports[i], MTU: k.A.MTU, Master: k.B.Bridge, Forward: b != nil && !b.STP}
+			c.B = End{Place: Fabric, Name: ports[i].Name, AltName: ports[i].Alt, MTU: k.A.MTU, Master: k.B.Bridge, Forward: b != nil && !b.STP}
 		}
 		w.Cables = append(w.Cables, c)
 	}

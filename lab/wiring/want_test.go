@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -68,20 +70,46 @@ func TestPortNames(t *testing.T) {
 			take(l.Bridges[i].Name, "bridge "+l.Bridges[i].Name)
 			take(legPort(l.Bridges[i].Name), fmt.Sprintf("leg %d", i))
 		}
-		names := portNames(l)
-		if len(names) != len(l.Links) {
-			t.Fatalf("%d names for %d links", len(names), len(l.Links))
+		ports := Ports(l)
+		if len(ports) != len(l.Links) {
+			t.Fatalf("%d names for %d links", len(ports), len(l.Links))
 		}
-		for i, name := range names {
-			take(name, fmt.Sprintf("port %d", i))
+		for i, p := range ports {
+			if k := &l.Links[i]; k.B.Node != "" {
+				if p != (Port{}) {
+					t.Fatalf("a link of two nodes has port %v", p)
+				}
+				continue
+			}
+			take(p.Name, fmt.Sprintf("port %d", i))
+			if p.Alt == "" {
+				continue
+			}
+			if other := taken[p.Alt]; other != "" || len(p.Alt) <= 15 || len(p.Alt) > 127 {
+				t.Fatalf("port %d is also called %s, as %s is", i, p.Alt, other)
+			}
+			taken[p.Alt] = fmt.Sprintf("port %d", i)
 		}
 	})
-	l := &topology.Lab{Links: []topology.Link{
-		{A: topology.Endpoint{Node: "web", Interface: "eth0"}, B: topology.Endpoint{Bridge: "lan0"}},
-		{A: topology.Endpoint{Node: "a-node-with-a-long-name", Interface: "eth0"}, B: topology.Endpoint{Bridge: "lan0"}},
+	link := func(node, name, bridge string) topology.Link {
+		return topology.Link{A: topology.Endpoint{Node: node, Interface: name}, B: topology.Endpoint{Bridge: bridge}}
+	}
+	l := &topology.Lab{Name: "lab", Bridges: []topology.Bridge{{Name: "lan"}, {Name: "e.f"}, {Name: "docker0", External: true}}, Links: []topology.Link{
+		link("web", "eth0", "lan"), link("a-node-with-a-long-name", "eth0", "lan"), link("e", "f", "lan"),
+		link("a", "b.c", "lan"), link("a.b", "c", "lan"),
+		link("one-of-two", "with.dots.in", "lan"), link("one-of-two.with", "dots.in", "lan"),
+		link("a-node-with-a-long-name", "eth1", "docker0"),
+		{A: topology.Endpoint{Node: "a-node-with-a-long-name", Interface: "p"}, B: topology.Endpoint{Node: "web", Interface: "p"}},
 	}}
-	if got := portNames(l); got[0] != "web.eth0" || strings.Contains(got[1], ".") {
-		t.Errorf("ports are called %q", got)
+	hash := func(node, name string) string { return "_port" + bridge.Digest(node, name) }
+	want := []Port{
+		{"web.eth0", ""}, {hash("a-node-with-a-long-name", "eth0"), "a-node-with-a-long-name.eth0"}, {hash("e", "f"), ""},
+		{"a.b.c", ""}, {hash("a.b", "c"), ""}, // what fits is the first one's, as ever
+		{hash("one-of-two", "with.dots.in"), ""}, {hash("one-of-two.with", "dots.in"), ""},
+		{bridge.PortName("lab", "a-node-with-a-long-name", "eth1"), ""}, {},
+	}
+	if diff := cmp.Diff(want, Ports(l)); diff != "" {
+		t.Error(diff)
 	}
 }
 
