@@ -13,7 +13,6 @@ import (
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/dns"
-	"github.com/nsnet/nsnet/internal/announce"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
@@ -27,8 +26,7 @@ type change struct {
 	*builder
 	seen *observed
 	todo *difference
-	done map[string]bool                 // kinds of actions that are carried out
-	told map[string][]announce.Interface // of whom neighbours are to be told
+	done map[string]bool // kinds of actions that are carried out
 }
 
 // carryOut makes the lab what it is to be. What was done before a failure stays done, and is told: the
@@ -266,12 +264,19 @@ func (c *change) newGroups(ctx context.Context) error {
 // rewire changes the wires, and looks again where one change may have had others in its wake: an address
 // that goes takes routes along.
 func (c *change) rewire(ctx context.Context) error {
+	var done []wiring.Step
+	if err := c.rewireAll(ctx, &done); err != nil {
+		return err
+	}
+	return c.tellNeighbours(ctx, wiring.Announcements(c.seen.want, done))
+}
+
+// rewireAll is rewire, and notes what it has done.
+func (c *change) rewireAll(ctx context.Context, done *[]wiring.Step) error {
 	const rounds = 4
 	want, had := c.seen.want, c.seen.wants
 	steps, fresh := c.steps(), byName(c.nodes)
 	var err error
-	var all []wiring.Step
-	defer func() { c.told = wiring.Announcements(want, all) }()
 	for range rounds {
 		if err := c.wires().Create(steps); err != nil {
 			return err
@@ -279,7 +284,7 @@ func (c *change) rewire(ctx context.Context) error {
 		if steps, err = c.seen.ipv6On(steps, fresh); err != nil {
 			return err
 		}
-		all = append(all, steps...)
+		*done = append(*done, steps...)
 		if err := c.wires().Configure(steps); err != nil {
 			return err
 		}
@@ -453,20 +458,6 @@ func (c *change) commands(ctx context.Context) error {
 	return nil
 }
 
-// tellHost tells the neighbours of the host's own interfaces where their addresses are. Those of nodes are the lab init's to
-// announce.
-func (c *change) tellHost() error {
-	host := string(wiring.Host)
-	list, there := c.told[host]
-	if !there {
-		return nil
-	}
-	delete(c.told, host)
-	done := announce.NewCloser()
-	defer done.Close()
-	return wireError(wiring.Announce(c.seen, map[string][]announce.Interface{host: list}, done))
-}
-
 // commit has the lab init take over ports and table and start commands.
 func (c *change) commit(ctx context.Context) error {
 	for _, p := range c.todo.open {
@@ -481,10 +472,7 @@ func (c *change) commit(ctx context.Context) error {
 	if c.nat != nil {
 		fds = append(fds, int(c.nat.Fd()))
 	}
-	if err := c.tellHost(); err != nil {
-		return err
-	}
-	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Retarget: c.todo.retarget, Commands: c.todo.digests, Announce: c.told}, fds...); err != nil {
+	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Retarget: c.todo.retarget, Commands: c.todo.digests}, fds...); err != nil {
 		return c.initDied(err)
 	}
 	for {

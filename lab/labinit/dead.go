@@ -3,6 +3,7 @@ package labinit
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -76,11 +77,7 @@ func powerOff(name string, ns *os.File) error {
 func (l *labInit) closePorts(n *node) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	there := false
-	for _, o := range l.nodes {
-		there = there || o == n
-	}
-	if !there {
+	if !slices.Contains(l.nodes, n) {
 		return
 	}
 	for key, p := range l.ports {

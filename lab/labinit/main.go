@@ -116,7 +116,9 @@ func (l *labInit) run(s *session) error {
 	if err != nil {
 		return err
 	}
-	c.spec.Announce = l.strangers                       // among the lab's own there is nothing yet to be mended
+	if err := l.announce(l.strangers); err != nil { // among the lab's own there is nothing yet to be mended
+		return err
+	}
 	if err := l.quiet.begin(len(l.all())); err != nil { // before commands change what is theirs
 		return err
 	}
@@ -260,6 +262,16 @@ func (l *labInit) answer(u *net.UnixConn) {
 			return
 		}
 		_ = proto.Send(c, proto.Reply, l.kill(&r))
+	case proto.Announce:
+		var r proto.AnnounceRequest
+		var reply proto.AnnounceReply
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		if err := l.announce(r.Nodes); err != nil {
+			reply.Failed = err.Error()
+		}
+		_ = proto.Send(c, proto.Reply, reply)
 	case proto.Await:
 		var r proto.AwaitRequest
 		if err := proto.Decode(body, &r); err != nil {

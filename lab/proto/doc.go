@@ -13,7 +13,7 @@
 //	 |-- Commit  ports, NAT table's socket ->|  from here on the lab lives without up
 //	 |<-------------------------- Started ---|
 //
-// A running lab's control socket takes one question per connection: Status, Exec, Pause,
+// A running lab's control socket takes one question per connection: Status, Exec, Pause, Announce,
 // Uppers, Control, Await, or Change. That one is like a build, by the one who asks:
 //
 //	up                                   lab init

@@ -48,6 +48,8 @@ const (
 	Settled
 	// Kill asks the control socket to signal commands of nodes, answered by Reply.
 	Kill
+	// Announce asks the control socket to tell neighbours where addresses of nodes are, answered by Reply when that is done.
+	Announce
 )
 
 // LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes, the /etc/hosts of
@@ -139,9 +141,8 @@ type ProgressReport struct {
 // ports, in this order, then, where there is translation, the NAT table's.
 type CommitSpec struct {
 	Ports    []PublishedPort
-	Retarget []PublishedPort                 // of a running lab, those that lead elsewhere
-	Commands map[string]string               // what stands for nodes' commands, where they are others now
-	Announce map[string][]announce.Interface // by node: interfaces whose neighbours may know others by their addresses
+	Retarget []PublishedPort   // of a running lab, those that lead elsewhere
+	Commands map[string]string // what stands for nodes' commands, where they are others now
 }
 
 // PublishedPort is a port of a node that one of the host's sockets leads to.
@@ -192,6 +193,14 @@ type NodeState struct {
 
 	Spec *topology.Node `json:",omitempty"` // as the last up has it; of a node that was asked for by its name
 }
+
+// AnnounceRequest is the body of Announce: interfaces whose neighbours are to be told where their addresses are, by node.
+type AnnounceRequest struct {
+	Nodes map[string][]announce.Interface
+}
+
+// AnnounceReply is the answer: why it failed, or nothing.
+type AnnounceReply struct{ Failed string }
 
 // StatusRequest is the body of Status.
 type StatusRequest struct {
