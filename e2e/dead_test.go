@@ -97,7 +97,7 @@ func TestDeadNodeHasNoPower(t *testing.T) {
 		if got := testenv.MustCommand(t, "ip", "netns", "exec", r.name+".r", "ip", "-br", "link"); strings.Contains(got, "UP") {
 			t.Errorf("its own interfaces:\n%s", got)
 		}
-		if got := r.exec("r", "true"); got.Code != 125 || !strings.Contains(got.Stderr, "its init has ended; nsnet up with the lab's file starts it anew") {
+		if got := r.exec("r", "true"); got.Code != 125 || !strings.Contains(got.Stderr, "it is dead; its init has ended; nsnet up with the lab's file starts it anew") {
 			t.Errorf("exec: %+v", got)
 		}
 		plan := testenv.Run(t, "plan", r.status().File, "--name", r.name)

@@ -213,7 +213,7 @@ func (x *execution) take(m *execMessage) (code int, ended bool, err error) {
 		e := &Error{Lab: x.o.Lab, Node: x.o.Node, Err: fmt.Errorf("%w: %s", ErrNotRunning, f.Text)}
 		switch {
 		case f.Dead:
-			e = &Error{Lab: e.Lab, Node: e.Node, Err: ErrNotRunning, Remedy: deadNode}
+			e = &Error{Lab: e.Lab, Node: e.Node, Err: fmt.Errorf("%w: it is dead", ErrNotRunning), Remedy: deadNode}
 		case f.Paused:
 			e = &Error{Lab: e.Lab, Node: e.Node, Op: "run the command", Err: ErrPaused, Remedy: "let it go on with nsnet resume " + e.Lab + "/" + e.Node}
 		}
