@@ -26,14 +26,17 @@ import (
 // it, and returns 128+n, where nothing is to be waited for: of a command on a terminal, of one that has not started or has ended, and where a node does
 // not take the signal that came before. The command is killed then. So is one on a terminal whose output nobody reads any more; the code is
 // that of SIGPIPE.
-func Exec(ctx context.Context, o ExecOptions) (int, error) {
+func Exec(ctx context.Context, o ExecOptions) (int, error) { return execute(ctx, o, false) }
+
+// execute is Exec, of nsnet itself or of a program of the node.
+func execute(ctx context.Context, o ExecOptions, itself bool) (int, error) {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
 	defer signal.Stop(signals)
 	ends := &endings{signals: signals, over: ctx.Done()}
-	code, err := execOnce(&o, ends, false)
-	if errors.Is(err, errNoPipes) {
-		code, err = execOnce(&o, ends, true)
+	code, err := execOnce(&o, ends, false, itself)
+	if errors.Is(err, errNoPipes) && !itself {
+		code, err = execOnce(&o, ends, true, false)
 	}
 	return code, err
 }
@@ -42,7 +45,7 @@ func Exec(ctx context.Context, o ExecOptions) (int, error) {
 var errNoPipes = errors.New("the node's init makes no pipes")
 
 // execOnce runs the command, with pipes that are made here for the sake of an older lab, or by the node's init.
-func execOnce(o *ExecOptions, ends *endings, older bool) (int, error) {
+func execOnce(o *ExecOptions, ends *endings, older, itself bool) (int, error) {
 	c, err := dial(o.Lab)
 	if err != nil {
 		return 0, err
@@ -54,6 +57,9 @@ func execOnce(o *ExecOptions, ends *endings, older bool) (int, error) {
 	}
 	defer r.close()
 	req := proto.ExecRequest{Node: o.Node, Command: proto.Command{Argv: o.Argv, Env: o.Env, Workdir: o.Workdir, User: o.User, TTY: o.TTY, Streams: r.wanted}}
+	if itself {
+		req.Command.Streams |= wire.Itself
+	}
 	if o.TTY {
 		req.Command.Rows, req.Command.Columns = terminalSize(o.Stdin, o.Stdout)
 	}

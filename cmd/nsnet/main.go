@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/container/nodeinit"
+	"github.com/nsnet/nsnet/container/transfer"
 	"github.com/nsnet/nsnet/lab/labinit"
 )
 
@@ -16,6 +18,9 @@ func main() {
 	// A lab's init is this program, started by up. A node's is, too: see package nodeinit.
 	if labinit.Wanted() {
 		os.Exit(labinit.Main())
+	}
+	if os.Args[0] == transfer.Name && os.Getenv(nodeinit.EnvKey) == transfer.EnvValue {
+		os.Exit(transfer.Main(os.Args[1:]))
 	}
 	forgetCaller()
 	os.Exit(run(context.Background(), os.Args[1:], stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}))

@@ -36,7 +36,7 @@ func TestSweepKeepsTheVerdict(t *testing.T) {
 }
 
 func TestWhoTouchesLabs(t *testing.T) {
-	want := map[string]bool{"up": true, "down": true, "plan": true, "watch": true, "ps": true, "inspect": true, "exec": true, "logs": true, "diff": true, "commit": true, "stop": true, "start": true, "restart": true, "kill": true, "wait": true, "pause": true, "resume": true, "stats": true, "update": true, "attach": true, "detach": true}
+	want := map[string]bool{"up": true, "down": true, "plan": true, "watch": true, "ps": true, "inspect": true, "exec": true, "logs": true, "diff": true, "commit": true, "stop": true, "start": true, "restart": true, "kill": true, "cp": true, "wait": true, "pause": true, "resume": true, "stats": true, "update": true, "attach": true, "detach": true}
 	captured(t, func(std stdio) {
 		for _, cmd := range newRoot(std).Commands() {
 			equal(t, cmd.Name(), touchesLabs(cmd), want[cmd.Name()])

@@ -108,7 +108,11 @@ func (s *state) prepare(cmd *wire.Command) (prepared, failure) {
 		c.dir = "/"
 	}
 	f := directory(c.dir)
-	if f == ok {
+	switch {
+	case f != ok:
+	case cmd.Streams&wire.Itself != 0:
+		c.path = "/proc/self/exe"
+	default:
 		c.path, f = s.find(c.argv[0], c.env, c.dir)
 	}
 	return c, f

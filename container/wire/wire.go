@@ -149,6 +149,7 @@ const (
 	OutputPipes Streams = 1 << iota // stdout and stderr are pipes
 	InputPipe                       // stdin is one, too, and not the descriptor that comes with the request
 	OneOutput                       // stdout and stderr are the same pipe
+	Itself                          // no stream: the program is nsnet, whatever its name; an older init looks for one of that name
 )
 
 // Encode appends c.

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsnet/nsnet/lab"
+)
+
+func newCp(std stdio) *cobra.Command {
+	return &cobra.Command{
+		Use:     "cp NODE:PATH PATH | PATH NODE:PATH",
+		GroupID: groupNode,
+		Short:   "Copy files out of a node or into it",
+		Long: `Copy a file or a directory with all that is in it out of a node or into it. Where the
+destination is a directory it goes into that under its own name, else it becomes what is
+named; a source that ends in /. gives its content. A path of the host that has a colon is
+written as ./a:b.
+
+Links, permissions and times are kept. Owners are not: files belong to whoever copies them
+here, and to root in the node. No program of the node is needed.
+
+` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission, exitNotRunning, exitSignal),
+		Example: `  nsnet cp demo/r1:/etc/frr/frr.conf .
+  nsnet cp ./www/. web:/var/www/html`,
+		Args: exactArgs("SOURCE", "DESTINATION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			from, fromNode := splitNodePath(args[0])
+			to, toNode := splitNodePath(args[1])
+			o := lab.CopyOptions{Note: func(text string) { say(std.err, "nsnet: note: %s\n", plain(text)) }}
+			ref := from
+			switch {
+			case fromNode != "" && toNode != "":
+				return usagef(cmd, "one of SOURCE and DESTINATION is of this host")
+			case fromNode != "":
+				o.FromNode, o.Host = fromNode, args[1]
+			case toNode != "":
+				o.ToNode, o.Host, ref = toNode, args[0], to
+			default:
+				return usagef(cmd, "one of SOURCE and DESTINATION is NODE:PATH")
+			}
+			return runCp(cmd.Context(), o, ref)
+		},
+	}
+}
+
+// splitNodePath splits NODE:PATH; node is "" for a path of the host. No node or lab has a name that
+// begins like a path.
+func splitNodePath(arg string) (node, path string) {
+	node, path, found := strings.Cut(arg, ":")
+	if !found || path == "" || node == "" || strings.HasPrefix(arg, ".") || strings.HasPrefix(arg, "/") {
+		return "", ""
+	}
+	return node, path
+}
+
+func runCp(ctx context.Context, o lab.CopyOptions, ref string) error {
+	var err error
+	if o.Lab, o.Node, err = lab.Find(ctx, ref); err != nil {
+		return findError(ref, err)
+	}
+	return lab.Copy(ctx, o)
+}

@@ -1,0 +1,183 @@
+package transfer
+
+import (
+	"archive/tar"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// maxName bounds a name of an archive (PATH_MAX).
+const maxName = 4096
+
+// ErrEmpty is of an archive in which nothing is.
+var ErrEmpty = errors.New("the archive is empty")
+
+// Unpack reads an archive and puts what is in it at dst, as cp(1) does: into dst under the name base
+// where dst is a directory, else as dst itself. A base of "." puts the content of a directory into dst.
+func Unpack(r io.Reader, dst, base string) error {
+	t := tar.NewReader(r)
+	h, err := t.Next()
+	if errors.Is(err, io.EOF) {
+		return ErrEmpty
+	}
+	if err != nil {
+		return err
+	}
+	if h.Name != "." && h.Name != "./" {
+		return fmt.Errorf("the archive begins with %q", h.Name)
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return unpackDir(t, h, dst, base)
+	case tar.TypeReg:
+		return unpackFile(t, h, dst, base)
+	}
+	return errors.New("the archive is of neither a file nor a directory")
+}
+
+func unpackDir(t *tar.Reader, h *tar.Header, dst, base string) error {
+	fi, err := os.Stat(dst)
+	switch {
+	case err == nil && !fi.IsDir():
+		return fmt.Errorf("%s is a file: a directory cannot be copied to it", dst)
+	case err == nil && base != ".":
+		dst = filepath.Join(dst, base)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if err := os.Mkdir(dst, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	root, err := os.OpenRoot(dst)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	u := unpacker{root: root, tar: t, dirs: []*tar.Header{h}}
+	for {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return u.finish()
+		}
+		if err == nil {
+			err = u.add(h)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func unpackFile(t *tar.Reader, h *tar.Header, dst, base string) error {
+	fi, err := os.Stat(dst)
+	switch {
+	case err == nil && fi.IsDir():
+		dst = filepath.Join(dst, base)
+	case err != nil && errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(dst, "/"):
+		return fmt.Errorf("%s: there is no such directory", dst)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	root, err := os.OpenRoot(filepath.Dir(dst))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	u := unpacker{root: root, tar: t}
+	h.Name = filepath.Base(dst)
+	return u.add(h)
+}
+
+// unpacker writes beneath one directory.
+type unpacker struct {
+	root *os.Root
+	tar  *tar.Reader
+	dirs []*tar.Header // whose permissions and times are set at the end: they may forbid to write
+}
+
+func (u *unpacker) add(h *tar.Header) error {
+	name := strings.TrimSuffix(h.Name, "/")
+	if len(name) > maxName || name == "." || !filepath.IsLocal(name) || filepath.Clean(name) != name {
+		return fmt.Errorf("the archive has an entry %.80q", h.Name)
+	}
+	switch h.Typeflag {
+	case tar.TypeDir:
+		h.Name = name
+		u.dirs = append(u.dirs, h)
+		fi, err := u.root.Lstat(name)
+		if err == nil && fi.IsDir() {
+			return nil
+		}
+		return u.root.Mkdir(name, 0o700)
+	case tar.TypeSymlink:
+		if err := u.clear(name); err != nil {
+			return err
+		}
+		return u.root.Symlink(h.Linkname, name)
+	case tar.TypeReg:
+		return u.file(h, name)
+	}
+	return fmt.Errorf("%s is of a kind that is not copied", name)
+}
+
+// clear removes what is no directory at a name.
+func (u *unpacker) clear(name string) error {
+	fi, err := u.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if fi.IsDir() {
+		return fmt.Errorf("%s is a directory: it is not replaced", filepath.Join(u.root.Name(), name))
+	}
+	return u.root.Remove(name)
+}
+
+// file writes a file beside its place and then puts it there: nobody sees half of it, and a link in its
+// place is replaced and not followed.
+func (u *unpacker) file(h *tar.Header, name string) error {
+	fi, err := u.root.Lstat(name)
+	if err == nil && fi.IsDir() {
+		return fmt.Errorf("%s is a directory: it is not replaced", filepath.Join(u.root.Name(), name))
+	}
+	part := filepath.Join(filepath.Dir(name), ".nsnet-cp-"+rand.Text())
+	f, err := u.root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, u.tar)
+	err = errors.Join(err, f.Chmod(mode(h)), f.Close())
+	if err == nil {
+		err = u.root.Chtimes(part, time.Now(), h.ModTime)
+	}
+	if err == nil {
+		err = u.root.Rename(part, name)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("copy %s: %w", name, err), u.root.Remove(part))
+	}
+	return nil
+}
+
+// finish gives the directories their permissions and times, the innermost first.
+func (u *unpacker) finish() error {
+	for i := len(u.dirs) - 1; i >= 0; i-- {
+		h := u.dirs[i]
+		if err := errors.Join(u.root.Chmod(h.Name, mode(h)), u.root.Chtimes(h.Name, time.Now(), h.ModTime)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mode is the permissions of an entry, without what would give privileges.
+func mode(h *tar.Header) fs.FileMode { return fs.FileMode(h.Mode) & fs.ModePerm }

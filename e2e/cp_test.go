@@ -1,0 +1,117 @@
+package e2e
+
+import (
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nsnet/nsnet/internal/testenv"
+)
+
+// TestCp copies both ways, in nodes of users and of programs of all kinds: with a command, idle, as
+// somebody else, and without any program at all.
+func TestCp(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "empty"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, writeFile(t, dir, "lab.yaml", `
+nodes:
+  idle: {}
+  user: {command: sleep infinity, user: nobody, workdir: /tmp}
+  bare: {image: "dir:empty"}
+`))
+		must := func(args ...string) {
+			t.Helper()
+			if got := testenv.Run(t, append([]string{"cp"}, args...)...); got.Code != 0 || got.Stdout != "" {
+				t.Errorf("cp %q: %+v", args, got)
+			}
+		}
+		refused := func(code int, text string, args ...string) {
+			t.Helper()
+			if got := testenv.Run(t, append([]string{"cp"}, args...)...); got.Code != code || !strings.Contains(got.Stderr, text) {
+				t.Errorf("cp %q: exit code %d, not %d; %s", args, got.Code, code, got.Stderr)
+			}
+		}
+		src := filepath.Join(dir, "src")
+		if err := os.MkdirAll(filepath.Join(src, "sub"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		big := make([]byte, 5<<20)
+		_, _ = rand.Read(big)
+		for name, b := range map[string][]byte{"sub/big": big, "small": []byte("text"), "run:it": []byte("#!/bin/sh\necho ran\n")} {
+			if err := os.WriteFile(filepath.Join(src, name), b, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink("small", filepath.Join(src, "link")); err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range []string{"idle", "user", "bare"} {
+			at := r.name + "/" + node + ":"
+			must(src, at+"/put")
+			must(src+"/.", at+"/put/sub")
+			must(src+"/run:it", at+"put/")
+			back := filepath.Join(dir, node)
+			must(at+"/put", back)
+			for _, name := range []string{"sub/big", "sub/sub/big", "sub/small", "link", "run:it"} {
+				got, err := os.ReadFile(filepath.Join(back, name))
+				want, _ := os.ReadFile(filepath.Join(src, strings.TrimPrefix(name, "sub/sub/")))
+				if strings.HasSuffix(name, "big") {
+					want = big
+				} else {
+					want, _ = os.ReadFile(filepath.Join(src, filepath.Base(name)))
+				}
+				if err != nil || string(got) != string(want) {
+					t.Errorf("%s of %s: %d bytes, not %d; %v", name, node, len(got), len(want), err)
+				}
+			}
+			if to, err := os.Readlink(filepath.Join(back, "link")); err != nil || to != "small" {
+				t.Errorf("link of %s: %q, %v", node, to, err)
+			}
+			must(at+"put/small", dir)
+			refused(1, "no such file or directory", at+"/none", dir)
+			refused(1, "no such file or directory", src+"/none", at+"/x")
+			refused(1, "there is no such directory", src+"/small", at+"/none/")
+			refused(1, "is a file", src, at+"/put/small")
+			refused(1, "no such file or directory", at+"/put/small", dir+"/none/x")
+		}
+		if got := r.sh("idle", "/put/run:it; stat -c %u:%a /put/small"); got != "ran\n0:755" {
+			t.Errorf("in the node: %q", got)
+		}
+		r.sh("idle", "mkdir /odd; mkfifo /odd/pipe; echo x >/odd/file; ln -s /etc/shadow /odd/abroad")
+		got := testenv.Run(t, "cp", r.name+"/idle:/odd", dir)
+		if got.Code != 0 || !strings.Contains(got.Stderr, "nsnet: note: /odd/pipe is neither") {
+			t.Errorf("%+v", got)
+		}
+		if to, err := os.Readlink(filepath.Join(dir, "odd/abroad")); err != nil || to != "/etc/shadow" {
+			t.Errorf("a link out of the node: %q, %v", to, err)
+		}
+		refused(2, "is NODE:PATH", src, dir)
+		refused(2, "is of this host", r.name+"/idle:/x", r.name+"/bare:/x")
+		refused(4, "", r.name+"/nobody:/x", dir)
+	})
+}
+
+// TestCpOfAHostileNode holds that a node's end that is not what it seems writes nothing but what was
+// asked for. The node cannot replace the program itself: what it may do is to change files meanwhile.
+func TestCpOfAHostileNode(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {n: {}}")
+		dir := t.TempDir()
+		victim := writeFile(t, dir, "victim", "safe")
+		r.sh("n", "mkdir -p /d/sub; echo evil >/d/sub/victim; ln -s "+dir+" /d/link; (while :; do mv /d/sub /d/real && ln -s "+dir+" /d/sub; rm -f /d/sub; mv /d/real /d/sub; done) >/dev/null 2>&1 &")
+		for i := range 20 {
+			testenv.Run(t, "cp", r.name+"/n:/d", filepath.Join(dir, "out", string(rune('a'+i))))
+			testenv.Run(t, "cp", r.name+"/n:/d/.", filepath.Join(dir, "same"))
+		}
+		if b, err := os.ReadFile(victim); err != nil || string(b) != "safe" {
+			t.Errorf("%q, %v", b, err)
+		}
+	})
+}
