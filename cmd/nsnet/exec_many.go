@@ -26,7 +26,7 @@ func (o execOptions) isMany(ref string) bool {
 // each line of output. Its exit code is that of the first node, in the order of the file, where the
 // command did not end with 0.
 func execMany(ctx context.Context, o execOptions, ref string, argv []string, std stdio) error {
-	names, labName, err := nodesMeant(ctx, o, ref)
+	names, labName, err := nodesMeant(ctx, ref)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func execMany(ctx context.Context, o execOptions, ref string, argv []string, std
 }
 
 // nodesMeant returns the nodes that are meant, without dead ones, and their lab.
-func nodesMeant(ctx context.Context, o execOptions, ref string) (names []string, labName string, err error) {
+func nodesMeant(ctx context.Context, ref string) (names []string, labName string, err error) {
 	s, err := parseSelector(ref)
 	if err != nil {
 		return nil, "", err

@@ -18,16 +18,16 @@ const maxUnsized = 1 << 20
 // Pack writes the file or directory at path as an archive. A symbolic link at path itself is followed,
 // those below are kept. note is called for what is left out.
 func Pack(w io.Writer, path string, note func(string)) error {
-	real, err := filepath.EvalSymlinks(path)
+	found, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
 	}
 	p := packer{tar: tar.NewWriter(w), note: note}
-	err = filepath.WalkDir(real, func(at string, _ fs.DirEntry, err error) error {
+	err = filepath.WalkDir(found, func(at string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(real, at)
+		rel, err := filepath.Rel(found, at)
 		if err != nil {
 			return err
 		}
