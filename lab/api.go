@@ -3,10 +3,10 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/nsnet/nsnet/lab/execute"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -205,17 +205,5 @@ type BridgeStatus struct {
 	Leg string `json:"leg,omitempty"` // the interface in the host's network namespace
 }
 
-// ExecOptions say what to run in a node. The command gets pipes, which are relayed to Stdin, Stdout and Stderr; with TTY it gets a
-// new pseudo-terminal of the node, relayed to Stdin and Stdout. Of the files, only Stdin is handed over, where it is a regular
-// one open for reading that everybody may read and nobody write.
-type ExecOptions struct {
-	Lab, Node string
-	Argv      []string
-	Env       []string // added to the node's
-	Workdir   string   // empty: the node's
-	User      string   // empty: the node's
-	TTY       bool
-	Stdin     *os.File // nil: empty
-	Stdout    *os.File // nil: nobody wants it
-	Stderr    *os.File
-}
+// ExecOptions say what to run in a node.
+type ExecOptions = execute.Options

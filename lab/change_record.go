@@ -16,6 +16,7 @@ import (
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/lab/index"
 )
 
 // announce writes down what the lab is about to have on the host, on top of what it has, and what it was told to be
@@ -204,7 +205,7 @@ func (c *change) settle(ctx context.Context) error {
 	}
 	err = next.write(c.dir)
 	if err == nil {
-		err = writeIndex(c.dir, newIndex(next.Limits, c.lab.Nodes))
+		err = writeIndex(c.dir, index.New(next.Limits, nodeNames(c.lab)))
 	}
 	if err != nil {
 		return recordError(c.rec.Name, "write the record", err)

@@ -113,7 +113,7 @@ func copyEnd(ctx context.Context, o CopyOptions, in, out *os.File, args ...strin
 		_, _ = io.Copy(io.Discard, r)
 		said <- strings.TrimSpace(string(bytes.ToValidUTF8(b, nil)))
 	}()
-	code, err := execute(ctx, ExecOptions{
+	code, err := run(ctx, ExecOptions{
 		Lab: o.Lab, Node: o.Node, Argv: append([]string{transfer.Name}, args...), Env: []string{nodeinit.EnvKey + "=" + transfer.EnvValue},
 		Workdir: "/", User: "0:0", Stdin: in, Stdout: out, Stderr: w,
 	}, true)

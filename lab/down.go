@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/nsnet/nsnet/lab/index"
 )
 
 // Down removes a lab and all that is left of it, whether it runs, is dead, or half up. It
@@ -68,7 +70,7 @@ func sweepWithoutRecord(ctx context.Context, name string) error {
 // Sweep removes what dead labs left, and labs whose up was killed. Labs that another nsnet
 // is working on are left to it. Every command ends with it.
 func Sweep(ctx context.Context) error {
-	if needRoot() != nil {
+	if needRoot() != nil || index.Settled() {
 		return nil
 	}
 	names, err := Names()
@@ -97,7 +99,7 @@ func isLeft(name string) bool {
 	dir := dirOf(name)
 	live, _ := alive(dir)
 	if live {
-		if _, built := readIndex(dir); built {
+		if _, built := index.Read(dir); built {
 			return false
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
+	"github.com/nsnet/nsnet/lab/index"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
@@ -354,7 +355,7 @@ func (b *builder) finish(ctx context.Context, r *proto.LabState) error {
 	b.rec.Built = true
 	err := b.save()
 	if err == nil {
-		err = writeIndex(b.dir, newIndex(b.rec.Limits, b.lab.Nodes))
+		err = writeIndex(b.dir, index.New(b.rec.Limits, nodeNames(b.lab)))
 	}
 	if err != nil {
 		return recordError(b.lab.Name, "write the record", err)

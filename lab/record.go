@@ -10,8 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/renameio/v2"
@@ -22,12 +20,13 @@ import (
 	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
+	"github.com/nsnet/nsnet/lab/index"
 	"github.com/nsnet/nsnet/topology"
 )
 
 // Places on the host; documented, and part of what users rely on.
 const (
-	RunDir   = "/run/nsnet"
+	RunDir   = index.RunDir
 	NetnsDir = "/run/netns"
 	EtcNetns = "/etc/netns"
 )
@@ -36,8 +35,8 @@ const (
 	stateFile   = "state.json"
 	labFile     = "topology.json"
 	lockFile    = "lock"
-	aliveFile   = "alive"
-	controlFile = "control.sock"
+	aliveFile   = index.AliveFile
+	controlFile = index.ControlFile
 	initLog     = "init.log"
 	globalLock  = ".lock"
 )
@@ -71,24 +70,12 @@ type record struct {
 	Work    []workDir       `json:"work,omitempty"`    // beside layers that unions write
 }
 
-// validName tells what a lab's name may look like; it becomes a directory. A regular expression would be
-// compiled at every start of nsnet, and so at every exec.
-func validName(s string) bool {
-	const longest = 63
-	if s == "" || len(s) > longest {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		alphanumeric := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
-		if !alphanumeric && (i == 0 || !strings.ContainsRune("_.-", rune(c))) {
-			return false
-		}
-	}
-	return true
-}
+func validName(s string) bool { return index.ValidName(s) }
 
-func dirOf(name string) string { return filepath.Join(RunDir, name) }
+func dirOf(name string) string { return index.Dir(name) }
+
+// alive reports whether a lab's init lives, and its pid, see index.Alive.
+func alive(dir string) (bool, int) { return index.Alive(dir) }
 
 // locked is a lab's directory, held by its lock.
 type locked struct {
@@ -183,26 +170,6 @@ func lockHost(ctx context.Context) (*os.File, error) {
 		}
 		f.Close()
 	}
-}
-
-// alive tells whether a lab's init lives, by the lock that it holds for life, and its pid,
-// which is certain as long as alive tells so again afterwards.
-func alive(dir string) (bool, int) {
-	f, err := os.Open(filepath.Join(dir, aliveFile))
-	if err != nil {
-		return false, 0
-	}
-	defer f.Close()
-	if !lockfile.Held(f) {
-		return false, 0
-	}
-	b := make([]byte, 32)
-	n, _ := f.Read(b)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil {
-		return true, 0
-	}
-	return true, pid
 }
 
 // busy tells whether somebody holds a lab's lock.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/nsnet/nsnet/cgroups"
+	"github.com/nsnet/nsnet/lab/index"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -149,12 +150,12 @@ func (r *running) recordGroups(ctx context.Context) error {
 		return &Error{Lab: r.name, Op: "read its record", Err: err}
 	}
 	now.Limits = true
-	x, known := readIndex(dir)
+	x, known := index.Read(dir)
 	err = dropIndex(dir)
 	if err == nil {
 		err = now.write(dir)
 	}
-	if x.limits = true; err == nil && known {
+	if x.Limits = true; err == nil && known {
 		err = writeIndex(dir, x)
 	}
 	if err != nil {

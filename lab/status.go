@@ -17,6 +17,8 @@ import (
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/conn"
+	"github.com/nsnet/nsnet/lab/execute"
+	"github.com/nsnet/nsnet/lab/index"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
@@ -225,7 +227,7 @@ func nodeStatus(r *record, n *topology.Node, w *proto.NodeState) NodeStatus {
 
 // ended says how a command, or a dead node's init, has ended.
 func (s *NodeStatus) ended(ws syscall.WaitStatus) {
-	code := exitCode(ws)
+	code := execute.ExitCode(ws)
 	s.ExitCode = &code
 	if ws.Signaled() {
 		s.Signal = unix.SignalName(ws.Signal())
@@ -233,14 +235,6 @@ func (s *NodeStatus) ended(ws syscall.WaitStatus) {
 	if s.State == StateDead && ws.Signaled() {
 		s.Reason = fmt.Sprintf("the node's init was killed by signal %d", int(ws.Signal()))
 	}
-}
-
-// exitCode is a shell's: the command's own, or 128 and the signal.
-func exitCode(ws syscall.WaitStatus) int {
-	if ws.Signaled() {
-		return 128 + int(ws.Signal())
-	}
-	return ws.ExitStatus()
 }
 
 // interfaces lists every node's, in the order of the links.
@@ -284,6 +278,9 @@ func size(n int64) string {
 func Find(_ context.Context, ref string) (labName, node string, err error) {
 	if err := needRoot(); err != nil {
 		return "", "", err
+	}
+	if l, n, ok := index.Find(ref); ok {
+		return l, n, nil
 	}
 	if l, n, ok := strings.Cut(ref, "/"); ok {
 		if !validName(l) {

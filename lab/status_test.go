@@ -11,6 +11,7 @@ import (
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/lab/execute"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -30,7 +31,7 @@ func TestSize(t *testing.T) {
 func TestExitCode(t *testing.T) {
 	t.Parallel()
 	for ws, want := range map[syscall.WaitStatus]int{0: 0, 1 << 8: 1, 255 << 8: 255, 9: 137, 15: 143, 11 | 0x80: 139} {
-		if got := exitCode(ws); got != want {
+		if got := execute.ExitCode(ws); got != want {
 			t.Errorf("wait status %#x is exit code %d, not %d", ws, got, want)
 		}
 	}

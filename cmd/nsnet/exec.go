@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/lab"
+	"github.com/nsnet/nsnet/lab/early"
 )
 
 type execOptions struct {
@@ -130,6 +131,10 @@ func runExec(ctx context.Context, o execOptions, args []string, std stdio) error
 	if o.TTY && !isTerminal(std.in) {
 		return &exitError{exitExec, errors.New("-t needs a terminal on standard input; leave it out in scripts and pipes")}
 	}
+	if r := early.Result(); r != nil {
+		code, err := lab.ExecResult(r.Options, r.Code, r.Err)
+		return endExec(ctx, r.Options, args, code, err, std)
+	}
 	ref, argv := execArgs(args)
 	if o.isMany(ref) {
 		return execMany(ctx, o, ref, argv, std)
@@ -147,11 +152,16 @@ func runExec(ctx context.Context, o execOptions, args []string, std stdio) error
 		e.Stdin = std.in
 	}
 	code, err := lab.Exec(ctx, e)
+	return endExec(ctx, e, args, code, err, std)
+}
+
+// endExec turns what has become of a command into nsnet's own end.
+func endExec(ctx context.Context, o lab.ExecOptions, args []string, code int, err error, std stdio) error {
 	if err == nil && code == 128+int(unix.SIGKILL) {
-		err = tellOOM(ctx, labName, node, std)
+		err = tellOOM(ctx, o.Lab, o.Node, std)
 	}
 	if code == exitNoCommand && err != nil {
-		err = splitHint(err, args[0], argv)
+		err = splitHint(err, args[0], o.Argv)
 	}
 	return execResult(code, err)
 }

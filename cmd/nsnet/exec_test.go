@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"github.com/spf13/cobra"
+	"pgregory.net/rapid"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nsnet/nsnet/lab/early"
 )
 
 func TestExecArgs(t *testing.T) {
@@ -85,4 +89,45 @@ func TestExecResultIsSilentAboutTheCommand(t *testing.T) {
 		equal(t, "exit code", exitCode(err), exitExec)
 	})
 	equal(t, "standard error", stderr, "")
+}
+
+// Whatever package early makes of a command line, the command makes of it, too.
+func TestExecEarlyArguments(t *testing.T) {
+	t.Parallel()
+	lookup := func(key string) (string, bool) { return "here", key == "SET" }
+	taken := 0
+	rapid.Check(t, func(t *rapid.T) {
+		words := rapid.SampledFrom([]string{"-i", "--interactive", "-t", "-it", "-e", "--env", "--env=A=1", "-eA=1", "-w", "--workdir", "-u", "--user", "--",
+			"-", "", "web", "demo/web", "A=1", "A=", "=1", "SET", "UNSET", "/tmp", "tmp", "root", "true", "-x", "--all", "--help"})
+		args := rapid.SliceOfN(words, 0, 7).Draw(t, "args")
+		ref, got, ok := early.Parse(append([]string{"nsnet", "exec"}, args...), lookup)
+		if !ok {
+			return
+		}
+		taken++
+		var o execOptions
+		cmd := newExec(stdio{})
+		cmd.ResetFlags()
+		o.AddFlags(cmd.Flags())
+		check := cmd.Args
+		var left []string
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			left = args
+			return check(cmd, args)
+		}
+		cmd.RunE = func(*cobra.Command, []string) error { return nil }
+		cmd.SetArgs(args)
+		cmd.SilenceErrors, cmd.SilenceUsage = true, true
+		if err := cmd.Execute(); err != nil {
+			t.Fatalf("%q is taken early, and is an error: %v", args, err)
+		}
+		node, argv := execArgs(left)
+		if node != ref || !slices.Equal(argv, got.Argv) || o.TTY || got.TTY || o.Interactive != (got.Stdin != nil) ||
+			o.Workdir != got.Workdir || o.User != got.User || !slices.Equal(execEnv(o, lookup), got.Env) {
+			t.Fatalf("%q is early %+v, else %+v with %q", args, got, o, left)
+		}
+	})
+	if taken == 0 {
+		t.Error("nothing is taken early")
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/internal/announce"
+	"github.com/nsnet/nsnet/lab/execute"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -294,40 +295,10 @@ type Unready struct {
 }
 
 // ExecRequest is the body of Exec.
-type ExecRequest struct {
-	Node    string
-	Command Command
-}
+type ExecRequest = execute.Request
 
-// Command is one whose arguments and variables may be of any bytes, which JSON's strings are not: it is encoded as for a node's init.
-type Command wire.Command
-
-// MarshalJSON implements json.Marshaler.
-func (c Command) MarshalJSON() ([]byte, error) {
-	var w wire.Writer
-	(*wire.Command)(&c).Encode(&w)
-	return json.Marshal(w.Bytes())
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (c *Command) UnmarshalJSON(b []byte) error {
-	var body []byte
-	if err := json.Unmarshal(b, &body); err != nil {
-		return err
-	}
-	r := wire.NewReader(body)
-	if *c = Command(wire.DecodeCommand(r)); r.Bad {
-		return fmt.Errorf("a command of %d bytes that is none", len(body))
-	}
-	return nil
-}
-
-// ExecFailed answers Exec where no node init can: no such node, a dead one, or a paused one.
-type ExecFailed struct {
-	Text   string
-	Paused bool
-	Dead   bool // the node's init has ended
-}
+// ExecFailed answers Exec where no node init can, as Failed.
+type ExecFailed = execute.Refused
 
 // Send marshals v as the body of a message.
 func Send(c *container.Conn, k wire.Kind, v any, fds ...int) error {

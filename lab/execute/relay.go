@@ -1,4 +1,4 @@
-package lab
+package execute
 
 import (
 	"errors"
@@ -17,7 +17,7 @@ import (
 // of the pipes is no matter: nothing here waits for them but as the command runs, and what is read after its end
 // is bounded by what was there then.
 type relay struct {
-	o      *ExecOptions
+	o      *Options
 	wanted wire.Streams
 	input  *os.File      // handed over as it is
 	own    [3]*os.File   // the command's ends of the pipes, where they are made here
@@ -33,7 +33,7 @@ type relay struct {
 }
 
 // newRelay decides what becomes of each stream. Older makes the pipes here, for a lab whose nodes' inits make none.
-func newRelay(o *ExecOptions, older bool) (*relay, error) {
+func newRelay(o *Options, older bool) (*relay, error) {
 	r := &relay{o: o, cut: make(chan struct{}), stop: [2]int{-1, -1}}
 	if o.TTY {
 		return r, nil
