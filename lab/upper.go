@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -137,7 +138,7 @@ func (w workDir) open(parent int) (*os.File, error) {
 
 var errNotOurs = errors.New("it is in the way, and not nsnet's: remove it")
 
-// holderOf is who says in an open work directory to hold it.
+// holderOf is who says in an open work directory to hold it: one line that may go to a terminal, whoever has written it.
 func holderOf(f *os.File) string {
 	fd, err := unix.Openat(int(f.Fd()), holderFile, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -149,7 +150,13 @@ func holderOf(f *os.File) string {
 	if err != nil || n < 0 {
 		return ""
 	}
-	return strings.TrimSpace(string(b[:n]))
+	line, _, _ := strings.Cut(string(b[:n]), "\n")
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, line)
 }
 
 // heldBy tells who has a work directory now; empty: nobody.
