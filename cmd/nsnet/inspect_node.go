@@ -68,6 +68,7 @@ func specFacts(n *topology.Node) [][2]string {
 		{"dns", dnsText(n.DNS)},
 		{"writes", writableText(n.Writable)},
 		{"restart", restartText(n.Restart)},
+		{"stop signal", plain(n.StopSignal)},
 		{"ready", readyText(n.Ready)},
 		{"depends on", dependsText(n.DependsOn)},
 	}

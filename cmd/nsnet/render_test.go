@@ -84,9 +84,9 @@ func webSpec() topology.Node {
 	loopback := netip.MustParseAddr("127.0.0.1")
 	return topology.Node{
 		Seccomp: "default", User: "www-data", Workdir: "/srv",
-		Caps:      topology.Caps{Add: []string{"SYS_ADMIN"}, Drop: []string{"NET_RAW"}},
-		DNS:       &topology.DNS{Nameservers: []string{"10.0.0.53"}, Search: []string{"lab.test"}},
-		Restart:   topology.Restart{Mode: topology.RestartOnFailure, Max: 3},
+		Caps:    topology.Caps{Add: []string{"SYS_ADMIN"}, Drop: []string{"NET_RAW"}},
+		DNS:     &topology.DNS{Nameservers: []string{"10.0.0.53"}, Search: []string{"lab.test"}},
+		Restart: topology.Restart{Mode: topology.RestartOnFailure, Max: 3}, StopSignal: "SIGQUIT",
 		Ready:     &topology.Ready{HTTP: &topology.HTTPCheck{Port: 80, Path: "/"}, IntervalMS: 5000},
 		DependsOn: []topology.Dependency{{Node: "a", Condition: topology.DependReady}},
 		Env:       []string{"LANG=C", "OPTS=-a=\x1b[2J"},

@@ -159,12 +159,12 @@ func TestAufs(t *testing.T) {
 			t.Errorf("%s is %q, and not %q", name, got, want)
 		}
 	}
-	names := func(file string) uint64 {
+	names := func(file string) int {
 		var st unix.Stat_t
 		if err := unix.Lstat(filepath.Join(root, file), &st); err != nil {
 			t.Error(err)
 		}
-		return uint64(st.Nlink)
+		return int(st.Nlink)
 	}
 	if a, b := names("bin/one"), names("bin/three"); a != 2 || b != 2 {
 		t.Errorf("the files have %d and %d names, and not two each", a, b)
