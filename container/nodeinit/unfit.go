@@ -30,10 +30,10 @@ func unfitBelow(path, dir string, depth int) failure {
 	defer syscall.Close(fd)
 	head := make([]byte, 4096)
 	n := readAt(fd, head, 0)
-	interpreter, kind, windows := "", "interpreter", false
-	if script, is := scriptInterpreter(head[:n]); is {
-		interpreter, windows = script, len(script) > 0 && script[len(script)-1] == '\r'
-	} else {
+	kind := "interpreter"
+	interpreter, script := scriptInterpreter(head[:n])
+	windows := len(interpreter) > 0 && interpreter[len(interpreter)-1] == '\r'
+	if !script {
 		interpreter, kind = linker(head[:n], func(b []byte, off int64) int { return readAt(fd, b, off) }), "dynamic linker"
 	}
 	if interpreter == "" {
