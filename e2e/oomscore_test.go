@@ -32,3 +32,24 @@ func TestCommandsGoFirst(t *testing.T) {
 		}
 	})
 }
+
+// Where a node's memory is full of files, whatever runs there goes before its init when exec needs some, and exec itself.
+func TestInitIsNotTheFirstToGo(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, `
+nodes:
+  n:
+    limits: {memory: 48MiB}
+    command: "for i in $(seq 40); do sleep 4242 & done; dd if=/dev/zero of=/tmp/full bs=16k; exec sleep infinity"
+`)
+		pid := r.node("n").PID
+		testenv.Eventually(t, patience, "the memory is full", func() bool { return r.node("n").OOMKills > 0 })
+		for range 10 {
+			r.exec("n", "true")
+			if n := r.node("n"); n.PID != pid {
+				t.Fatalf("the node is %s: %s", n.State, n.Reason)
+			}
+		}
+	})
+}
