@@ -208,6 +208,7 @@ func TestFind(t *testing.T) {
 		"usr/lib/tmpfiles.d/fifo.conf":          "fifo",
 		"usr/lib/tmpfiles.d/big.conf":           "d /run/big\n" + strings.Repeat("#", maxFile),
 		"usr/lib/tmpfiles.d/other":              "d /run/other\n",
+		"usr/lib/tmpfiles.d/systemd-x.conf":     "d /run/of-systemd\n",
 		"usr/lib/systemd/system/ssh.service":    "[Service]\nRuntimeDirectory=sshd\n",
 		"usr/lib/systemd/system/x.service":      "[Service]\nUser=frr\nLogsDirectory=x\n",
 		"etc/systemd/system/x.service.d/m.conf": "[Service]\nLogsDirectoryMode=0700\n",

@@ -155,6 +155,7 @@ func (r *Root) declarations(suffix string, dirs ...string) []declaration {
 			r.eachIn(l, dir, func(fd int, e os.DirEntry) {
 				name := e.Name()
 				switch {
+				case strings.HasPrefix(name, "systemd-"): // half of all files, and no service of a node's
 				case strings.HasSuffix(name, suffix):
 					if _, hidden := all[name]; hidden {
 						return

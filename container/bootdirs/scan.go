@@ -76,8 +76,8 @@ func (s *scanner) write(text string) {
 }
 
 // skipTo goes on in front of the next of these bytes.
-func (s *scanner) skipTo(any string) {
-	if end := strings.IndexAny(s.text[s.at:], any); end >= 0 {
+func (s *scanner) skipTo(these string) {
+	if end := strings.IndexAny(s.text[s.at:], these); end >= 0 {
 		s.at += end
 	} else {
 		s.at = len(s.text)

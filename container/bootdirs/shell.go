@@ -98,7 +98,7 @@ func (p *shell) source(path string) {
 // variable returns the value of the variable whose name text begins with, behind its dollar sign, and
 // how long that is. Ok tells whether there is one.
 func (p *shell) variable(text string) (value string, length int, ok bool) {
-	name := ""
+	var name string
 	if rest, braces := strings.CutPrefix(text, "{"); braces {
 		name, _, _ = strings.Cut(rest, "}")
 		length = len(name) + 2

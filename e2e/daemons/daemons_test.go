@@ -144,8 +144,8 @@ func newKey(t *testing.T) key {
 	block := func(kind string, b []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
 	}
-	print := fmt.Sprintf("% X", sha256.Sum256(certificate))
-	return key{block("PRIVATE KEY", der), block("CERTIFICATE", certificate), strings.ReplaceAll(print, " ", ":")}
+	fingerprint := fmt.Sprintf("% X", sha256.Sum256(certificate))
+	return key{block("PRIVATE KEY", der), block("CERTIFICATE", certificate), strings.ReplaceAll(fingerprint, " ", ":")}
 }
 
 func sshKey(t *testing.T) (private, public string) {
