@@ -29,6 +29,7 @@ type decoder struct {
 	warnings Errors
 
 	expressions map[string]bool // that were found right
+	paths       *finder
 }
 
 // opt is a value of the file: v is what n says. Without n the key was not given.

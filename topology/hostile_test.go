@@ -92,6 +92,9 @@ func hostileFiles() map[string]string {
 		"alias to itself":      "name: t\nlinks: &a [*a, *a]\n",
 		"defaults":             "name: t\ndefaults:\n  env:\n" + env.String() + "nodes:\n" + nodes.String(),
 		"one env for all":      "name: t\ndefaults:\n  env: &e\n" + env.String() + "nodes:\n" + shared.String(),
+		"expressions":          "name: t\nnodes:\n" + count("  a%d:\n    ready:\n      log: "+strings.Repeat("x(y(zw){10}){100}", 50)+"%d\n", 1400),
+		"repeated expressions": "name: t\nnodes:\n" + count("  a%d:\n    ready:\n      log: "+strings.Repeat("(x{1000})", 100)+"%d\n", 1400),
+		"many expressions":     "name: t\nnodes:\n" + count("  a%d:\n    ready:\n      log: "+strings.Repeat("(x{90})", 10)+"%d\n", 15000),
 		"routes by links":      "name: t\nnodes:\n  b:\n  a:\n    routes:\n" + routes.String() + "links:\n" + ifaces.String(),
 	}
 }

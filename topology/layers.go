@@ -70,16 +70,22 @@ func example(name string) string {
 
 // Overlap finds two directories of which the first is the second, or is inside it, whatever symbolic links lead there.
 func Overlap(dirs []string) (inner, outer string, yes bool) {
+	at := make(map[string]int, len(dirs)) // the first of each path
 	paths := make([]string, len(dirs))
 	for i, d := range dirs {
 		var err error
 		if paths[i], err = filepath.EvalSymlinks(d); err != nil {
 			paths[i] = filepath.Clean(d)
 		}
+		if first, ok := at[paths[i]]; ok {
+			return dirs[first], d, true
+		}
+		at[paths[i]] = i
 	}
-	for i := range dirs {
-		for k := range dirs {
-			if k != i && (i < k || paths[i] != paths[k]) && within(paths[i], paths[k]) {
+	for i, p := range paths {
+		for p != "/" && p != "." {
+			p = filepath.Dir(p)
+			if k, ok := at[p]; ok {
 				return dirs[i], dirs[k], true
 			}
 		}

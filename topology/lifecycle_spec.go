@@ -2,7 +2,7 @@ package topology
 
 import (
 	"math"
-	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 
@@ -139,6 +139,10 @@ func readyKeys() []keyDef[readySpec] {
 	}
 }
 
+// maxProgram bounds a regular expression, in instructions: it is matched with each line of a node's
+// output, at a cost of so much for each byte of that.
+const maxProgram = 1000
+
 // expression checks a regular expression. Each costs as much as many YAML nodes, the same one again nothing.
 func (d *decoder) expression(n *yaml.Node, s string) {
 	const most, cost = 1024, 500
@@ -149,14 +153,39 @@ func (d *decoder) expression(n *yaml.Node, s string) {
 	if d.expressions[s] || !d.spend(n, cost) {
 		return
 	}
-	if _, err := regexp.Compile(s); err != nil {
+	re, err := syntax.Parse(s, syntax.Perl)
+	if err != nil {
 		d.errorf(n, "log %q is not a regular expression: %s", s, strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+		return
+	}
+	size := programSize(re)
+	if size > maxProgram {
+		d.errorf(n, "log %q is too large a regular expression: what is repeated counts for each time", s)
+		return
+	}
+	if !d.spend(n, cost*size/100) {
 		return
 	}
 	if d.expressions == nil {
 		d.expressions = map[string]bool{}
 	}
 	d.expressions[s] = true
+}
+
+// programSize returns about how many instructions a regular expression is compiled to, or more than
+// maxProgram.
+func programSize(re *syntax.Regexp) int {
+	size := 1 + len(re.Rune)/2
+	for _, sub := range re.Sub {
+		size += programSize(sub)
+		if size > maxProgram {
+			return size
+		}
+	}
+	if re.Op == syntax.OpRepeat {
+		size *= max(re.Min+1, re.Max)
+	}
+	return min(size, maxProgram+1)
 }
 
 func (d *decoder) portNumber(n *yaml.Node, what string) opt[int64] {

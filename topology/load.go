@@ -65,7 +65,7 @@ func Parse(file string, data []byte, o Options) (*Lab, error) {
 	if syntax != nil {
 		return nil, Errors{*syntax}
 	}
-	d := &decoder{file: file, dir: dir, o: o, left: budget}
+	d := &decoder{file: file, dir: dir, o: o, left: budget, paths: newFinder()}
 	lab := resolve(d, decodeFile(d, root))
 	if len(d.errs) == 0 {
 		lab.Warnings = d.warnings.sorted()

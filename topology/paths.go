@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -39,7 +38,7 @@ func (d *decoder) image(n *yaml.Node) opt[Image] {
 	what, directory := "image directory", true
 	if d.o.CheckFiles {
 		i = i.Settle(func(path string) bool {
-			_, err := os.Stat(Image{Path: path}.Abs(d.dir).Path)
+			_, err := d.paths.stat(filepath.Clean(Image{Path: path}.Abs(d.dir).Path))
 			return err == nil
 		})
 	}
@@ -51,7 +50,7 @@ func (d *decoder) image(n *yaml.Node) opt[Image] {
 		return opt[Image]{}
 	}
 	if d.o.CheckFiles {
-		switch fi, err := os.Stat(i.Path); {
+		switch fi, err := d.paths.stat(filepath.Clean(i.Path)); {
 		case err != nil:
 		case directory && !fi.IsDir():
 			d.errorf(n, "%s %q is not a directory", what, path)
@@ -191,7 +190,7 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 	if !d.o.CheckFiles {
 		return abs, true
 	}
-	resolved, err := filepath.EvalSymlinks(abs)
+	resolved, err := d.paths.resolve(abs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		d.errorf(n, "%s %q does not exist", what, path)
@@ -200,7 +199,7 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 		d.errorf(n, "%s %q: %v", what, path, err)
 		return "", false
 	}
-	dir, err := filepath.EvalSymlinks(d.dir)
+	dir, err := d.paths.resolve(d.dir)
 	if err != nil {
 		dir = d.dir
 	}

@@ -2,7 +2,7 @@ package topology
 
 import (
 	"fmt"
-	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -132,7 +132,7 @@ func (d *decoder) layerDir(n *yaml.Node, path string) (Image, bool) {
 		return i, false
 	}
 	if d.o.CheckFiles {
-		if fi, err := os.Stat(i.Path); err == nil && !fi.IsDir() {
+		if fi, err := d.paths.stat(filepath.Clean(i.Path)); err == nil && !fi.IsDir() {
 			d.errorf(n, "layer %q is not a directory", path)
 			return i, false
 		}
