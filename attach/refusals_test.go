@@ -47,7 +47,7 @@ func TestRefusals(t *testing.T) {
 			"no such process":           {Request{Target: Ref{ByPID, "4194303"}, Via: bridge}, lab.ErrNotFound, "4194303"},
 			"the host":                  {Request{Target: Ref{ByPID, "1"}, Via: bridge}, nil, "host's own"},
 			"the host by a path":        {Request{Target: Ref{ByNetns, "/proc/self/ns/net"}, Via: bridge}, nil, "host's own"},
-			"not a network namespace":   {Request{Target: Ref{ByNetns, "/proc/self/ns/mnt"}, Via: bridge}, nil, "not a network namespace"},
+			"not a network namespace":   {Request{Target: Ref{ByNetns, "/proc/self/ns/mnt"}, Via: bridge}, lab.ErrNotFound, "a namespace of another kind"},
 			"not a namespace":           {Request{Target: Ref{ByNetns, "/etc/passwd"}, Via: bridge}, nil, "/etc/passwd"},
 			"no such path":              {Request{Target: Ref{ByNetns, "/run/netns/none"}, Via: bridge}, lab.ErrNotFound, "/run/netns/none"},
 			"the other end's address":   {Request{Via: Via{Kind: ViaHost, Addresses: prefixes("10.0.0.1/32")}, Addresses: prefixes("10.4.0.1/32")}, lab.ErrConflict, "on br0"},

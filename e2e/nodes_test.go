@@ -31,7 +31,7 @@ links:
 		if got := testenv.Run(t, "plan", again, "--name", r.name); got.Code != 10 || !strings.Contains(got.Stdout, "is not a port of hostbr") {
 			t.Errorf("plan without the host's bridge: %+v", got)
 		}
-		if got := testenv.Run(t, "up", again, "--name", r.name); got.Code != 1 || !strings.Contains(got.Stderr, "create it") {
+		if got := testenv.Run(t, "up", again, "--name", r.name); got.Code != 4 || !strings.Contains(got.Stderr, "create it") {
 			t.Errorf("up without the host's bridge: %+v", got)
 		}
 		testenv.MustCommand(t, "ip", "link", "add", "hostbr", "type", "bridge")
