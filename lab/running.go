@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/nsnet/nsnet/cgroups"
@@ -103,16 +104,38 @@ func specs(dir, node string, states map[string]*proto.NodeState) ([]*topology.No
 	return nodes, nil
 }
 
-// childOf tells whether a process is a child of a lab's init. Of these there are the nodes' inits
-// alone, so that a pid that has passed to a stranger is not taken for a node.
-func childOf(pid, parent int) bool {
+// childOf tells whether a process is the init of one of a lab's nodes, so that a pid that has passed to a stranger is not taken for a
+// node. They are children of the lab's init, or for a moment after they were started still those of its spawner, which is in
+// the same pid namespace as that.
+func childOf(pid, init int) bool {
+	parent := parentOf(pid)
+	if parent <= 0 || parent == init {
+		return parent > 0
+	}
+	spawner, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", parent))
+	if err != nil || parentOf(parent) != init {
+		return parentOf(pid) == init // the spawner may have ended just now
+	}
+	own, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", init))
+	return err == nil && own == spawner
+}
+
+// parentOf is the parent of a process, 0 where there is none. proc_pid_stat(5).
+func parentOf(pid int) int {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return 0
 	}
 	_, rest, _ := strings.Cut(string(b[max(0, strings.LastIndexByte(string(b), ')')):]), " ")
 	f := strings.Fields(rest)
-	return len(f) > 1 && f[1] == fmt.Sprint(parent)
+	if len(f) < 2 {
+		return 0
+	}
+	parent, err := strconv.Atoi(f[1])
+	if err != nil {
+		return 0
+	}
+	return parent
 }
 
 func (r *running) host() (*cgroups.Host, error) {
