@@ -191,7 +191,7 @@ func legacyAcceptsBridged(rule, b string) bool {
 
 // isPattern reports whether an interface's name is that of a rule, which may end in +.
 func isPattern(pattern, name string) bool {
-	if start, any := strings.CutSuffix(pattern, "+"); any {
+	if start, begins := strings.CutSuffix(pattern, "+"); begins {
 		return strings.HasPrefix(name, start)
 	}
 	return pattern == name

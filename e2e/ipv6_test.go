@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -143,5 +144,39 @@ links:
 		if got := r.sh("c", "cat /proc/sys/net/ipv6/conf/eth0/accept_ra"); got != "0" {
 			t.Errorf("accept_ra of an interface without slaac is %s", got)
 		}
+	})
+}
+
+// A host that has IPv6 turned off by sysctls has it on its leg to a bridge with an IPv6 address, and nodes have it.
+func TestHostWithIPv6Off(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		set := func(value string) {
+			for _, of := range []string{"all", "default"} { // the first sets the second
+				if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+of+"/disable_ipv6", []byte(value), 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		set("1")
+		defer set("0")
+		file, name := writeFile(t, t.TempDir(), "lab.yaml", `
+nodes: {a: {}}
+bridges: {lan0: {address: [10.8.0.1/24, "fd00:8::1/64"]}}
+links: [{endpoints: ["a:eth0", lan0]}]
+`), testenv.LabName(t)
+		testenv.Must(t, "up", file, "--name", name)
+		defer testenv.Must(t, "down", name)
+		r := run{t, name}
+		r.ping("a", "fd00:8::1")
+		pingFromHost(t, "fd00:8::2")
+		// Also where it is turned off on a leg that is there.
+		links := testenv.MustCommand(t, "ip", "-o", "link", "show", "type", "veth")
+		leg, _, _ := strings.Cut(strings.TrimSpace(strings.SplitN(links, ":", 3)[1]), "@")
+		if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+leg+"/disable_ipv6", []byte("1"), 0); err != nil {
+			t.Fatal(err)
+		}
+		testenv.Must(t, "up", file, "--name", name)
+		r.ping("a", "fd00:8::1")
 	})
 }
