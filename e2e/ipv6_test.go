@@ -87,7 +87,7 @@ func TestInterfacesMadeInANode(t *testing.T) {
 			testenv.Eventually(t, 20*time.Second, link+" has a link-local address", func() bool { return strings.Count(r.linkLocals("a", link), "fe80:") == 1 })
 		}
 		got := r.sh("a", "cd /proc/sys/net/ipv6/conf; grep . v0/accept_dad v0/accept_ra v0/keep_addr_on_down eth0/accept_dad eth0/accept_ra eth0/keep_addr_on_down p.0/accept_ra")
-		want := "v0/accept_dad:1\nv0/accept_ra:1\nv0/keep_addr_on_down:0\neth0/accept_dad:0\neth0/accept_ra:0\neth0/keep_addr_on_down:1\np.0/accept_ra:0"
+		want := "v0/accept_dad:1\nv0/accept_ra:1\nv0/keep_addr_on_down:0\neth0/accept_dad:1\neth0/accept_ra:0\neth0/keep_addr_on_down:1\np.0/accept_ra:0"
 		if got != want {
 			t.Errorf("sysctls:\n%s\nnot\n%s", got, want)
 		}
@@ -123,7 +123,7 @@ links:
 `
 		r := startText(t, text)
 		has := func(node string) bool {
-			out := r.sh(node, "ip -6 -o address show scope global; ip -6 route show default")
+			out := r.sh(node, "ip -6 -o address show scope global -tentative; ip -6 route show default")
 			return strings.Contains(out, "fd00:7::") && strings.Contains(out, "default via fe80:") && strings.Contains(out, "proto ra")
 		}
 		for _, node := range []string{"c", "f"} {

@@ -20,8 +20,8 @@ const ipv6Conf = "net.ipv6.conf."
 // otherwise than the kernel would give it. What the node's own sysctls say, of it or of new interfaces, wins.
 func InterfaceSysctls(n *topology.Node, name string) [][2]string {
 	own := [][2]string{
-		// No duplicate detection, no router solicitation: a thousand ports do not flood each other.
-		{"accept_dad", "0"},
+		// No router solicitation: a thousand ports do not flood each other. Nor is there detection of duplicates, as the
+		// file's addresses and link-local ones are given without. It comes with others, as on any Linux.
 		{"accept_ra", "0"},
 		// What the file says stays over a down and up.
 		{"keep_addr_on_down", "1"},
