@@ -79,11 +79,11 @@ func TestInterfacesMadeInANode(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		r := startText(t, twoOfIPv6)
 		r.sh("a", `ip link add v0 type veth peer name v1
-			ip link add br0 type bridge
+			ip link add br0 address 02:00:00:00:00:b0 type bridge
 			ip link set v1 master br0
 			ip link add m0 link eth0 type macvlan mode bridge
 			for l in v0 v1 br0 m0; do ip link set $l up; done`)
-		for _, link := range []string{"v0", "br0", "m0"} { // v1 has the bridge's hardware address, and so perhaps a duplicate
+		for _, link := range []string{"v0", "v1", "br0", "m0"} {
 			testenv.Eventually(t, 20*time.Second, link+" has a link-local address", func() bool { return strings.Count(r.linkLocals("a", link), "fe80:") == 1 })
 		}
 		got := r.sh("a", "cd /proc/sys/net/ipv6/conf; grep . v0/accept_dad v0/accept_ra v0/keep_addr_on_down eth0/accept_dad eth0/accept_ra eth0/keep_addr_on_down p.0/accept_ra")
