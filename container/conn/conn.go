@@ -32,7 +32,7 @@ func Dial(path string) (*Conn, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("socket", err)
 	}
-	for err = unix.EINTR; err == unix.EINTR; { //nolint:errorlint // it is of the system call itself
+	for err = unix.EINTR; err == unix.EINTR; {
 		err = unix.Connect(fd, &unix.SockaddrUnix{Name: path})
 	}
 	if err != nil { // EAGAIN, too: more clients wait there than it has room for
