@@ -81,7 +81,7 @@ func TestTakeWorkDirectory(t *testing.T) {
 func TestForeignWorkDirectories(t *testing.T) {
 	t.Parallel()
 	testenv.Root(t)
-	for name, make := range map[string]func(path string) error{
+	for name, put := range map[string]func(path string) error{
 		"a file":          func(path string) error { return os.WriteFile(path, nil, 0o600) },
 		"a link":          func(path string) error { return os.Symlink(t.TempDir(), path) },
 		"another mode":    func(path string) error { return os.Mkdir(path, 0o755) },
