@@ -94,7 +94,7 @@ func TestForeignWorkDirectories(t *testing.T) {
 		},
 	} {
 		w, parent := workOf(t, "fruits")
-		must(t, make(w.path()))
+		must(t, put(w.path()))
 		if f, err := (upperLayer{workDir: w}).take(parent, "x"); err == nil || !strings.Contains(err.Error(), "not nsnet's") {
 			t.Errorf("%s is taken: %v, %v", name, f, err)
 		}
