@@ -81,7 +81,8 @@ func makePosixQueue(t *testing.T, name string) {
 
 func checkPID(t *testing.T, r run) {
 	lines := strings.Split(r.sh("ns1", "ps -e -o pid= -o args="), "\n")
-	want := []string{"init", "sleep infinity", "sh -c", "ps -e"}
+	// The third is the process between the init and the command of exec.
+	want := []string{"init", "sleep infinity", "nsnet: node ns1", "sh -c", "ps -e"}
 	if len(lines) != len(want) {
 		t.Fatalf("ps in the node lists %d processes, not %d:\n%s", len(lines), len(want), strings.Join(lines, "\n"))
 	}
