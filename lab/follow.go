@@ -227,9 +227,12 @@ func refusedCommand(body []byte) error {
 		return err
 	}
 	f := r.Refused[0]
-	f.Op = "start the command"
+	f.Op = opStart
 	return failureError(&f)
 }
+
+// opStart is the operation of a failure to execute a command.
+const opStart = "start the command"
 
 // initFailure is what the lab init reports, as an Error.
 func initFailure(body []byte) error {
@@ -241,7 +244,8 @@ func initFailure(body []byte) error {
 }
 
 func failureError(f *proto.Failure) error {
-	if f.Command != "" {
+	// Before it is started a command is only looked at, which is refused for no fault of its own.
+	if f.Command != "" && (f.Errno != uint32(unix.EPERM) || f.Op == opStart) {
 		if e := commandFault(f.Command, syscall.Errno(f.Errno)); e != nil {
 			e.Node = f.Node
 			return e

@@ -68,9 +68,9 @@ func TestInterfaces(t *testing.T) {
 	t.Parallel()
 	want := map[string][]InterfaceStatus{
 		"web": {
-			{Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Addresses: []string{"192.168.10.2/24", "fd00::2/64"}, Peer: "lan0"},
+			{Name: "eth0", MAC: "02:00:00:00:00:01", MTU: 1500, Addresses: []string{"192.168.10.2/24", "fd00::2/64"}, Peer: "lan0", Port: "web.eth0"},
 			{Name: "ptp0", MTU: 1400, Addresses: []string{"10.1.1.2/32"}, Peer: "db:ptp0"},
-			{Name: "eth1", MTU: 9000, Addresses: []string{}, Peer: "lan1"}, // a list in JSON, too
+			{Name: "eth1", MTU: 9000, Addresses: []string{}, Peer: "lan1", Port: "web.eth1"}, // a list in JSON, too
 		},
 		"db": {{Name: "ptp0", MTU: 1400, Addresses: []string{"10.1.1.1/32"}, Peer: "web:ptp0"}},
 	}

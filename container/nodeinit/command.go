@@ -121,6 +121,9 @@ func (s *state) prepare(cmd *wire.Command) (prepared, failure) {
 // failed is why a command that was found could not be started.
 func (c *prepared) failed(e syscall.Errno, inDir bool) failure {
 	if inDir {
+		if e == syscall.ENOENT { // which is for a command that is not there
+			e = syscall.ENOTDIR
+		}
 		return fail(e, "in "+c.dir)
 	}
 	return unstarted(e, c.argv, c.env, c.path, c.dir)

@@ -51,7 +51,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 			name: "no working directory", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], workdir: /no/such}}\n", code: 1,
 			want: []string{"node bad: run the command in /no/such: not a directory; name a working directory"},
 		}, {
-			name: "sysctl that is not there", text: "name: NAME\nnodes: {good: {}, bad: {sysctls: {net.ipv4.no_such_thing: 1}}}\n", code: 1,
+			name: "sysctl that is not there", text: "name: NAME\nnodes: {good: {}, bad: {sysctls: {net.ipv4.no_such_thing: 1}}}\n", code: 7,
 			want: []string{"node bad", "net.ipv4.no_such_thing"},
 		}, {
 			name: "sysctl with a wrong value", text: "name: NAME\nnodes: {good: {}, bad: {sysctls: {net.ipv4.ip_default_ttl: wat}}}\n", code: 1,
