@@ -72,6 +72,19 @@ func TestExternalBridgeMTU(t *testing.T) {
 				t.Errorf("%s has the MTU %s while an interface of less is attached, not %s", c.bridge, got, c.mtu)
 			}
 			testenv.Must(t, "detach", "--node", r.name+"/b", "--all")
+			// One that is gone has no MTU.
+			testenv.MustCommand(t, "ip", "link", "del", c.bridge)
+			if got := testenv.Run(t, "plan", "--name", r.name, smaller); got.Code != 10 || strings.Contains(got.Stdout, "mtu") || !strings.Contains(got.Stdout, "the host's bridge is gone") {
+				t.Errorf("plan without %s: %+v", c.bridge, got)
+			}
+			for _, command := range []string{"add NAME type bridge", "set NAME up", "set NAME-p master NAME"} {
+				testenv.MustCommand(t, append([]string{"ip", "link"}, strings.Fields(strings.ReplaceAll(command, "NAME", c.bridge))...)...)
+			}
+			testenv.Must(t, "up", "--name", r.name, smaller)
+			testenv.MustCommand(t, "ip", "link", "set", c.bridge, "down")
+			if got := testenv.Run(t, "plan", "--name", r.name, smaller); got.Code != 0 || !strings.Contains(got.Stderr, c.bridge+": this bridge of the host is down; bring it up") {
+				t.Errorf("plan while %s is down: %+v", c.bridge, got)
+			}
 		}
 		larger := writeFile(t, t.TempDir(), "lab.yaml", strings.Replace(strings.ReplaceAll(onHostBridge, "BRIDGE", "small"), `"small"]`, "\"small\"]\n    mtu: 1500", 1))
 		if got := testenv.Run(t, "up", "--name", testenv.LabName(t), larger); got.Code != 3 || !strings.Contains(got.Stderr, "mtu 1500 is larger than that of bridge small, which is 1400") {

@@ -28,7 +28,7 @@ links:
 		pingFromHost(t, "172.17.200.2")
 		testenv.MustCommand(t, "ip", "link", "del", "hostbr")
 		again := writeFile(t, t.TempDir(), "lab.yaml", file)
-		if got := testenv.Run(t, "plan", again, "--name", r.name); got.Code != 10 || !strings.Contains(got.Stdout, "is not a port of hostbr") {
+		if got := testenv.Run(t, "plan", again, "--name", r.name); got.Code != 10 || !strings.Contains(got.Stdout, "is not a port of hostbr") || !strings.Contains(got.Stdout, "the host's bridge is gone") {
 			t.Errorf("plan without the host's bridge: %+v", got)
 		}
 		if got := testenv.Run(t, "up", again, "--name", r.name); got.Code != 4 || !strings.Contains(got.Stderr, "create it") {
@@ -45,9 +45,22 @@ links:
 		}
 		testenv.MustCommand(t, "ip", "link", "show", "hostbr")
 		missing := writeFile(t, t.TempDir(), "lab.yaml", strings.ReplaceAll(file, "hostbr", "nobr"))
-		if got := testenv.Run(t, "up", missing, "--name", r.name); got.Code == 0 || !strings.Contains(got.Stderr, "nobr") {
-			t.Errorf("up with a bridge that the host has not: exit code %d, %s", got.Code, got.Stderr)
+		alike := func(what string, code int) {
+			t.Helper()
+			up := testenv.Run(t, "up", missing, "--name", r.name)
+			if up.Code != code || !strings.Contains(up.Stderr, "nobr") {
+				t.Errorf("up with a bridge %s: exit code %d, %s", what, up.Code, up.Stderr)
+			}
+			for _, args := range [][]string{{"plan"}, {"up", "--dry-run"}} {
+				if got := testenv.Run(t, append(args, missing, "--name", r.name)...); got.Code != up.Code || got.Stderr == "" || !strings.HasSuffix(up.Stderr, got.Stderr) || got.Stdout != "" {
+					t.Errorf("%v with a bridge %s: %+v, and up: %s", args, what, got, up.Stderr)
+				}
+			}
 		}
+		alike("that the host has not", 4)
+		testenv.MustCommand(t, "ip", "link", "add", "nobr", "type", "bridge")
+		atEnd(t, "ip", "link", "del", "nobr")
+		alike("that is down", 1)
 	})
 }
 

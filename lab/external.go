@@ -1,6 +1,16 @@
 package lab
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/topology"
@@ -33,11 +43,65 @@ func HostBridge(name string) (topology.HostBridge, bool) {
 
 // Notes returns what a user should know of the host before or after a lab is up, and has to mend there.
 func Notes(l *topology.Lab) []string {
-	notes, err := bridge.BridgedNotes(externals(l))
+	names := externals(l)
+	notes, err := bridge.BridgedNotes(names)
 	if err != nil {
-		return []string{err.Error()}
+		notes = []string{err.Error()}
+	}
+	for _, name := range names {
+		if err := checkExternal(name); errors.Is(err, errBridgeDown) {
+			notes = append(notes, err.Error())
+		}
 	}
 	return notes
+}
+
+var errBridgeDown = errors.New("this bridge of the host is down")
+
+// checkExternal returns what is wrong with a bridge of the host that a lab has links to: there is none of that name, or it is down.
+func checkExternal(name string) error {
+	if _, err := os.Stat(filepath.Join("/sys/class/net", name, "bridge")); err != nil {
+		return &Error{Object: name, Err: fmt.Errorf("%w: the file says external: true, but this host has no bridge of that name", ErrNotFound), Remedy: "create it, or leave external out and the lab makes one of its own"}
+	}
+	flags, err := os.ReadFile(filepath.Join("/sys/class/net", name, "flags"))
+	if err != nil {
+		return &Error{Object: name, Err: err}
+	}
+	if f, err := strconv.ParseUint(strings.TrimSpace(string(flags)), 0, 32); err != nil || f&unix.IFF_UP == 0 {
+		return &Error{Object: name, Err: errBridgeDown, Remedy: "bring it up with ip link set " + name + " up"}
+	}
+	return nil
+}
+
+// missing returns those of the host's bridges that a lab has links to and that are not there.
+func missing(l *topology.Lab) []string {
+	return slices.DeleteFunc(externals(l), func(name string) bool { return !errors.Is(checkExternal(name), ErrNotFound) })
+}
+
+// withoutBridges returns what a lab is to be while some of the host's bridges are gone: nobody knows what MTU they have, so they and
+// their links, but for those with an MTU of their own, are as they were.
+func withoutBridges(want, was *topology.Lab, gone []string) *topology.Lab {
+	l := *want
+	l.Bridges, l.Links = slices.Clone(want.Bridges), slices.Clone(want.Links)
+	guessed := map[string]int{}
+	for i := range l.Bridges {
+		b := &l.Bridges[i]
+		h := slices.IndexFunc(was.Bridges, func(h topology.Bridge) bool { return h.Name == b.Name })
+		if h >= 0 && slices.Contains(gone, b.Name) {
+			guessed[b.Name] = b.MTU
+			b.MTU, b.HostMTU = was.Bridges[h].MTU, was.Bridges[h].HostMTU
+		}
+	}
+	for i := range l.Links {
+		k := &l.Links[i]
+		h := slices.IndexFunc(was.Links, func(h topology.Link) bool {
+			return h.A.Node == k.A.Node && h.A.Interface == k.A.Interface && h.B.Bridge == k.B.Bridge
+		})
+		if h >= 0 && guessed[k.B.Bridge] == k.A.MTU {
+			k.A.MTU = was.Links[h].A.MTU
+		}
+	}
+	return &l
 }
 
 // externals are the host's bridges that a lab has links to.

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -116,24 +115,6 @@ func (r *record) claim(l *topology.Lab) {
 
 func isExternal(l *topology.Lab, name string) bool {
 	return slices.ContainsFunc(l.Bridges, func(t topology.Bridge) bool { return t.External && t.Name == name })
-}
-
-// checkExternal finds the host's bridge that a link goes to.
-func (b *builder) checkExternal(k *topology.Link) error {
-	if !isExternal(b.lab, k.B.Bridge) {
-		return nil
-	}
-	if _, err := os.Stat(filepath.Join("/sys/class/net", k.B.Bridge, "bridge")); err != nil {
-		return &Error{Object: k.B.Bridge, Err: fmt.Errorf("%w: the file says external: true, but this host has no bridge of that name", ErrNotFound), Remedy: "create it, or leave external out and the lab makes one of its own"}
-	}
-	flags, err := os.ReadFile(filepath.Join("/sys/class/net", k.B.Bridge, "flags"))
-	if err != nil {
-		return &Error{Object: k.B.Bridge, Err: err}
-	}
-	if f, err := strconv.ParseUint(strings.TrimSpace(string(flags)), 0, 32); err != nil || f&unix.IFF_UP == 0 {
-		return &Error{Object: k.B.Bridge, Err: errors.New("this bridge of the host is down"), Remedy: "bring it up with ip link set " + k.B.Bridge + " up"}
-	}
-	return nil
 }
 
 // planWires plans the lab's wires as if nothing were there, which is what the lab init does, too: both

@@ -18,15 +18,30 @@ func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
 		return nil, err
 	}
 	if needRoot() == nil {
+		gone := missing(l)
+		if len(gone) > 0 {
+			if was, err := readLab(dirOf(l.Name)); err == nil {
+				l = withoutBridges(l, was, gone)
+			}
+		}
 		seen, err := runningLab(ctx, l)
 		if err != nil {
 			return nil, err
 		}
 		if seen != nil {
-			return compare(l, seen).actions, nil
+			d := compare(l, seen)
+			for _, name := range gone {
+				d.say("~", "bridge", name, "", "the host's bridge is gone, and up fails until it is there", "")
+			}
+			return d.actions, nil
 		}
 	} else if _, err := os.Lstat(filepath.Join(NetnsDir, l.Name)); err == nil { // which everybody may see, unlike records
 		return nil, &Error{Lab: l.Name, Op: "look at what is up under that name", Err: ErrPermission, Remedy: "run it as root, with sudo for example"}
+	}
+	for _, name := range externals(l) {
+		if err := checkExternal(name); err != nil {
+			return nil, (&builder{lab: l}).wrap(ctx, err, "")
+		}
 	}
 	return actions(l), nil
 }

@@ -286,8 +286,8 @@ func (b *builder) check(start []topology.Node) error {
 	if err := b.checkGroups(); err != nil {
 		return err
 	}
-	for i := range b.lab.Links {
-		if err := b.checkExternal(&b.lab.Links[i]); err != nil {
+	for _, name := range externals(b.lab) {
+		if err := checkExternal(name); err != nil {
 			return err
 		}
 	}
