@@ -59,7 +59,7 @@ func guesses() []guess {
 		{"cap-add", "caps", `caps: [SYS_ADMIN]`},
 		{"cap_drop", "caps", `caps: [-NET_RAW]`},
 		{"capabilities", "caps", `caps: [SYS_ADMIN, -NET_RAW]`},
-		{"kind", "image", `image: host, dir:PATH, docker:NAME, or an image's name`},
+		{"kind", "image", `image: host, dir:PATH, or an image such as debian:12`},
 		{"build", "image", `image: NAME; nsnet does not build images`},
 		{"memory", "limits", limits},
 		{"mem_limit", "limits", limits},

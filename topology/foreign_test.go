@@ -50,7 +50,7 @@ func TestKeysOfOtherTools(t *testing.T) {
 		"nodes: {a: {limits: {cpu: 20%}}}":   "2:27: cpu must be a number, not text (write 0.2 for 20%)",
 		"nodes: {a: {limits: {cpu: 250m}}}":  "2:27: cpu must be a number, not text (write 0.25 for 250m)",
 		"nodes: {a: {limits: {cpu: '%'}}}":   "2:27: cpu must be a number, not text",
-		"nodes: {a: {kind: linux}}":          "2:13: unknown key \"kind\" in node a (write image: host, dir:PATH, docker:NAME, or an image's name)",
+		"nodes: {a: {kind: linux}}":          "2:13: unknown key \"kind\" in node a (write image: host, dir:PATH, or an image such as debian:12)",
 		"nodes: {a: {labels: {x: y}}}":       "2:13: unknown key \"labels\" in node a (write nothing: nodes have no labels; the environment can tell a node what it is)",
 	} {
 		if diff := cmp.Diff([]string{want}, errorLines(t, "lab.yaml", "name: t\n"+text, Options{})); diff != "" {

@@ -58,6 +58,10 @@ this host bears the name.
 				return nil
 			case len(args) == 0:
 				return usagef(cmd, "LAB, FILE or --all is missing")
+			case args[0] == "":
+				return usagef(cmd, "LAB is empty")
+			case strings.ContainsAny(args[0], "*?[") && !strings.Contains(args[0], "/"):
+				return usagef(cmd, "%q is no lab's name, and patterns are not for labs; --all removes all", args[0])
 			}
 			return maxArgs(1)(cmd, args)
 		},

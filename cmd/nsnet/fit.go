@@ -9,6 +9,9 @@ import (
 // minColumn is how narrow a column of text may become so that a table fits its terminal.
 const minColumn = 12
 
+// leastColumn is how narrow any column may become where that does not suffice.
+const leastColumn = 3
+
 // columns says which columns of a table give way where the terminal is too narrow: lists, whose
 // items are then put one below the other, and after them texts, which are cut.
 type columns struct{ lists, texts []int }
@@ -41,18 +44,38 @@ func fit(rows [][]string, width int, give columns) [][]string {
 		}
 	}
 	for _, column := range give.texts {
-		widest := widths(rows)[column]
-		room := max(widest-over, minColumn)
-		for _, row := range rows {
-			if column < len(row) {
-				row[column] = shorten(row[column], room)
-			}
+		if over = cut(rows, column, over, minColumn); over <= 0 {
+			return rows
 		}
-		if over = overflow(rows, width); over <= 0 {
+	}
+	// A terminal for which that is not enough gets what there is room for, the first columns first.
+	for column := len(widths(rows)) - 1; column >= 0; column-- {
+		if over = cut(rows, column, over, leastColumn); over <= 0 {
 			return rows
 		}
 	}
 	return rows
+}
+
+// cut takes from a column as much as the table is too wide, but leaves it least, and returns what is
+// still too much.
+func cut(rows [][]string, column, over, least int) int {
+	widest := widths(rows)[column]
+	room := max(widest-over, least)
+	if room >= widest {
+		return over
+	}
+	for _, row := range rows {
+		if column >= len(row) {
+			continue
+		}
+		lines := strings.Split(row[column], "\n")
+		for i := range lines {
+			lines[i] = shorten(lines[i], room)
+		}
+		row[column] = strings.Join(lines, "\n")
+	}
+	return over - (widest - room)
 }
 
 // overflow returns by how much a table of these rows is wider than width.

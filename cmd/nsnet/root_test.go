@@ -33,6 +33,7 @@ func TestUsageErrors(t *testing.T) {
 		"up a --name":           "flag needs an argument: --name; see nsnet up --help",
 		"up -x":                 "unknown shorthand flag: 'x' in -x; see nsnet up --help",
 		"down":                  "LAB, FILE or --all is missing; see nsnet down --help",
+		"down ub-*":             `"ub-*" is no lab's name, and patterns are not for labs; --all removes all; see nsnet down --help`,
 		"down a b":              `unexpected argument "b"; see nsnet down --help`,
 		"down --all a":          `--all and "a" exclude each other; see nsnet down --help`,
 		"ps a b":                `unexpected argument "b"; see nsnet ps --help`,

@@ -156,10 +156,10 @@ func watchStats(ctx context.Context, o statsOptions, nodes []selector, before la
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return errors.Join(ctx.Err(), printText(std.out, "\n"))
 		case k := <-p.keys:
 			if p.key(k) {
-				return nil
+				return printText(std.out, "\n")
 			}
 		case <-tick.C:
 			now, err := readUsage(ctx, nodes)

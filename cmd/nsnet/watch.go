@@ -73,11 +73,14 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 	}
 	changes := filewatch.Watch(ctx, path)
 	defer func() { w.stop() }()
+	told := "" // the last error; the same one at each tick says nothing new
 	for {
+		tick := false
 		select {
 		case <-ctx.Done():
 			return interrupted(ctx, context.Cause(ctx))
 		case <-mend:
+			tick = true
 			err = w.apply(ctx, false)
 		case <-changes:
 			err = w.apply(ctx, true)
@@ -90,7 +93,10 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 		if errors.Is(err, lab.ErrPermission) {
 			return err
 		}
-		if err != nil {
+		if err == nil {
+			told = ""
+		} else if text := err.Error(); !tick || text != told {
+			told = text
 			say(std.err, "nsnet: %s\nnsnet: the lab is left as it is; watching %s\n", err.Error(), plain(file))
 		}
 	}
