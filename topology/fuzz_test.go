@@ -17,6 +17,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		"", "---\n", "name: [", "name: &a *a", "- &a [*a]", "? {a: b}\n: c", "name: !!binary x", "name: t\nnodes: {a: {<<: *a}}",
 		"name: t\nnodes: {a: &a {<<: *a}}", "name: t\nnodes: {a: {env: &e {<<: [*e, *e]}}}", "%YAML 1.2\n---\nname: t", "\xef\xbb\xbfname: t",
+		"name: t\u0085x: y\u0085z: [", "name: t\nnodes: {a: {hostname: \u2028}}", "a:\u2029- [",
 		"name: t\nnodes: {a: }\nbridges: {l: {address: 10.0.0.1/32}}\nlinks: [{endpoints: ['a:e', l]}]",
 		"name: t\nnodes: {a: }\nlinks: [{endpoints: ['a:e', 'a:f'], addresses: [[], 10.0.0.1/32]}]",
 		"name: t\nnodes: {a: {ports: ['[::1]:1:1'], tmpfs: ['/a:size=1.5G'], binds: ['a:/b:rw,idmap']}}",

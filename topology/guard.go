@@ -123,6 +123,18 @@ func guard(file string, data []byte) *Error {
 	if !utf8.Valid(data) {
 		return notUTF8(file, data)
 	}
+	return oddLineBreak(file, data)
+}
+
+// oddLineBreak refuses line breaks that YAML 1.1 knows and no editor counts: what comes after one would
+// have another place for the one than for the other.
+func oddLineBreak(file string, data []byte) *Error {
+	for _, r := range []rune{'\u0085', '\u2028', '\u2029'} {
+		if at := bytes.Index(data, []byte(string(r))); at >= 0 {
+			line, column := placeOf(data, at)
+			return &Error{File: file, Line: line, Column: column, Msg: fmt.Sprintf("the file has the line break %U; in double quotes it is written as \\u%04x", r, r)}
+		}
+	}
 	return nil
 }
 
@@ -136,9 +148,14 @@ func notUTF8(file string, data []byte) *Error {
 		}
 		at += n
 	}
+	line, column := placeOf(data, at)
+	return &Error{File: file, Line: line, Column: column, Msg: "the file is not UTF-8 text"}
+}
+
+// placeOf returns the line and column of a byte, both from 1.
+func placeOf(data []byte, at int) (line, column int) {
 	start := bytes.LastIndexByte(data[:at], '\n') + 1
-	return &Error{File: file, Line: bytes.Count(data[:at], []byte{'\n'}) + 1,
-		Column: utf8.RuneCount(data[start:at]) + 1, Msg: "the file is not UTF-8 text"}
+	return bytes.Count(data[:at], []byte{'\n'}) + 1, utf8.RuneCount(data[start:at]) + 1
 }
 
 func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
