@@ -316,10 +316,11 @@ func (b *builder) node(e event) error {
 		}
 	}
 	fds = append(fds, r.uppers...)
-	for _, f := range r.locks {
+	held := slices.Concat(r.locks, r.servers)
+	for _, f := range held {
 		fds = append(fds, int(f.Fd()))
 	}
-	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths, Held: len(r.locks)}, fds...)
+	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths, Held: len(held), Served: r.served}, fds...)
 }
 
 // logFiles are a node's log and its older log, in the lab's directory.

@@ -141,7 +141,15 @@ func (o *observed) resolved(n *topology.Node) *topology.Node {
 
 // otherwise tells in what a node that runs was made otherwise than one that is started now would be.
 func (o *observed) otherwise(n *topology.Node, s *proto.NodeState) []string {
-	return slices.Concat(otherImages(n, &s.Made, o.images), otherStorage(n, &s.Made), otherDirs(n, &s.Made), otherBinds(n, o.binds[n.Name]))
+	return slices.Concat(otherImages(n, &s.Made, o.images), otherStorage(n, &s.Made), otherDirs(n, &s.Made), otherBinds(n, o.binds[n.Name]), lostUnions(s))
+}
+
+// lostUnions tells of unions whose servers have ended: whoever looks there is told "transport endpoint is not connected".
+func lostUnions(s *proto.NodeState) (why []string) {
+	for _, path := range s.Lost {
+		why = append(why, "the server of its union "+path+" has ended")
+	}
+	return why
 }
 
 func otherImages(n *topology.Node, made *proto.Made, images map[string]imageNow) (why []string) {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -165,14 +166,17 @@ type nodeMounts struct {
 	dirs   []bool // which binds are directories
 	uppers []int  // open writable layers that the node's init does not know
 	paths  []string
-	locks  []*os.File // of work directories, for the lab init to hold
+	locks  []*os.File // of directories that unions write, for the lab init to hold
 	notes  []string   // for the user
+
+	servers []*os.File // pipes that are hung up when servers of unions end, for the lab init to hold
+	served  []string   // those unions, by their paths
 }
 
 func (r *nodeMounts) close() {
 	closeFDs(r.fds)
 	closeFDs(r.uppers)
-	for _, f := range r.locks {
+	for _, f := range slices.Concat(r.locks, r.servers) {
 		_ = f.Close()
 	}
 }

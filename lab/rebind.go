@@ -42,6 +42,9 @@ func (r *running) bindAnew(op string) error {
 		if node.idle {
 			continue
 		}
+		if len(node.lost) > 0 {
+			return &Error{Lab: r.name, Node: n.Name, Op: op, Err: fmt.Errorf("the server of its union %s has ended", node.lost[0]), Remedy: "nsnet up with the lab's file starts the node anew"}
+		}
 		states, err := judgeBinds(node.pid, r.init, n.Binds, now)
 		if err != nil {
 			return &Error{Lab: r.name, Node: n.Name, Op: op, Err: err}

@@ -30,6 +30,7 @@ type runningNode struct {
 	pid    int // of its init, as the caller sees it
 	paused bool
 	idle   bool           // it has no command
+	lost   []string       // unions whose servers have ended
 	spec   *topology.Node // as the last up has it; of its limits see limitsOf
 }
 
@@ -79,7 +80,7 @@ func whileRunning(name, node string, f func(*running) error) error {
 				}
 				continue
 			}
-			r.nodes = append(r.nodes, runningNode{name: spec.Name, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle, spec: spec})
+			r.nodes = append(r.nodes, runningNode{name: spec.Name, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle, lost: s.Lost, spec: spec})
 		}
 		return f(r)
 	})

@@ -18,31 +18,31 @@ import (
 
 // serve starts the server of a FUSE file system as nodeinit's serve describes: a process of the lab's pid namespace, which
 // the kernel ends with the lab, root of the node's user namespace and of nothing else. It runs on the mounter's
-// thread, in whose mount namespace the layers are.
-func (m *mounter) serve(s *overlayfs.Spec, argv []string) (int, error) {
+// thread, in whose mount namespace the layers are. It returns the mount, and a pipe that is hung up when the server has ended.
+func (m *mounter) serve(s *overlayfs.Spec, argv []string) (mount int, ends *os.File, err error) {
 	if err := m.fuseDevice(); err != nil {
-		return -1, err
+		return -1, nil, err
 	}
 	ours, theirs, err := container.SocketPair()
 	if err != nil {
-		return -1, err
+		return -1, nil, err
 	}
 	conn, err := container.NewConn(ours)
 	if err != nil {
 		theirs.Close()
-		return -1, err
+		return -1, nil, err
 	}
 	defer conn.Close()
 	said, err := os.OpenFile(filepath.Join(m.at, "server.log"), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		theirs.Close()
-		return -1, err
+		return -1, nil, err
 	}
 	defer said.Close()
 	pid, err := m.startServer(s.Scratch, theirs, said)
 	theirs.Close()
 	if err != nil {
-		return -1, fmt.Errorf("start %s: %w", argv[0], err)
+		return -1, nil, fmt.Errorf("start %s: %w", argv[0], err)
 	}
 	defer func() { _, _ = unix.Wait4(pid, nil, 0, nil) }()
 	var w wire.Writer
@@ -52,11 +52,11 @@ func (m *mounter) serve(s *overlayfs.Spec, argv []string) (int, error) {
 		fds = append(fds, s.Userns)
 	}
 	if err := conn.Send(wire.Boot, w.Bytes(), fds...); err != nil {
-		return -1, fmt.Errorf("start %s: %w", argv[0], err)
+		return -1, nil, fmt.Errorf("start %s: %w", argv[0], err)
 	}
 	k, body, got, err := conn.Receive()
-	if err == nil && k == wire.Ready && len(got) == 1 {
-		return got[0], nil
+	if err == nil && k == wire.Ready && len(got) == 2 {
+		return got[0], os.NewFile(uintptr(got[1]), "server of a union"), nil
 	}
 	closeFDs(got)
 	if err == nil {
@@ -65,7 +65,7 @@ func (m *mounter) serve(s *overlayfs.Spec, argv []string) (int, error) {
 	}
 	text := make([]byte, 1000)
 	n, _ := said.ReadAt(text, 0)
-	return -1, fmt.Errorf("start %s: %w: %s", argv[0], err, strings.TrimSpace(string(text[:n])))
+	return -1, nil, fmt.Errorf("start %s: %w: %s", argv[0], err, strings.TrimSpace(string(text[:n])))
 }
 
 // startServer forks this program into the lab's pid namespace. setns(2) of one counts for children, of this thread

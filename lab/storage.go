@@ -303,7 +303,7 @@ func (m *mounter) owned(n *topology.Node, tree, at string, userns int, base uint
 func (m *mounter) spec(n *topology.Node, tree string, branches []overlayfs.Branch, userns int, base uint32) (*overlayfs.Spec, error) {
 	dir := filepath.Join(m.at, "of", n.Name, tree)
 	s := &overlayfs.Spec{Branches: branches, Own: filepath.Join(dir, "own"), Scratch: filepath.Join(dir, "scratch"),
-		Userns: userns, Base: base, Server: m.serve, Progress: m.progress(n.Name)}
+		Userns: userns, Base: base, Progress: m.progress(n.Name)}
 	if err := os.MkdirAll(s.Scratch, 0o755); err != nil {
 		return nil, err
 	}
@@ -343,6 +343,13 @@ func (m *mounter) unions(r *nodeMounts, n *topology.Node, chosen []proto.Storage
 				return fail(u.Path, err)
 			}
 			s.Upper, r.locks = up, append(r.locks, lock)
+		}
+		s.Server = func(s *overlayfs.Spec, argv []string) (int, error) {
+			mount, ends, err := m.serve(s, argv)
+			if err == nil {
+				r.servers, r.served = append(r.servers, ends), append(r.served, u.Path)
+			}
+			return mount, err
 		}
 		fd, err := c.Driver.Mount(s)
 		if s.Upper != nil {

@@ -59,7 +59,13 @@ func mountUnion(t *testing.T, d overlayfs.Driver, branches ...overlayfs.Branch) 
 	m.init = os.Getpid()
 	var fd, upper int
 	if err := m.do(func() error {
-		s := overlayfs.Spec{Branches: branches, Own: base + "/own", Scratch: base + "/scratch", Userns: -1, Server: m.serve}
+		s := overlayfs.Spec{Branches: branches, Own: base + "/own", Scratch: base + "/scratch", Userns: -1, Server: func(s *overlayfs.Spec, argv []string) (int, error) {
+			mount, ends, err := m.serve(s, argv)
+			if err == nil {
+				err = ends.Close()
+			}
+			return mount, err
+		}}
 		for _, dir := range []string{s.Own, s.Scratch} {
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				return err

@@ -12,7 +12,8 @@ import (
 // where the union's layers are. One message tells it what to do: the program and its arguments, of which the last is
 // where it mounts; descriptor: the user namespace, none for a node that has none. The program sees its working directory, where the
 // layers are, at /tmp: the lab's own directories are closed to all but the host's root. It is answered by wire.Ready with a
-// detached copy of the mount, or by wire.Failed.
+// detached copy of the mount and the end of a pipe, or by wire.Failed. The program has the pipe's other end, and nobody else
+// does: when the pipe is hung up, the program has ended, whoever its parent is by then.
 //
 // A kernel lets who has opened /dev/fuse mount in its own user namespace only, and lets only processes of that
 // one and of those below use the mount (allow_other): the program has to be in the node's own. Nobody in the node sees it, as it is
@@ -68,11 +69,16 @@ func startServer(argv []string, userns int) int {
 	if err := syscall.Mount(".", "/tmp", "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
 		return refuse(failErr(err, "show the layers"))
 	}
+	var pipe [2]int
+	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
+		return refuse(failErr(err, "create a pipe"))
+	}
 	pid, _, e := fork(0)
 	if e != 0 {
 		return refuse(fail(e, "fork"))
 	}
 	if pid == 0 {
+		_ = setCloexec(pipe[1], false)
 		_ = syscall.Chdir("/")
 		syscall.Umask(0)
 		syscall.Exit(execute(argv))
@@ -95,7 +101,7 @@ func startServer(argv []string, userns int) int {
 	if err := syscall.Unmount(argv[len(argv)-1], syscall.MNT_DETACH); err != nil {
 		return refuse(failErr(err, "let go of the mount"))
 	}
-	send(Socket, wire.Ready, nil, []int{int(mount)})
+	send(Socket, wire.Ready, nil, []int{int(mount), pipe[0]})
 	return 0
 }
 

@@ -69,7 +69,8 @@ type node struct {
 
 	uppers     []int // writable layers, for diff and commit
 	upperPaths []string
-	held       []int // locks of what its unions write
+	held       []int    // locks of what its unions write, then pipes of the servers of
+	served     []string // these of its unions
 
 	supervised // guarded by the supervisor's mutex
 
@@ -309,13 +310,14 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 		setup.MaxSize = strconv.FormatInt(n.spec.Writable.Size, 10)
 	}
 	layers := setup.Mounts() + len(n.spec.Unions) + len(n.spec.Binds)
-	if m.held < 0 || len(m.fds) < layers+len(m.uppers)+m.held {
+	if m.held < len(m.served) || len(m.fds) < layers+len(m.uppers)+m.held {
 		closeAll(m.fds)
 		return &buildError{op: "boot", node: n.name, err: fmt.Errorf("%d mounts for %d layers and binds", len(m.fds), layers)}
 	}
 	held := len(m.fds) - m.held
 	last := held - len(m.uppers)
 	n.logs, n.uppers, n.upperPaths, n.held = m.fds[layers:last], m.fds[last:held:held], m.uppers, m.fds[held:]
+	n.served = m.served
 	if n.setup.Filter >= 0 {
 		setup.Filter = common.Filters[n.setup.Filter]
 	}
@@ -350,4 +352,5 @@ func (n *node) end() {
 	closeAll(n.uppers)
 	held = n.held
 	n.logs, n.uppers, n.upperPaths, n.held = nil, nil, nil, nil
+	n.served = nil
 }

@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/lab/proto"
@@ -171,8 +173,21 @@ func (l *labInit) stateOf(n *node) proto.NodeState {
 	defer n.mu.Unlock()
 	s.Paused = n.paused
 	s.Slot, s.PID, s.Netns, s.Digest, s.Command, s.Fresh = n.slot, n.host, int(n.proc.Netns.Fd()), n.setup.Digest, n.setup.Command, n.fresh
+	s.Lost = n.lost()
 	s.Hosts, s.Made, s.Quiet = n.ownHosts, n.setup.Made, l.quiet.is(n.netnsID)
 	return s
+}
+
+// lost is the unions whose servers have ended, by their paths. The node's mutex is held.
+func (n *node) lost() (paths []string) {
+	pipes := n.held[len(n.held)-len(n.served):]
+	for i, path := range n.served {
+		p := []unix.PollFd{{Fd: int32(pipes[i])}}
+		if got, err := unix.Poll(p, 0); err == nil && got == 1 { // nobody writes: it is hung up
+			paths = append(paths, path)
+		}
+	}
+	return paths
 }
 
 // seen is how a node's command and its check stand.

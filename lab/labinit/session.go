@@ -40,6 +40,7 @@ type mountReply struct {
 
 	uppers []string
 	held   int
+	served []string
 }
 
 func newSession(c *container.Conn) *session {
@@ -79,7 +80,7 @@ func (s *session) take() error {
 		case proto.Mounts:
 			var m proto.NodeIndex
 			if err = proto.Decode(body, &m); err == nil {
-				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held}
+				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held, m.Served}
 			}
 		case proto.Wired:
 			s.wired <- struct{}{}

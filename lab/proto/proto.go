@@ -115,6 +115,9 @@ type NodeIndex struct {
 
 	Uppers []string // of Mounts: whose writable layers the last descriptors are, by paths in the node
 	Held   int      // of Mounts: how many descriptors come behind those, which are held for as long as the node lives
+	// Served are unions that have servers, by paths in the node, of Mounts: the last of the held descriptors are pipes, one
+	// for each, that are hung up when the server ends.
+	Served []string `json:",omitempty"`
 }
 
 // ChangeSpec is the body of Change: nodes that end, nodes that are started, and what
@@ -182,15 +185,16 @@ type NodeState struct {
 	Output     string `json:",omitempty"` // of the last check that failed
 	Paused     bool   `json:",omitempty"`
 
-	Slot    int    `json:",omitempty"` // which of the lab's ranges of ids it has
-	PID     int    `json:",omitempty"` // of its init, as up saw it
-	Netns   int    `json:",omitempty"` // the lab init's descriptor of its network namespace
-	Digest  string `json:",omitempty"` // see NodeSetup
-	Command string `json:",omitempty"`
-	Hosts   bool   `json:",omitempty"` // its /etc/hosts is its own, and not its common layer's
-	Fresh   bool   `json:",omitempty"` // its command was never started: the change that made it was broken off
-	Made    Made   `json:",omitzero"`
-	Quiet   bool   `json:",omitempty"` // nothing has changed in its network namespace since all was as the file says
+	Slot    int      `json:",omitempty"` // which of the lab's ranges of ids it has
+	PID     int      `json:",omitempty"` // of its init, as up saw it
+	Netns   int      `json:",omitempty"` // the lab init's descriptor of its network namespace
+	Digest  string   `json:",omitempty"` // see NodeSetup
+	Command string   `json:",omitempty"`
+	Hosts   bool     `json:",omitempty"` // its /etc/hosts is its own, and not its common layer's
+	Fresh   bool     `json:",omitempty"` // its command was never started: the change that made it was broken off
+	Made    Made     `json:",omitzero"`
+	Lost    []string `json:",omitempty"` // unions whose servers have ended, by their paths
+	Quiet   bool     `json:",omitempty"` // nothing has changed in its network namespace since all was as the file says
 
 	Spec *topology.Node `json:",omitempty"` // as the last up has it; of a node that was asked for by its name
 }
