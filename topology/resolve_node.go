@@ -332,6 +332,11 @@ func standing(e *Endpoint, rt *Route) string {
 	return ""
 }
 
+// atOtherEnd tells whether an address is one that the other end of a link has. A link-local one needs dev, as each link has such.
+func atOtherEnd(far *Endpoint, a netip.Addr) bool {
+	return !a.IsLinkLocalUnicast() && slices.ContainsFunc(far.Addresses, func(p netip.Prefix) bool { return p.Addr() == a })
+}
+
 // checkRoute tells whether a node can use a route: the device exists, the next hop is on
 // one of its subnets or at the other end of a point-to-point link.
 func (r *resolver) checkRoute(node int, s *nodeSpec, rt routeSpec) {
@@ -359,9 +364,7 @@ func (r *resolver) checkRoute(node int, s *nodeSpec, rt routeSpec) {
 				}
 				onLink = onLink || p.Contains(rt.Via)
 			}
-			for _, p := range e.Peers {
-				onLink = onLink || p.Contains(rt.Via)
-			}
+			onLink = onLink || w.bridge < 0 && atOtherEnd(w.end(1-side), rt.Via)
 		}
 	}
 	switch {

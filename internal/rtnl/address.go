@@ -54,11 +54,22 @@ func DeleteAddress(index int, p netip.Prefix, label string) Request {
 
 // Route adds a route, by a gateway or an interface or a gateway behind an interface: via is valid or index is above 0, or both. RTM_NEWROUTE.
 func Route(to netip.Prefix, via netip.Addr, index, metric int, label string) Request {
+	return route(to, via, index, metric, 0, label)
+}
+
+// RouteOnLink adds a route by a gateway that the kernel takes to be on the link of the interface with this index, on no subnet of
+// its addresses though it is.
+func RouteOnLink(to netip.Prefix, via netip.Addr, index, metric int, label string) Request {
+	return route(to, via, index, metric, unix.RTNH_F_ONLINK, label)
+}
+
+func route(to netip.Prefix, via netip.Addr, index, metric int, flags uint32, label string) Request {
 	req := nl.NewNetlinkRequest(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_EXCL)
 	msg := nl.NewRtMsg()
 	msg.Family = uint8(family(to.Addr()))
 	msg.Dst_len = uint8(to.Bits())
 	msg.Protocol = unix.RTPROT_STATIC
+	msg.Flags = flags
 	if !via.IsValid() {
 		msg.Scope = unix.RT_SCOPE_LINK
 	}

@@ -211,7 +211,11 @@ func (k *kernel) route(n *Net, s Step) error {
 			}
 		}
 	}
-	if index == 0 {
+	gateway := func(r rtnl.TableRoute) bool {
+		return !r.Via.IsValid() && r.Index == index && r.To.Contains(s.Route.Via)
+	}
+	address := func(a rtnl.InterfaceAddress) bool { return a.Index == index && a.Prefix.Masked().Contains(s.Route.Via) }
+	if index == 0 || s.Route.Via.IsValid() && !s.Route.OnLink && !slices.ContainsFunc(n.Addresses, address) && !slices.ContainsFunc(n.Routes, gateway) {
 		return fmt.Errorf("%s: unreachable", s.label())
 	}
 	if slices.ContainsFunc(n.Routes, func(r rtnl.TableRoute) bool { return r.To == s.Route.To.Masked() && r.Metric == metric(&s.Route) }) {

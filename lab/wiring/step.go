@@ -177,6 +177,9 @@ func (s *Step) request(ends *ends) (rtnl.Request, error) {
 	case DelRoute:
 		return rtnl.DeleteRoute(s.Raw, label), nil
 	case AddRoute:
+		if s.Route.OnLink {
+			return rtnl.RouteOnLink(s.Route.To, s.Route.Via, s.Index, s.Route.Metric, label), nil
+		}
 		return rtnl.Route(s.Route.To, s.Route.Via, s.Index, s.Route.Metric, label), nil
 	}
 	return rtnl.Request{}, fmt.Errorf("no verb %d", s.Verb)

@@ -3,6 +3,7 @@ package wiring
 import (
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/topology"
@@ -62,12 +63,13 @@ type Node struct {
 	Loopback []netip.Prefix // what lo has when it is up
 }
 
-// Route is a route of a node. Via or Dev is set, or both where an interface is in one subnet with Via.
+// Route is a route of a node. Via or Dev is set, or both.
 type Route struct {
 	To     netip.Prefix
 	Via    netip.Addr
 	Dev    string
 	Metric int
+	OnLink bool // Via is on no subnet or route of Dev, and asked for there all the same
 }
 
 // Mark begins the ifalias of every interface of a lab in the host's network namespace. What
@@ -133,36 +135,71 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 }
 
 // routes adds those of the file. The interface by which a gateway is reached is said, where the kernel would take the one that
-// has come first, as the interfaces of a lab that was changed have not come in the order of the file.
+// has come first, as the interfaces of a lab that was changed have not come in the order of the file. Routes without
+// a gateway come first: the kernel wants one by which it reaches a gateway, and that is never one by another gateway.
 func (w *Want) routes(l *topology.Lab) {
-	ends := make(map[Place][]*End)
+	ends := make(map[Place][]ending)
 	for i := range w.Cables {
-		for _, e := range []*End{&w.Cables[i].A, &w.Cables[i].B} {
-			ends[e.Place] = append(ends[e.Place], e)
-		}
+		k := &w.Cables[i]
+		ends[k.A.Place] = append(ends[k.A.Place], ending{&k.A, &k.B})
+		ends[k.B.Place] = append(ends[k.B.Place], ending{&k.B, &k.A})
 	}
 	for i := range l.Nodes {
+		n, here := &w.Nodes[i], ends[Place(l.Nodes[i].Name)]
 		for _, r := range l.Nodes[i].Routes {
-			route := Route(r)
+			route := Route{To: r.To, Via: r.Via, Dev: r.Dev, Metric: r.Metric}
 			if route.Dev == "" {
-				route.Dev = toward(route.Via, ends[Place(l.Nodes[i].Name)])
+				route.Dev = toward(route.Via, here)
 			}
-			w.Nodes[i].Routes = append(w.Nodes[i].Routes, route)
+			n.Routes = append(n.Routes, route)
+		}
+		slices.SortStableFunc(n.Routes, func(a, b Route) int { return rank(&a) - rank(&b) })
+		for j := range n.Routes {
+			n.Routes[j].OnLink = onLink(&n.Routes[j], n.Routes, here)
 		}
 	}
 }
 
-// toward is the interface whose subnet has an address, the smallest subnet and the first of those, empty for none.
-func toward(via netip.Addr, ends []*End) (dev string) {
+// ending is an end of a cable and the other one.
+type ending struct{ own, far *End }
+
+func rank(r *Route) int {
+	if r.Via.IsValid() {
+		return 1
+	}
+	return 0
+}
+
+// toward is the interface whose subnet has an address, the smallest subnet and the first of those, else the first at whose
+// other end the address is, empty for none.
+func toward(via netip.Addr, ends []ending) (dev string) {
 	bits := -1
 	for _, e := range ends {
-		for _, a := range e.Addresses {
+		for _, a := range e.own.Addresses {
 			if a.Masked().Contains(via) && !a.Addr().IsLinkLocalUnicast() && a.Bits() > bits {
-				dev, bits = e.Name, a.Bits()
+				dev, bits = e.own.Name, a.Bits()
 			}
 		}
 	}
+	for _, e := range ends {
+		if dev == "" && slices.ContainsFunc(e.far.Addresses, func(a netip.Prefix) bool { return a.Addr() == via && !via.IsLinkLocalUnicast() }) {
+			dev = e.own.Name
+		}
+	}
 	return dev
+}
+
+// onLink tells whether the kernel has to be told that the gateway of a route is on the link of its interface: neither a subnet of
+// that nor a route through it without a gateway has it.
+func onLink(r *Route, all []Route, ends []ending) bool {
+	if r.Dev == "" || !r.Via.IsValid() || r.Via.IsLinkLocalUnicast() {
+		return false
+	}
+	return !slices.ContainsFunc(ends, func(e ending) bool {
+		return e.own.Name == r.Dev && slices.ContainsFunc(e.own.Addresses, func(a netip.Prefix) bool { return a.Masked().Contains(r.Via) })
+	}) && !slices.ContainsFunc(all, func(o Route) bool {
+		return !o.Via.IsValid() && o.Dev == r.Dev && o.To.Contains(r.Via)
+	})
 }
 
 // LinkName is a link in the words of the file: "web:eth0 -- lan0".
