@@ -38,6 +38,7 @@ func TestStateText(t *testing.T) {
 		"paused":             {State: lab.StatePaused, Ready: "ready"},
 		"waiting":            {State: lab.StateWaiting, Ready: "waiting"},
 		"exited(1)":          {State: lab.StateExited, ExitCode: code(1), Ready: "waiting"},
+		"exited(0,ready)":    {State: lab.StateExited, ExitCode: code(0), Ready: "ready"},
 		"exited(137,oom)":    {State: lab.StateExited, ExitCode: code(137), OOMKilled: true},
 		"restarting":         {State: lab.StateRestarting},
 		"restarting(3)":      {State: lab.StateRestarting, ExitCode: code(3)},

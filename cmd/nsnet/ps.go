@@ -171,7 +171,7 @@ func psNames(labs []lab.Status) string {
 	return b.String()
 }
 
-// stateText is a node's state: "running", "running(ready)", "running(ready,oom)", "exited(1)", "exited(137,oom)", "dead (signal 9)".
+// stateText is a node's state: "running", "running(ready)", "running(ready,oom)", "exited(1)", "exited(0,ready)", "exited(137,oom)", "dead (signal 9)".
 func stateText(n lab.NodeStatus) string {
 	var more []string
 	switch n.State {
@@ -182,6 +182,9 @@ func stateText(n lab.NodeStatus) string {
 	case lab.StateExited, lab.StateRestarting:
 		if n.ExitCode != nil {
 			more = append(more, strconv.Itoa(*n.ExitCode))
+		}
+		if n.Ready != "" && n.ExitCode != nil && *n.ExitCode == 0 { // it has left a daemon
+			more = append(more, n.Ready)
 		}
 	case lab.StateDead:
 		if n.Signal != "" && n.ExitCode != nil {

@@ -9,14 +9,14 @@ import (
 // one is a process of the node, as /proc shows it.
 type one struct{ pid, parent, session int }
 
-// killCommand is a request to signal the node's command, or all that belongs to it. From then on the lab init is told what is
+// killCommand is a request to signal the node's command, or all that belongs to it; with signal 0, just to look. From then on the lab init is told what is
 // left of it each time that a process has ended, until nothing is.
 func (s *state) killCommand(sig syscall.Signal, all bool) {
 	s.ending, s.killing = true, sig == syscall.SIGKILL && all
-	if !all && s.main != 0 {
+	if sig != 0 && !all && s.main != 0 {
 		signalOne(s.main, sig)
 	}
-	if all {
+	if sig != 0 && all {
 		s.signalAll(sig)
 	}
 	s.tellLeft()

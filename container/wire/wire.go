@@ -14,7 +14,7 @@ const (
 	Failed                  // step, errno, text
 	Started                 // pid as the node sees it; descriptors: the terminal's master, if one was asked for, or the client's ends of Streams
 	Exited                  // wait status
-	Kill                    // signal, and 1: to all processes of the command, 0: to the command; answered by Left
+	Kill                    // signal, 0: none is sent, and 1: to all processes of the command, 0: to the command; answered by Left
 	Left                    // pids of the command's processes, as the node sees them; after Kill, and each time that some have ended until none is left
 	Share                   // 1: tell of the command's output, 0: no more
 	Output                  // output of the command

@@ -54,7 +54,7 @@ func (l *labInit) watch(n *node) {
 				n.unit.Started(now, int(r.Uint()))
 				n.health.Begin(now)
 			case wire.Exited:
-				return n.ended(now, syscall.WaitStatus(r.Uint()), "")
+				return n.decided().End(now, syscall.WaitStatus(r.Uint()), "")
 			case wire.Failed:
 				f := wire.DecodeFailure(r)
 				n.errno = syscall.Errno(f.Errno)
@@ -65,30 +65,19 @@ func (l *labInit) watch(n *node) {
 				if n.run == 1 && n.refused == nil {
 					n.refused = &f
 				}
-				return n.ended(now, ws, container.Reason(&f))
+				return n.decided().End(now, ws, container.Reason(&f))
 			case wire.Left:
 				var left []int
 				for r.More() {
 					left = append(left, int(r.Uint()))
 				}
-				return n.unit.Remain(left)
+				return n.decided().Remain(left)
 			case wire.Output:
 				n.heard(now, body)
 			}
 			return nil
 		})
 	}
-}
-
-// ended tells of the end of a node's command, or of a start that failed for a reason.
-func (n *node) ended(now time.Time, ws syscall.WaitStatus, reason string) []supervise.Action {
-	actions := n.unit.End(now, ws, reason)
-	why := reason
-	if why == "" {
-		why = "the command has ended " + supervise.EndText(n.unit)
-	}
-	n.health.End(why, n.unit.Restarting())
-	return actions
 }
 
 // died notes that a node's init has ended, and has the node look so to others: nothing of it answers or forwards. It may be told
@@ -197,6 +186,9 @@ func (n *node) seen() proto.NodeState {
 		Restarts: u.Restarts, Ready: h.State.String(), Output: h.Output}
 	if at := u.Retry(); !at.IsZero() {
 		s.Retry = at.UnixNano()
+	}
+	if u.Phase == supervise.Exited && !h.Goes() {
+		s.Ready = "" // nothing is left that could become so
 	}
 	if u.Phase == supervise.Dead {
 		if s.Reason = "the node's init has ended"; n.init != nil {

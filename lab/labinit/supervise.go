@@ -157,16 +157,15 @@ func (l *labInit) adapt(n *node, tn *topology.Node) {
 	fresh := newSupervised(tn)
 	n.unit.Policy, n.unit.Signal, n.deps = policy(tn.Restart), stopSignal(tn), fresh.deps
 	l.super.await = l.super.await || len(n.deps) > 0
+	var actions []supervise.Action
 	if !reflect.DeepEqual(n.ready, tn.Ready) {
 		n.ready, n.health, n.match = tn.Ready, fresh.health, nil
-		now := time.Now()
-		n.health.Reset(now)
-		if n.unit.Phase == supervise.Running || n.unit.Phase == supervise.Idle {
-			n.health.Begin(now)
+		actions = n.decided().Recheck(time.Now())
+		if n.health.Goes() {
 			n.listen()
 		}
 	}
-	l.act(n, nil)
+	l.act(n, actions)
 }
 
 // event tells a node's unit of something, and does what follows of it.
@@ -188,6 +187,11 @@ func (l *labInit) do(n *node, actions []supervise.Action) {
 		switch {
 		case a.Start:
 			l.start(n)
+		case a.Ask:
+			var w wire.Writer
+			w.Uint(0)
+			w.Uint(flag(true))
+			n.send(wire.Kill, w.Bytes())
 		case a.Signal != 0:
 			var w wire.Writer
 			w.Uint(uint64(a.Signal))

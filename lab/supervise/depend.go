@@ -38,7 +38,7 @@ const (
 )
 
 // Readiness tells whether a node is ready, and why not. A command without a check is ready when it runs, and one that has
-// done its work and ended with exit code 0 has been.
+// done its work and ended with exit code 0 has been. One with a check that has ended so is as good as what it has left.
 func (n Node) Readiness() (Verdict, string) {
 	u, h := n.Unit, n.Health
 	switch u.Phase {
@@ -52,10 +52,11 @@ func (n Node) Readiness() (Verdict, string) {
 			return Failed, "its command could not be started: " + u.Reason
 		case u.Failed():
 			return Failed, "its command has ended " + EndText(u)
-		case h.State != NoCheck:
+		case h.State == NoCheck || h.State == Ready:
+			return Good, ""
+		case !h.Goes():
 			return Failed, "its command has ended before it was ready"
 		}
-		return Good, ""
 	case Waiting:
 		return Pending, "it waits for the nodes that it depends on"
 	case Running, Idle:
@@ -68,7 +69,7 @@ func (n Node) Readiness() (Verdict, string) {
 		return Failed, "it is unhealthy"
 	case u.Restarting():
 		return Pending, "its command has ended " + EndText(u) + " and is started again"
-	case u.Phase == Running || u.Phase == Idle:
+	case u.Phase == Running || u.Phase == Idle || u.Phase == Exited:
 		return Pending, "its check has not passed"
 	}
 	return Pending, "its command is not there yet"

@@ -11,6 +11,22 @@ import (
 
 func TestReadiness(t *testing.T) {
 	health := func(s HealthState) *Health { return &Health{State: s} }
+	looked := func(s HealthState) *Health { return &Health{State: s, checks: true} }
+	for name, tc := range map[string]struct {
+		u    Unit
+		h    HealthState
+		want Verdict
+		why  string
+	}{
+		"in the background":            {Unit{Phase: Exited}, Checking, Pending, "its check has not passed"},
+		"in the background, ready":     {Unit{Phase: Exited}, Ready, Good, ""},
+		"in the background, unhealthy": {Unit{Phase: Exited}, Unhealthy, Failed, "it is unhealthy"},
+		"failed, left something":       {Unit{Phase: Exited, Status: bad}, Ready, Failed, "its command has ended with exit code 3"},
+	} {
+		if got, why := (Node{&tc.u, looked(tc.h)}).Readiness(); got != tc.want || why != tc.why {
+			t.Errorf("%s: %d, %q", name, got, why)
+		}
+	}
 	for name, tc := range map[string]struct {
 		u    Unit
 		h    HealthState

@@ -22,7 +22,7 @@ type Health struct {
 	State   HealthState
 	Output  string    // of the last check that failed
 	Due     time.Time // of the next look, zero: none
-	checks  bool      // the command runs
+	checks  bool      // there is something to look at: the command, or what it has left in the background
 	limit   time.Time // end of the start period
 	wait    time.Duration
 	failed  int
@@ -99,6 +99,9 @@ func (h *Health) End(why string, again bool) {
 		h.Due = h.limit
 	}
 }
+
+// Goes reports whether the node is being checked.
+func (h *Health) Goes() bool { return h.checks }
 
 // Look tells, when Due has come, whether a check is to be made now. Where there is nothing to look at, the time for it to
 // become ready is over.

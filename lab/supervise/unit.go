@@ -32,6 +32,7 @@ type Action struct {
 	Start  bool           // start the command
 	Signal syscall.Signal // send a signal, 0: none
 	All    bool           // to all processes of the command, not to its first alone
+	Ask    bool           // ask which processes of the command are left, now and each time that some have ended
 }
 
 // Unit is one node's command. The zero value is that of an idle node; NewUnit makes others.
