@@ -252,7 +252,7 @@ func (p *planner) addresses(c *Change, e *End, pl *place, l *rtnl.Link, who stri
 	has := pl.byIndex[l.Index]
 	missing := map[bool]bool{} // by whether it is IPv4
 	for _, w := range e.Addresses {
-		if !slices.ContainsFunc(has, func(a rtnl.InterfaceAddress) bool { return a.Prefix == w }) {
+		if !slices.ContainsFunc(has, func(a rtnl.InterfaceAddress) bool { return a.Prefix == w }) && !p.replaced(e, l, has, w) {
 			missing[w.Addr().Is4()] = true
 			c.Steps = append(c.Steps, Step{Verb: AddAddress, Place: e.Place, Link: e.Name, Index: l.Index, Address: w})
 			why = append(why, fmt.Sprintf("%s + %s", who, w))
@@ -277,6 +277,19 @@ func (p *planner) addresses(c *Change, e *End, pl *place, l *rtnl.Link, who stri
 		}
 	}
 	return why
+}
+
+// replaced reports whether the link-local address that the hardware address gives is missing because
+// somebody in the node has given the interface another one, as dhcpcd does after a down and up.
+func (p *planner) replaced(e *End, l *rtnl.Link, has []rtnl.InterfaceAddress, w netip.Prefix) bool {
+	if ll, ok := linkLocal(e.MAC); !ok || ll != w || l.MAC.String() != e.MAC {
+		return false
+	}
+	return slices.ContainsFunc(has, func(a rtnl.InterfaceAddress) bool {
+		to := a.Prefix.Addr()
+		return to.Is6() && to.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_DADFAILED == 0 &&
+			!slices.Contains(e.Addresses, a.Prefix) && !slices.Contains(p.had.addresses[e.Place][e.Name], a.Prefix)
+	})
 }
 
 // connected tells whether the route is there that the kernel makes with an address, to its subnet.
