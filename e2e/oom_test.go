@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,31 @@ import (
 	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/lab"
 )
+
+// A node with the least memory that a file may say lives, and runs small commands.
+func TestLeastMemory(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {idle: {limits: {memory: 4MiB}}, busy: {command: [sleep, '600'], limits: {memory: 4MiB}}}")
+		for _, n := range []string{"idle", "busy"} {
+			if got := r.exec(n, "true"); got.Code != 0 {
+				t.Errorf("exec in %s: %+v", n, got)
+			}
+			if s := r.node(n); s.OOMKilled || s.State == lab.StateDead {
+				t.Errorf("%+v", s)
+			}
+		}
+		// What is in a tmpfs nobody can be killed for.
+		testenv.Must(t, "update", "busy", "--memory", "64MiB")
+		r.sh("busy", "head -c 20000000 /dev/zero >/dev/shm/file")
+		if got := testenv.Run(t, "update", "busy", "--memory", "8MiB"); got.Code == 0 || !strings.Contains(got.Stderr, "remove some, or give it more memory") {
+			t.Errorf("update below what is in use: %+v", got)
+		}
+		if got := testenv.Run(t, "update", "busy", "--memory", "3MiB"); got.Code != 2 || !strings.Contains(got.Stderr, "memory must be at least 4194304 bytes") {
+			t.Errorf("update below the least: %+v", got)
+		}
+	})
+}
 
 // That a process was killed at its node's limit of memory is told with the limit and the peak, whether it was the
 // node's command or one that exec started, and whether the kernel did it or an update.
@@ -67,6 +93,15 @@ nodes:
 		}
 		if got := r.exec("fine", "sh", "-c", "kill -9 $$"); got.Code != 137 || strings.Contains(got.Stderr, "memory") {
 			t.Errorf("exec of a command that kills itself: %+v", got)
+		}
+
+		// Of a node whose init is killed, too.
+		testenv.MustCommand(t, "kill", "-9", strconv.Itoa(r.node("child").PID))
+		testenv.Eventually(t, 10*time.Second, "ps shows it", func() bool {
+			return strings.Contains(testenv.Must(t, "ps", r.name), " dead (signal 9, oom) ")
+		})
+		if got := r.node("child").Reason; !strings.HasPrefix(got, "the node's init was killed by signal 9; out of memory: limit 16 MiB, ") {
+			t.Errorf("a node whose init was killed: %q", got)
 		}
 
 		// A node that is started anew begins to count anew.

@@ -149,8 +149,11 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		if host != nil {
 			if o, err := oomOf(host, name, n.Name); err == nil && o.Kills > 0 {
 				n.OOMKilled, n.OOMKills, n.MemoryPeak = true, o.Kills, o.Peak
-				if n.Reason == "" {
+				switch {
+				case n.Reason == "":
 					n.Reason = oomText(o)
+				case n.State == StateDead && n.Signal == "SIGKILL":
+					n.Reason += "; " + oomText(o)
 				}
 			}
 		}

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/topology"
 )
@@ -59,7 +62,7 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 			err = cerr
 		}
 		if err != nil {
-			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: unsupported(err), Remedy: "some may be set; run the command again"}
+			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: unsupported(err), Remedy: updateRemedy(o.Set.Memory, err)}
 		}
 		apply(&limits, &o)
 		res.Limits = limits
@@ -69,6 +72,15 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		return nil
 	})
 	return res, err
+}
+
+// updateRemedy is what can be done about limits that the kernel did not take. EBUSY is what it says of a limit of memory that is below
+// what is in use after all that may be killed was.
+func updateRemedy(memory int64, err error) string {
+	if memory > 0 && (errors.Is(err, unix.EBUSY) || strings.Contains(err.Error(), "unable to set memory limit")) {
+		return "what is left in the node takes more, as files in its tmpfs do: remove some, or give it more memory"
+	}
+	return "some may be set; run the command again"
 }
 
 // merge fills in what an update does not say but a limit depends on, and refuses what cannot hold together

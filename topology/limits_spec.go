@@ -12,8 +12,11 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// minMemory is the least memory limit: below it no process gets to its first instruction.
-const minMemory = 1 << 20
+// minMemory is the least memory limit: a node's init takes 2.2 MiB once a command runs, and dies with less.
+const minMemory = 4 << 20
+
+// minSoftMemory is the least of the other sizes of memory, which kill nobody.
+const minSoftMemory = 1 << 20
 
 // MinPids is the least limit of processes and threads: the node's init is seven of them once a command runs.
 const MinPids = 8
@@ -38,10 +41,10 @@ func limitKeys() []keyDef[Limits] {
 		{"cpuset", func(d *decoder, l *Limits, n *yaml.Node) { l.CPUSet = d.cpuset(n) }},
 		{"memory", func(d *decoder, l *Limits, n *yaml.Node) { l.Memory, _ = d.size(n, "memory", minMemory) }},
 		{"memory_swap", func(d *decoder, l *Limits, n *yaml.Node) {
-			l.MemorySwap, _ = d.size(n, "memory_swap", minMemory)
+			l.MemorySwap, _ = d.size(n, "memory_swap", minSoftMemory)
 		}},
 		{"memory_reservation", func(d *decoder, l *Limits, n *yaml.Node) {
-			l.MemoryReservation, _ = d.size(n, "memory_reservation", minMemory)
+			l.MemoryReservation, _ = d.size(n, "memory_reservation", minSoftMemory)
 		}},
 		{"pids", func(d *decoder, l *Limits, n *yaml.Node) { l.Pids, _ = d.integer(n, "pids", MinPids, maxPids) }},
 		{"io", func(d *decoder, l *Limits, n *yaml.Node) {

@@ -24,7 +24,7 @@ func TestParseLimits(t *testing.T) {
 		t.Errorf("of nothing: %+v, %v", got, err)
 	}
 	for _, bad := range [][2]string{
-		{"cpu", "-1"}, {"cpu_weight", "10001"}, {"memory", "1KiB"}, {"pids", "many"}, {"pids", "7"}, {"pids", "4194305"}, {"memory_swap", "none"}, {"memory_reservation", "1"},
+		{"cpu", "-1"}, {"cpu_weight", "10001"}, {"memory", "1KiB"}, {"memory", "4194303"}, {"pids", "many"}, {"pids", "7"}, {"pids", "4194305"}, {"memory_swap", "none"}, {"memory_reservation", "1"},
 		{"cpuset", ""}, {"cpuset", "1-"}, {"cpuset", "3-1"}, {"cpuset", "8192"}, {"cpuset", "a"}, {"hugetlb", "2MiB"}, {"hugetlb", "3MiB=6MiB"}, {"hugetlb", "2MiB=1MiB"},
 	} {
 		if got, err := ParseLimits(map[string][]string{bad[0]: {bad[1]}}); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(bad[1], "=6MiB")) && !strings.Contains(err.Error(), bad[0]) {
@@ -62,8 +62,9 @@ nodes:
 	}
 	for text, want := range map[string]string{
 		"{memory_swap: 1GiB}":                      ":2:21: node a: memory_swap is memory and swap together, and needs a limit of memory",
-		"{memory: 2MiB, memory_swap: 1MiB}":        ":2:21: node a: memory_swap is",
-		"{memory: 2MiB, memory_reservation: 3MiB}": ":2:21: node a: memory_reservation, 3145728 bytes, is more",
+		"{memory: 3MiB}":                           ":2:30: memory must be at least 4194304 bytes, not 3MiB",
+		"{memory: 4MiB, memory_swap: 1MiB}":        ":2:21: node a: memory_swap is",
+		"{memory: 4MiB, memory_reservation: 5MiB}": ":2:21: node a: memory_reservation, 5242880 bytes, is more",
 		"{cpuset: 2-x}":                            ":2:30: cpuset must be a list of processors",
 		"{hugetlb: {2MB: 2MiB}}":                   "is not the size of a huge page",
 		"{hugetlb: {2MiB: 2MiB, 2048KiB: 2MiB}}":   "pages of 2MiB are limited already",

@@ -31,20 +31,21 @@ func TestCommandResult(t *testing.T) {
 func TestStateText(t *testing.T) {
 	code := func(n int) *int { return &n }
 	for want, n := range map[string]lab.NodeStatus{
-		"running":            {State: lab.StateRunning},
-		"running(ready)":     {State: lab.StateRunning, Ready: "ready"},
-		"running(unhealthy)": {State: lab.StateRunning, Ready: "unhealthy"},
-		"idle(waiting)":      {State: lab.StateIdle, Ready: "waiting"},
-		"paused":             {State: lab.StatePaused, Ready: "ready"},
-		"waiting":            {State: lab.StateWaiting, Ready: "waiting"},
-		"exited(1)":          {State: lab.StateExited, ExitCode: code(1), Ready: "waiting"},
-		"exited(0,ready)":    {State: lab.StateExited, ExitCode: code(0), Ready: "ready"},
-		"exited(137,oom)":    {State: lab.StateExited, ExitCode: code(137), OOMKilled: true},
-		"restarting":         {State: lab.StateRestarting},
-		"restarting(3)":      {State: lab.StateRestarting, ExitCode: code(3)},
-		"stopped":            {State: lab.StateStopped, ExitCode: code(0)},
-		"dead":               {State: lab.StateDead},
-		"dead (signal 9)":    {State: lab.StateDead, ExitCode: code(137), Signal: "SIGKILL"},
+		"running":              {State: lab.StateRunning},
+		"running(ready)":       {State: lab.StateRunning, Ready: "ready"},
+		"running(unhealthy)":   {State: lab.StateRunning, Ready: "unhealthy"},
+		"idle(waiting)":        {State: lab.StateIdle, Ready: "waiting"},
+		"paused":               {State: lab.StatePaused, Ready: "ready"},
+		"waiting":              {State: lab.StateWaiting, Ready: "waiting"},
+		"exited(1)":            {State: lab.StateExited, ExitCode: code(1), Ready: "waiting"},
+		"exited(0,ready)":      {State: lab.StateExited, ExitCode: code(0), Ready: "ready"},
+		"exited(137,oom)":      {State: lab.StateExited, ExitCode: code(137), OOMKilled: true},
+		"restarting":           {State: lab.StateRestarting},
+		"restarting(3)":        {State: lab.StateRestarting, ExitCode: code(3)},
+		"stopped":              {State: lab.StateStopped, ExitCode: code(0)},
+		"dead":                 {State: lab.StateDead},
+		"dead (signal 9)":      {State: lab.StateDead, ExitCode: code(137), Signal: "SIGKILL"},
+		"dead (signal 9, oom)": {State: lab.StateDead, ExitCode: code(137), Signal: "SIGKILL", OOMKilled: true},
 	} {
 		equal(t, "state", stateText(n), want)
 	}

@@ -171,7 +171,7 @@ func psNames(labs []lab.Status) string {
 	return b.String()
 }
 
-// stateText is a node's state: "running", "running(ready)", "running(ready,oom)", "exited(1)", "exited(0,ready)", "exited(137,oom)", "dead (signal 9)".
+// stateText is a node's state: "running", "running(ready)", "running(ready,oom)", "exited(1)", "exited(0,ready)", "exited(137,oom)", "dead (signal 9)", "dead (signal 9, oom)".
 func stateText(n lab.NodeStatus) string {
 	var more []string
 	switch n.State {
@@ -188,6 +188,9 @@ func stateText(n lab.NodeStatus) string {
 		}
 	case lab.StateDead:
 		if n.Signal != "" && n.ExitCode != nil {
+			if n.OOMKilled {
+				return fmt.Sprintf("dead (signal %d, oom)", *n.ExitCode-128)
+			}
 			return fmt.Sprintf("dead (signal %d)", *n.ExitCode-128)
 		}
 	}

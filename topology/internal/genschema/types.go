@@ -162,7 +162,7 @@ type Limits struct {
 	CPUWeight uint64 `json:"cpu_weight,omitempty" jsonschema:"minimum=1,maximum=10000"`
 	// The processors that the node may run on, as 0-2,5.
 	CPUSet CPUs `json:"cpuset,omitempty"`
-	// Memory, at least 1MiB. A process that needs more is killed.
+	// Memory, at least 4MiB, of which the node's init takes a little more than 2. A process that needs more is killed.
 	Memory Size `json:"memory,omitempty"`
 	// Memory and swap together; as much as memory, so no swap, if not given.
 	MemorySwap Size `json:"memory_swap,omitempty"`
