@@ -103,3 +103,46 @@ func TestLabNamedLikeANode(t *testing.T) {
 		}
 	})
 }
+
+// What is said of a file's own mistakes helps with them, of a new lab and of one that runs.
+func TestRemediesFit(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir, name := t.TempDir(), testenv.LabName(t)
+		writeFile(t, dir, "script", "#!/bin/sh\n")
+		file := func(node string) string {
+			return writeFile(t, dir, "lab.yaml", "nodes: {a: {binds: ['"+dir+":/b']"+node+"}}\nbridges: {lan0: {address: 10.44.0.1/24}}\nlinks: [{endpoints: ['a:eth0', lan0]}]\n")
+		}
+		mistakes := []struct {
+			node string
+			code int
+			want string
+		}{
+			{", sysctls: {net.ipv4.ip_default_ttl: wat}", 1, "invalid argument; give it a value that the kernel takes"},
+			{", command: [/b/script]", 126, "permission denied; make it executable with chmod a+x"},
+			{", command: [sleep, infinity], workdir: /nope", 1, "in /nope: this directory does not exist; make it"},
+			{", command: [sleep, infinity], workdir: /b/script", 1, "in /b/script: not a directory; name a working directory"},
+		}
+		for _, m := range mistakes {
+			if got := testenv.Run(t, "up", "--name", name, file(m.node)); got.Code != m.code || !strings.Contains(got.Stderr, m.want) {
+				t.Errorf("a new lab with%s: %+v", m.node, got)
+			}
+		}
+		r := startAs(t, name, file(""))
+		for _, m := range mistakes {
+			if got := testenv.Run(t, "up", "--name", name, file(m.node)); got.Code != m.code || !strings.Contains(got.Stderr, m.want) {
+				t.Errorf("a lab that runs with%s: %+v", m.node, got)
+			}
+		}
+		testenv.Must(t, "up", "--name", name, file(""))
+		for at, want := range map[string]string{"/nope": "does not exist", "/b/script": "not a directory"} {
+			if got := testenv.Run(t, "exec", "-w", at, r.name+"/a", "true"); got.Code == 0 || !strings.Contains(got.Stderr, want) {
+				t.Errorf("exec in %s: %+v", at, got)
+			}
+		}
+		other := testenv.LabName(t) + "b"
+		if got := testenv.Run(t, "up", "--name", other, dir+"/lab.yaml"); got.Code != 5 || !strings.Contains(got.Stderr, "the host's leg to bridge lan0 of lab "+name+", already") {
+			t.Errorf("a subnet that another lab has: %+v", got)
+		}
+	})
+}

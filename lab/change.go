@@ -83,7 +83,9 @@ func (c *change) broken(err error) error {
 		}
 	}
 	how := fmt.Sprintf("of %d changes %d are made: %s; not made: %s; run it again to finish", len(c.todo.actions), len(done), some(done), some(open))
-	if e.Remedy != "" {
+	if e.Remedy == "" && refusedValue(e) {
+		how = takenValue + "; " + how
+	} else if e.Remedy != "" {
 		how = e.Remedy + "; " + how
 	}
 	return &Error{Op: e.Op, Lab: c.rec.Name, Node: e.Node, Object: e.Object, Err: e.Err, Remedy: how}

@@ -93,7 +93,10 @@ func fullOfProcesses(o *ExecOptions) (remedy string, err error) {
 func commandFault(text string, errno syscall.Errno) *Error {
 	if err := commandError(errno); err != nil {
 		remedy := "name a program that the node's image has"
-		if errno == unix.ENOEXEC {
+		switch errno {
+		case unix.EACCES:
+			remedy = "make it executable with chmod a+x, or name another program"
+		case unix.ENOEXEC:
 			remedy = "a script begins with a line such as #!/bin/sh, and a program is for this machine's processor"
 		}
 		return &Error{Op: "run", Object: text, Err: err, Remedy: remedy}
@@ -109,6 +112,8 @@ func commandFault(text string, errno syscall.Errno) *Error {
 		return &Error{Op: "run the command", Err: fmt.Errorf("%w: %s", ErrNotExecutable, text), Remedy: "pass it in a file"}
 	case unix.ERANGE:
 		return &Error{Op: "run the command", Err: errors.New(text), Remedy: fmt.Sprintf("give the user an id below %d; only privileged nodes have the host's ids", container.IDs)}
+	case unix.ENXIO: // as for ENOTDIR
+		return &Error{Op: "run the command", Object: text, Err: errors.New("this directory does not exist"), Remedy: "make it, or name a working directory that the node has"}
 	case unix.ENOTDIR: // the text is "in DIR"
 		return &Error{Op: "run the command", Object: text, Err: errno, Remedy: "name a working directory that the node has"}
 	case unix.EINVAL: // the text says which name is in none of the node's files

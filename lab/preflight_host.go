@@ -51,6 +51,9 @@ func (b *builder) checkSubnets() error {
 	names := map[int]string{}
 	for _, l := range links {
 		names[l.Index] = l.Name
+		if of, leg := wiring.LegOf(l.Alias); of != "" {
+			names[l.Index] += fmt.Sprintf(", the host's leg to bridge %s of lab %s,", leg, of)
+		}
 		if strings.HasPrefix(l.Alias, wiring.Mark(b.lab.Name)) { // of a lab that runs
 			routes = slices.DeleteFunc(routes, func(r rtnl.TableRoute) bool { return r.Index == l.Index })
 		}

@@ -23,6 +23,14 @@ const (
 	moreProcesses = "raise that of the control group (pids.max), ulimit -u or the sysctl kernel.pid_max"
 )
 
+// takenValue is the remedy for a value of a sysctl that the kernel does not take.
+const takenValue = "give it a value that the kernel takes"
+
+// refusedValue reports whether the kernel has refused the value of a sysctl of the file. write(2) and proc(5).
+func refusedValue(err error) bool {
+	return strings.Contains(err.Error(), "set sysctl ") && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ERANGE) || errors.Is(err, unix.EDOM))
+}
+
 // advise adds what can be done to an error that does not say it yet.
 func advise(err error) {
 	var e *Error
@@ -61,6 +69,8 @@ func remedy(op string, err error) string {
 		return "something forbids this even to root, as a container around it or a security module does: nsnet doctor looks for what"
 	case errors.Is(err, fs.ErrExist):
 		return "it was made by something else meanwhile: run the command again"
+	case refusedValue(err):
+		return takenValue
 	case errors.As(err, new(unix.Errno)):
 		return "nsnet doctor looks for what this machine lacks"
 	}

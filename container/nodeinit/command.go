@@ -121,8 +121,8 @@ func (s *state) prepare(cmd *wire.Command) (prepared, failure) {
 // failed is why a command that was found could not be started.
 func (c *prepared) failed(e syscall.Errno, inDir bool) failure {
 	if inDir {
-		if e == syscall.ENOENT { // which is for a command that is not there
-			e = syscall.ENOTDIR
+		if e == syscall.ENOENT {
+			e = noDirectory
 		}
 		return fail(e, "in "+c.dir)
 	}
@@ -165,11 +165,17 @@ func unstarted(err error, argv, env []string, path, dir string) failure {
 	return failErr(err, argv[0])
 }
 
-// directory tells whether there is one to start a command in. It never says ENOENT, which
-// is for a command that is not there.
+// noDirectory says that there is no directory to start a command in: ENOENT is for a command that is not there.
+const noDirectory = syscall.ENXIO
+
+// directory tells whether there is one to start a command in.
 func directory(path string) failure {
 	var st syscall.Stat_t
-	if err := syscall.Stat(path, &st); err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
+	err := syscall.Stat(path, &st)
+	if err == syscall.ENOENT {
+		return fail(noDirectory, "in "+path)
+	}
+	if err != nil || st.Mode&syscall.S_IFMT != syscall.S_IFDIR {
 		return fail(syscall.ENOTDIR, "in "+path)
 	}
 	return ok

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/topology"
@@ -75,6 +76,15 @@ type Route struct {
 // Mark begins the ifalias of every interface of a lab in the host's network namespace. What
 // does not bear it is not touched.
 func Mark(lab string) string { return "nsnet:" + lab + ":" }
+
+// LegOf returns whose leg on the host an interface with this alias is: the lab's, to this bridge. Nothing: it is none.
+func LegOf(alias string) (lab, bridge string) {
+	lab, bridge, _ = strings.Cut(strings.TrimPrefix(alias, "nsnet:"), ":")
+	if lab == "attach" || strings.Contains(bridge, ":") || Mark(lab)+bridge != alias {
+		return "", ""
+	}
+	return lab, bridge
+}
 
 // Of tells what a lab wants. Without ipv6, which a kernel can lack, no interface has a
 // link-local address.

@@ -180,3 +180,15 @@ func TestLinkName(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// The alias of an interface tells whose leg it is.
+func TestLegOf(t *testing.T) {
+	t.Parallel()
+	for alias, want := range map[string][2]string{
+		Mark("demo") + "lan0": {"demo", "lan0"}, Mark("demo") + "web:eth0": {}, "nsnet:attach:0123456789": {}, "demo:lan0": {}, "": {}, "nsnet:demo": {},
+	} {
+		if lab, bridge := LegOf(alias); lab != want[0] || bridge != want[1] {
+			t.Errorf("%q: %q, %q", alias, lab, bridge)
+		}
+	}
+}
