@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -123,6 +125,60 @@ func TestKilledWhilePaused(t *testing.T) {
 		testenv.Eventually(t, 5*time.Second, "the lab is gone", func() bool {
 			return testenv.Must(t, "ps", "-q") == "" && testenv.Run(t, "inspect", r.name).Code == 4
 		})
+	})
+}
+
+// One signal ends exec whose node cannot hear of it, and what it ran is gone once the node goes on.
+func TestSignalOfExecInPausedNode(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {n: {}}")
+		for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+			cmd := r.command(r.name+"/n", "--", "sh", "-c", "trap '' INT TERM HUP; echo go; exec sleep 4242")
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(out, make([]byte, 3)); err != nil {
+				t.Fatal(err)
+			}
+			testenv.Must(t, "pause", r.name)
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			if code := ends(t, sig.String()+" of exec in a paused node", cmd); code != 128+int(sig) {
+				t.Errorf("%v makes the exit code %d", sig, code)
+			}
+			testenv.Must(t, "resume", r.name)
+			testenv.Eventually(t, patience, "nothing of it is left", func() bool { return r.exec("n", "pgrep", "-x", "sleep").Code == 1 })
+		}
+	})
+}
+
+// A paused node is waited for: it becomes ready when it is resumed.
+func TestWaitForPaused(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {n: {command: [sleep, infinity]}, idle: {}}")
+		wait := func(args ...string) {
+			t.Helper()
+			if got := testenv.Run(t, append(args, "--timeout", "100ms")...); got.Code != 11 || !strings.Contains(got.Stderr, "node n") || !strings.Contains(got.Stderr, "it is paused") {
+				t.Errorf("%q: %+v", args, got)
+			}
+		}
+		testenv.Must(t, "pause", r.name+"/n")
+		wait("wait", r.name)
+		wait("wait", r.name+"/n", "--exit")
+		testenv.Must(t, "wait", r.name+"/idle")
+		done := make(chan testenv.Result, 1)
+		go func() { done <- testenv.Run(t, "wait", r.name) }()
+		testenv.Must(t, "resume", r.name)
+		if got := <-done; got.Code != 0 {
+			t.Errorf("wait for a node that is resumed: %+v", got)
+		}
 	})
 }
 

@@ -21,7 +21,7 @@ import (
 //
 // On SIGINT, SIGTERM, SIGHUP, SIGQUIT and, as SIGTERM, when ctx ends, the signal is passed on to the command's process group. Exec itself ends with
 // it, and returns 128+n, where nothing is to be waited for: of a command on a terminal, of one that has not started or has ended, and where a node does
-// not take the signal that came before. The command is killed then. So is one on a terminal whose output nobody reads any more; the code is
+// not say within two seconds that it has taken the signal. The command is killed then. So is one on a terminal whose output nobody reads any more; the code is
 // that of SIGPIPE.
 func Exec(ctx context.Context, o ExecOptions) (int, error) { return run(ctx, o, false) }
 

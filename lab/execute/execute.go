@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,7 @@ type Options struct {
 //
 // On SIGINT, SIGTERM, SIGHUP, SIGQUIT and, as SIGTERM, when ctx ends, the signal is passed on to the command's process group. Run itself ends with
 // it, and returns 128+n, where nothing is to be waited for: of a command on a terminal, of one that has not started or has ended, and where a node does
-// not take the signal that came before. The command is killed then. So is one on a terminal whose output nobody reads any more; the code is
+// not say within two seconds that it has taken the signal. The command is killed then. So is one on a terminal whose output nobody reads any more; the code is
 // that of SIGPIPE.
 func Run(ctx context.Context, dial func() (*conn.Conn, error), o *Options, itself bool) (int, error) {
 	signals := make(chan os.Signal, 16)
@@ -103,8 +104,13 @@ type execution struct {
 	done     chan struct{}
 
 	started bool
-	unheard bool // a signal was sent and not answered
+	unheard bool             // a signal was sent and not answered
+	sent    syscall.Signal   // that signal
+	deaf    <-chan time.Time // when that means that the node does not answer
 }
+
+// hearing is how long a node may take to say that it has heard of a signal. It is far more than a busy one takes.
+const hearing = 2 * time.Second
 
 type execMessage struct {
 	kind wire.Kind
@@ -160,6 +166,10 @@ func (x *execution) follow() (int, error) {
 			if x.pass(unix.SIGTERM) {
 				return 128 + int(unix.SIGTERM), nil
 			}
+		case <-x.deaf:
+			if x.deaf = nil; x.unheard {
+				return 128 + int(x.sent), nil
+			}
 		case <-x.relay.cut:
 			return 128 + int(unix.SIGPIPE), nil
 		}
@@ -174,7 +184,7 @@ func (x *execution) pass(n syscall.Signal) (end bool) {
 	var w wire.Writer
 	w.Uint(uint64(n))
 	_ = x.c.Send(wire.Signal, w.Bytes()) // a command that has just ended needs none
-	x.unheard = true
+	x.unheard, x.sent, x.deaf = true, n, time.After(hearing)
 	return x.o.TTY // as where a terminal hangs up; keys do not come this way
 }
 
@@ -214,7 +224,7 @@ func (x *execution) take(m *execMessage) (code int, ended bool, err error) {
 		x.started = true
 		return 0, false, x.relay.start(m.fds)
 	case wire.Heard:
-		x.unheard = false
+		x.unheard, x.deaf = false, nil
 	case wire.Exited:
 		code, err = x.drain(ExitCode(syscall.WaitStatus(r.Uint())))
 		return code, true, err

@@ -201,7 +201,7 @@ func (n *node) seen() proto.NodeState {
 
 var errPaused = errors.New("the node is paused")
 
-// pause notes which nodes are frozen. Their inits are neither told nor asked.
+// pause notes which nodes are frozen, for who waits for them, too. Their inits are neither told nor asked.
 func (l *labInit) pause(r *proto.PauseRequest) {
 	for _, name := range r.Nodes {
 		if n := l.node(name); n != nil {
@@ -210,4 +210,8 @@ func (l *labInit) pause(r *proto.PauseRequest) {
 			n.mu.Unlock()
 		}
 	}
+	l.super.mu.Lock()
+	defer l.super.mu.Unlock()
+	l.release()
+	l.super.tell()
 }

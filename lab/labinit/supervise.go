@@ -89,7 +89,12 @@ func condition(c string) supervise.Condition {
 	return supervise.IsStarted
 }
 
-func (n *node) decided() supervise.Node { return supervise.Node{Unit: n.unit, Health: n.health} }
+// decided is all that is known of a node to who waits for it. The supervisor's mutex is held.
+func (n *node) decided() supervise.Node {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return supervise.Node{Unit: n.unit, Health: n.health, Paused: n.paused}
+}
 
 // newSupervisor has no nodes.
 func newSupervisor() supervisor {
@@ -203,8 +208,13 @@ func (l *labInit) do(n *node, actions []supervise.Action) {
 		l.event(n, func(now time.Time) []supervise.Action { return n.unit.Tick(now) })
 	})
 	set(&n.look, n.health.Due, func() { l.lookAt(n) })
-	close(l.super.changed)
-	l.super.changed = make(chan struct{})
+	l.super.tell()
+}
+
+// tell has all who wait look again. The supervisor's mutex is held.
+func (s *supervisor) tell() {
+	close(s.changed)
+	s.changed = make(chan struct{})
 }
 
 // start has a node's init start the command.

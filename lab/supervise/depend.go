@@ -25,6 +25,7 @@ type Dependency struct {
 type Node struct {
 	Unit   *Unit
 	Health *Health
+	Paused bool // its processes are frozen
 }
 
 // Verdict is how a node stands for somebody who waits for it.
@@ -39,7 +40,17 @@ const (
 
 // Readiness tells whether a node is ready, and why not. A command without a check is ready when it runs, and one that has
 // done its work and ended with exit code 0 has been. One with a check that has ended so is as good as what it has left.
+// A paused node is not ready, and may be when it is resumed.
 func (n Node) Readiness() (Verdict, string) {
+	v, why := n.whenResumed()
+	if n.Paused && v != Failed {
+		return Pending, "it is paused"
+	}
+	return v, why
+}
+
+// whenResumed is Readiness of a node that is not paused.
+func (n Node) whenResumed() (Verdict, string) {
 	u, h := n.Unit, n.Health
 	switch u.Phase {
 	case Dead:

@@ -54,8 +54,37 @@ func TestReadiness(t *testing.T) {
 		"dead":                      {Unit{Phase: Dead}, Ready, Failed, "its init has ended"},
 		"starting after it was bad": {Unit{Phase: Starting}, Unhealthy, Failed, "it is unhealthy"},
 	} {
-		if got, why := (Node{&tc.u, health(tc.h)}).Readiness(); got != tc.want || why != tc.why {
+		if got, why := (Node{Unit: &tc.u, Health: health(tc.h)}).Readiness(); got != tc.want || why != tc.why {
 			t.Errorf("%s: %d, %q", name, got, why)
+		}
+	}
+}
+
+// A paused node is not ready until it is resumed; what does not come by itself does not come by that, and what has come has.
+func TestReadinessOfPaused(t *testing.T) {
+	for name, tc := range map[string]struct {
+		u    Unit
+		h    HealthState
+		want [3]Verdict // started, ready, exited
+		why  string
+	}{
+		"idle":      {Unit{}, NoCheck, [3]Verdict{Good, Pending, Failed}, "it is paused"},
+		"running":   {Unit{Phase: Running, Ran: true}, NoCheck, [3]Verdict{Good, Pending, Pending}, "it is paused"},
+		"ready":     {Unit{Phase: Running, Ran: true}, Ready, [3]Verdict{Good, Pending, Pending}, "it is paused"},
+		"checking":  {Unit{Phase: Running, Ran: true}, Checking, [3]Verdict{Good, Pending, Pending}, "it is paused"},
+		"done":      {Unit{Phase: Exited, Ran: true}, NoCheck, [3]Verdict{Good, Pending, Good}, "it is paused"},
+		"unhealthy": {Unit{Phase: Running, Ran: true}, Unhealthy, [3]Verdict{Good, Failed, Pending}, "it is unhealthy"},
+		"failed":    {Unit{Phase: Exited, Status: bad, Ran: true}, NoCheck, [3]Verdict{Good, Failed, Failed}, "its command has ended with exit code 3"},
+		"dead":      {Unit{Phase: Dead}, NoCheck, [3]Verdict{Failed, Failed, Failed}, "its init has ended"},
+	} {
+		n := Node{Unit: &tc.u, Health: &Health{State: tc.h}, Paused: true}
+		if _, why := n.Readiness(); why != tc.why {
+			t.Errorf("%s: %q, not %q", name, why, tc.why)
+		}
+		for c, want := range tc.want {
+			if got, _ := n.Met(Condition(c)); got != want {
+				t.Errorf("%s, condition %d: %d, not %d", name, c, got, want)
+			}
 		}
 	}
 }
@@ -82,7 +111,7 @@ func TestMet(t *testing.T) {
 		"dead":                  {Unit{Phase: Dead}, none, [3]Verdict{Failed, Failed, Failed}},
 	} {
 		for c, want := range tc.want {
-			got, why := (Node{&tc.u, tc.h}).Met(Condition(c))
+			got, why := (Node{Unit: &tc.u, Health: tc.h}).Met(Condition(c))
 			if got != want || (why == "") != (got == Good) {
 				t.Errorf("%s, condition %d: %d, %q", name, c, got, why)
 			}
@@ -92,7 +121,8 @@ func TestMet(t *testing.T) {
 
 func TestBlocked(t *testing.T) {
 	nodes := map[string]Node{
-		"up": {&Unit{Phase: Running, Ran: true}, &Health{}}, "slow": {&Unit{Phase: Starting}, &Health{}}, "lost": {&Unit{Phase: Exited, Status: bad, Ran: true}, &Health{}},
+		"up": {Unit: &Unit{Phase: Running, Ran: true}, Health: &Health{}}, "slow": {Unit: &Unit{Phase: Starting}, Health: &Health{}},
+		"lost": {Unit: &Unit{Phase: Exited, Status: bad, Ran: true}, Health: &Health{}},
 	}
 	look := func(name string) (Node, bool) { n, ok := nodes[name]; return n, ok }
 	for _, tc := range []struct {
@@ -174,7 +204,7 @@ func TestEverybodyStarts(t *testing.T) {
 					deps[name] = append(deps[name], Dependency{d, Condition(rapid.IntRange(0, 2).Draw(t, "condition"))})
 				}
 			}
-			nodes[name] = Node{NewUnit(Policy{}), NewHealth(probe())}
+			nodes[name] = Node{Unit: NewUnit(Policy{}), Health: NewHealth(probe())}
 		}
 		look := func(name string) (Node, bool) { n, ok := nodes[name]; return n, ok }
 		for round := 0; round <= len(nodes); round++ {
