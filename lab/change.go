@@ -82,13 +82,21 @@ func (c *change) broken(err error) error {
 			open = append(open, text)
 		}
 	}
-	how := fmt.Sprintf("of %d changes %d are made: %s; not made: %s; run it again to finish", len(c.todo.actions), len(done), some(done), some(open))
+	how := fmt.Sprintf("of %s %d are made: %s; not made: %s; run it again to finish", changes(len(c.todo.actions)), len(done), some(done), some(open))
 	if e.Remedy == "" && refusedValue(e) {
 		how = takenValue + "; " + how
 	} else if e.Remedy != "" {
 		how = e.Remedy + "; " + how
 	}
 	return &Error{Op: e.Op, Lab: c.rec.Name, Node: e.Node, Object: e.Object, Err: e.Err, Remedy: how}
+}
+
+// changes is how many there are.
+func changes(n int) string {
+	if n == 1 {
+		return "1 change"
+	}
+	return fmt.Sprintf("%d changes", n)
 }
 
 // some is a list that does not get long.
@@ -434,6 +442,9 @@ func (c *change) host(context.Context) error {
 
 // commands starts commands that have ended, and restarts those that are others now.
 func (c *change) commands(ctx context.Context) error {
+	if err := c.lookLate(ctx); err != nil {
+		return err
+	}
 	for _, what := range []struct {
 		op    string
 		nodes []string
@@ -442,7 +453,7 @@ func (c *change) commands(ctx context.Context) error {
 			continue
 		}
 		var reply proto.ControlReply
-		req := proto.ControlRequest{Op: what.op, Nodes: what.nodes, Grace: DefaultGrace}
+		req := proto.ControlRequest{Op: what.op, Nodes: what.nodes, Grace: DefaultGrace, ByUp: true}
 		if err := question(ctx, c.rec.Name, what.op, proto.Control, req, &reply); err != nil {
 			return err
 		}

@@ -109,6 +109,9 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
 	c := &change{builder: b, seen: seen, todo: todo}
+	if err := c.lookEarly(ctx); err != nil {
+		return nil, b.wrap(ctx, err, "the lab runs on as it is")
+	}
 	return todo.actions, c.carryOut(ctx)
 }
 

@@ -131,24 +131,16 @@ func (c *prepared) failed(e syscall.Errno, inDir bool) failure {
 
 // check finds out whether a command could start, while there is time to say so.
 func (s *state) check(name, path, dir, user string) failure {
-	uid, gid, extra, _, err := passwd.Lookup(user, slurp("/etc/passwd"), slurp("/etc/group"))
-	if err != nil {
-		return fail(syscall.EINVAL, err.Error())
-	}
-	if f := unmapped(user, uid, gid, extra); f != ok {
+	return s.look(&wire.Command{Argv: []string{name}, Env: []string{"PATH=" + path}, Workdir: dir, User: user})
+}
+
+// look finds out whether a command could start, as far as that can be told without starting it.
+func (s *state) look(cmd *wire.Command) failure {
+	c, f := s.prepare(cmd)
+	if f != ok {
 		return f
 	}
-	if dir == "" {
-		dir = "/"
-	}
-	if f := directory(dir); f != ok {
-		return f
-	}
-	at, f := s.find(name, []string{"PATH=" + path}, dir)
-	if f == ok {
-		f = unfit(at, dir)
-	}
-	return f
+	return unfit(c.path, c.dir)
 }
 
 // unstarted is why a program that was found could not be started.

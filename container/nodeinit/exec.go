@@ -24,12 +24,27 @@ func (s *state) startExec(r request) {
 	}
 	client := r.fds[0]
 	cmd := wire.DecodeCommand(wire.NewReader(r.body))
+	if cmd.Streams&wire.Look != 0 {
+		s.answerLook(&cmd, client)
+		closeAll(r.fds)
+		return
+	}
 	if f := s.fork(&cmd, client, r.fds[1:]); f != ok {
 		send(client, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
 		_ = syscall.Shutdown(client, syscall.SHUT_RDWR) // the lab init may have it, too
 		_ = syscall.Close(client)
 	}
 	closeAll(r.fds[1:])
+}
+
+// answerLook tells a client whether a command could start.
+func (s *state) answerLook(cmd *wire.Command, client int) {
+	if f := s.look(cmd); f != ok {
+		send(client, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+	} else {
+		send(client, wire.Ready, nil, nil)
+	}
+	_ = syscall.Shutdown(client, syscall.SHUT_RDWR) // the lab init may have it, too
 }
 
 // fork forks a command for a client, whose socket is taken over unless that fails.

@@ -185,6 +185,45 @@ func TestFindCommandStep(t *testing.T) {
 	}
 }
 
+// What a node says of a command before it is started is what it would say at the start, and nothing is left of the question.
+func TestLook(t *testing.T) {
+	t.Parallel()
+	dir := tree(t)
+	path := []string{"PATH=/no/such:" + dir + "/bin"}
+	for name, tc := range map[string]struct {
+		cmd   wire.Command
+		errno syscall.Errno
+	}{
+		"in PATH":       {wire.Command{Argv: []string{"prog"}, Env: path}, 0},
+		"missing":       {wire.Command{Argv: []string{"porg"}, Env: path}, syscall.ENOENT},
+		"no program":    {wire.Command{Argv: []string{"plain"}, Env: path}, syscall.EACCES},
+		"nothing":       {wire.Command{}, syscall.EINVAL},
+		"no such user":  {wire.Command{Argv: []string{"prog"}, Env: path, User: "nobody-of-that-name"}, syscall.EINVAL},
+		"no directory":  {wire.Command{Argv: []string{"prog"}, Env: path, Workdir: dir + "/none"}, syscall.ENOTDIR},
+		"by a path":     {wire.Command{Argv: []string{"./serve-it"}, Env: path, Workdir: dir + "/srv"}, 0},
+		"not by a path": {wire.Command{Argv: []string{"./serve-it"}, Env: path}, syscall.ENOENT},
+	} {
+		ends, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tc.cmd.Streams = wire.Look
+		var w wire.Writer
+		tc.cmd.Encode(&w)
+		s := &state{}
+		s.startExec(request{body: w.Bytes(), fds: []int{ends[1]}})
+		k, body, _, more := receive(ends[0])
+		f := wire.DecodeFailure(wire.NewReader(body))
+		if want := map[bool]wire.Kind{true: wire.Ready, false: wire.Failed}[tc.errno == 0]; !more || k != want || k == wire.Failed && syscall.Errno(f.Errno) != tc.errno {
+			t.Errorf("%s: answer %d, %+v, want %v", name, k, f, tc.errno)
+		}
+		if _, _, _, more := receive(ends[0]); more || len(s.clients)+len(s.procs) > 0 {
+			t.Errorf("%s: the question goes on: %d clients, %d processes", name, len(s.clients), len(s.procs))
+		}
+		_ = syscall.Close(ends[0])
+	}
+}
+
 // A program stops at its first failure and tells which step that was, and malformed ones are refused.
 func TestProgram(t *testing.T) {
 	t.Parallel()

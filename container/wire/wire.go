@@ -150,6 +150,7 @@ const (
 	InputPipe                       // stdin is one, too, and not the descriptor that comes with the request
 	OneOutput                       // stdout and stderr are the same pipe
 	Itself                          // no stream: the program is nsnet, whatever its name; an older init looks for one of that name
+	Look                            // no stream: nothing is started, and it is answered by Ready where the command could be; an older init says EBADF of stdio then
 )
 
 // Encode appends c.

@@ -33,6 +33,13 @@ func (l *labInit) control(r *proto.ControlRequest, gone <-chan struct{}) proto.C
 			nodes = append(nodes, n)
 		}
 	}
+	if r.ByUp && r.Op == proto.OpRestart {
+		for _, n := range nodes {
+			n.mu.Lock()
+			n.setup.Command = "" // until Commit, which does not come where the change is broken off, or the command does not start
+			n.mu.Unlock()
+		}
+	}
 	if r.Op == proto.OpStop || r.Op == proto.OpRestart && r.Ordered {
 		l.stop(nodes, r, results)
 	}
@@ -111,7 +118,7 @@ func (l *labInit) begin(nodes []*node, r *proto.ControlRequest, results map[stri
 	l.super.mu.Unlock()
 	l.super.until(gone, func() bool {
 		for _, n := range asked {
-			if !l.settled(n, results[n.name]) {
+			if !l.settled(n, results[n.name], r.ByUp) {
 				return false
 			}
 		}
@@ -119,10 +126,16 @@ func (l *labInit) begin(nodes []*node, r *proto.ControlRequest, results map[stri
 	})
 }
 
-// settled tells whether a start has come to something. The supervisor's mutex is held.
-func (l *labInit) settled(n *node, res *proto.Controlled) bool {
+// settled tells whether a start has come to something. With first it is the first try that counts, and not that the node's policy
+// goes on to try. The supervisor's mutex is held.
+func (l *labInit) settled(n *node, res *proto.Controlled, first bool) bool {
 	res.Failed, res.Stuck, res.Errno = "", nil, 0
-	switch u := n.unit; u.Phase {
+	u := n.unit
+	if first && u.Reason != "" && u.Restarting() {
+		res.Failed, res.Errno = u.Reason, uint32(n.errno)
+		return true
+	}
+	switch u.Phase {
 	case supervise.Starting:
 		return false
 	case supervise.Stopping:
@@ -238,7 +251,9 @@ func (n *node) unended() (proto.Unready, bool) {
 	case supervise.Idle:
 		u.Why, u.Failed = "it has no command that could end", true
 	case supervise.Running:
-		u.Why = "its command runs"
+		if u.Why = "its command runs"; n.decided().Paused {
+			u.Why = "it is paused"
+		}
 	default:
 		_, u.Why = n.decided().Readiness()
 	}

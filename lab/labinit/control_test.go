@@ -269,3 +269,29 @@ func TestAdapt(t *testing.T) {
 	l.super.until(nil, func() bool { return l.nodes[0].unit.State() == "running" })
 	same(t, "starts", h.take(), "start n, listen to n, enough of n, listen to n, start n")
 }
+
+// What up starts and does not start is told it whatever the policy is, and which command runs is not known from then on.
+func TestControlByUp(t *testing.T) {
+	t.Parallel()
+	again := spec("a", "missing")
+	again.Restart = topology.Restart{Mode: topology.RestartAlways}
+	l, _, _ := fakeLab(t, again, spec("b", "serve"))
+	l.launch(l.all(), nil)
+	for _, n := range l.all() {
+		n.setup.Command = "before"
+	}
+	digests := func() string { return l.node("a").setup.Command + ", " + l.node("b").setup.Command }
+	for _, tc := range []struct {
+		op, failed, digests string
+		byUp                bool
+	}{
+		{proto.OpStart, "", "before, before", false},
+		{proto.OpStart, "missing: no such file or directory", "before, before", true},
+		{proto.OpRestart, "missing: no such file or directory", ", ", true},
+	} {
+		reply := l.control(&proto.ControlRequest{Op: tc.op, Nodes: []string{"a", "b"}, Grace: time.Second, ByUp: tc.byUp}, nil)
+		same(t, tc.op, reply.Nodes[0].Failed, tc.failed)
+		same(t, tc.op, reply.Nodes[1].Failed, "")
+		same(t, tc.op, digests(), tc.digests)
+	}
+}

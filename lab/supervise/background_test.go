@@ -8,7 +8,7 @@ import (
 // checked is a node with a check whose command runs since 0.
 func checked(t *testing.T, p Policy) Node {
 	t.Helper()
-	n := Node{running(t, p), NewHealth(probe())}
+	n := Node{Unit: running(t, p), Health: NewHealth(probe())}
 	n.Health.Reset(at(0))
 	n.Health.Begin(at(0))
 	return n
@@ -71,7 +71,7 @@ func TestBackgroundIsAskedOnlyOfWhoMayGoOn(t *testing.T) {
 		want   []Action
 		phase  Phase
 	}{
-		"no check":          {Node{running(t, Policy{}), &Health{}}, good, "", nil, Exited},
+		"no check":          {Node{Unit: running(t, Policy{}), Health: &Health{}}, good, "", nil, Exited},
 		"failed":            {checked(t, Policy{}), bad, "", nil, Exited},
 		"not started":       {checked(t, Policy{}), 127 << 8, "no such file", nil, Exited},
 		"started again":     {checked(t, Policy{Mode: Always}), good, "", termAll, Stopping},
@@ -112,7 +112,7 @@ func TestRecheck(t *testing.T) {
 		"ended":   {ended(good), ask, true},
 		"failed":  {ended(bad), nil, false},
 	} {
-		n := Node{tc.unit, NewHealth(probe())}
+		n := Node{Unit: tc.unit, Health: NewHealth(probe())}
 		expect(t, name, tc.unit, n.Recheck(at(100)), tc.want, tc.unit.Phase)
 		if n.Health.Goes() != tc.goes {
 			t.Errorf("%s: checked %v", name, n.Health.Goes())

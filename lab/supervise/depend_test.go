@@ -23,7 +23,7 @@ func TestReadiness(t *testing.T) {
 		"in the background, unhealthy": {Unit{Phase: Exited}, Unhealthy, Failed, "it is unhealthy"},
 		"failed, left something":       {Unit{Phase: Exited, Status: bad}, Ready, Failed, "its command has ended with exit code 3"},
 	} {
-		if got, why := (Node{&tc.u, looked(tc.h)}).Readiness(); got != tc.want || why != tc.why {
+		if got, why := (Node{Unit: &tc.u, Health: looked(tc.h)}).Readiness(); got != tc.want || why != tc.why {
 			t.Errorf("%s: %d, %q", name, got, why)
 		}
 	}
