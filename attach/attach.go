@@ -383,7 +383,7 @@ func (a *attachment) existing() (*Result, error) {
 		}
 		return &Result{Record: r}, nil
 	case !ours:
-		return nil, nil // decide says that the name is taken
+		return nil, a.ofFile() // else decide says that the name is taken
 	case at < 0 && err != nil:
 		return nil, fmt.Errorf("%w: nsnet attached it, but its record cannot be read: %w; nsnet detach takes it away", lab.ErrConflict, err)
 	case at < 0:
@@ -399,7 +399,14 @@ func (a *attachment) existing() (*Result, error) {
 		return nil, a.lookAtTarget()
 	}
 	if d := list[at].difference(a.q); len(d) > 0 {
-		return nil, fmt.Errorf("%w: it is attached already, and differs: %s; take it away with nsnet detach, or give --replace", lab.ErrConflict, strings.Join(d, "; "))
+		another := ""
+		if a.opt.AnyName { // nobody means this one, so what is wrong with the request comes first
+			if err := a.surveyFar(); err != nil {
+				return nil, err
+			}
+			another = ", or --ifname for another"
+		}
+		return nil, fmt.Errorf("%w: it is attached already, and differs: %s; take it away with nsnet detach, or give --replace%s", lab.ErrConflict, strings.Join(d, "; "), another)
 	}
 	return &Result{Record: list[at]}, nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab"
+	"github.com/nsnet/nsnet/topology"
 )
 
 // namePrefix is what interfaces are called that nobody has named.
@@ -51,6 +53,27 @@ func (a *attachment) chooseNames() error {
 		return fmt.Errorf("look at the network of the other end: %w", err)
 	}
 	a.q.Via.Interface = firstName(far.links, func(rtnl.Link) bool { return false })
+	return nil
+}
+
+// ofFile is the error for an interface that a node has by its lab's file; nil if it is not that.
+func (a *attachment) ofFile() error {
+	name, node, _ := strings.Cut(a.q.Target.Name, "/")
+	if a.q.Target.Kind != ByNode {
+		return nil
+	}
+	fabric, l, err := lab.Fabric(name)
+	if err != nil {
+		return err
+	}
+	_ = fabric.Close()
+	for i := range l.Links {
+		for _, e := range []*topology.Endpoint{&l.Links[i].A, &l.Links[i].B} {
+			if e.Node == node && e.Interface == a.q.Interface {
+				return fmt.Errorf("%w: the file of lab %s gives the node this interface; choose another name with --ifname, or change the file", lab.ErrConflict, name)
+			}
+		}
+	}
 	return nil
 }
 

@@ -128,6 +128,7 @@ func TestOnNode(t *testing.T) {
 		a, b := node(t, name, "a"), node(t, name, "b")
 		peer := stranger(t)
 		clean := view(t, a.PID)
+		refused(t, nsnet(t, "attach --node %s/a --ifname eth0 %s", name, toHost), 5, "the file of lab "+name+" gives the node this interface", "--ifname")
 		must(t, "attach --node %s/a --ifname out %s", name, toHost)
 		must(t, "attach --node %s/a --ifname p0 --ip 10.1.1.1/32 --peer-pid %d --peer-ip 10.1.1.2/32", name, peer)
 		must(t, "attach --node %s/a --ifname q0 --ip 10.1.2.1/32 --peer-node %s/b --peer-ip 10.1.2.2/32 --peer-ifname q0", name, name)

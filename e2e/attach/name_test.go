@@ -28,7 +28,8 @@ func TestFirstFreeName(t *testing.T) {
 			t.Errorf("the same again: %q", out)
 		}
 		// As with eth1: another one needs a name, or --replace.
-		refused(t, nsnet(t, "attach --pid %d %s", pid, toHost), 5, "eth3", "differs")
+		refused(t, nsnet(t, "attach --pid %d %s", pid, toHost), 5, "eth3", "differs", "--ifname for another")
+		refused(t, nsnet(t, "attach --pid %d --bridge br9 --ip 10.3.0.2/24", pid), 4, "this host has no bridge br9")
 		if out := must(t, "attach --pid %d --replace %s", pid, toHost); !strings.HasPrefix(out, "eth3 of process") {
 			t.Errorf("another in its place: %q", out)
 		}
