@@ -42,6 +42,9 @@ func TestClassicUnion(t *testing.T) {
 			if got := r.sh("n", "cd /mnt/u; echo $(ls) $(cat tomato carrots); stat -c '%u:%g %a' . apple | tr '\\n' ' '"); got != "apple carrots d onion tomato fruitcarrot\n0:0 1751 5:6 644" {
 				t.Errorf("%s: the union is %q", node, got)
 			}
+			if got := testenv.Run(t, "commit", "--union", "/mnt/u", r.name+"/n", dir+"/saved"); got.Code != 5 || !strings.Contains(got.Stderr, "written in place: what the node has changed is in "+dir+"/fruits; copy that") {
+				t.Errorf("commit of what is written in place: %+v", got)
+			}
 			// A file is written through it, and lands in fruits; vegetables stay as they are.
 			r.sh("n", "cd /mnt/u; echo mine >carrots; echo too >>tomato; mkdir new; echo n >new/file; chown 7:8 new/file; rm onion; rm -r d; mkdir d; mv apple pear")
 			has(t, dir+"/fruits/carrots", "mine\n")

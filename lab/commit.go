@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -55,6 +56,10 @@ func Commit(ctx context.Context, o CommitOptions) (CommitResult, error) {
 		path = "/"
 	}
 	i := slices.IndexFunc(w.trees, func(t tree) bool { return t.path == filepath.Clean(path) })
+	if u := slices.IndexFunc(w.node.Unions, func(u topology.Union) bool { return u.Path == filepath.Clean(path) }); i < 0 && u >= 0 && w.node.Unions[u].Writes() {
+		return res, &Error{Lab: w.lab.Name, Node: w.node.Name, Object: path, Err: fmt.Errorf("%w: this union is written in place: what the node has changed is in %s", ErrConflict, writtenBy(&w.node.Unions[u])),
+			Remedy: "copy that, or leave its rw out for the union to have a writable layer of its own"}
+	}
 	if i < 0 {
 		return res, &Error{Lab: w.lab.Name, Node: w.node.Name, Object: path, Err: fmt.Errorf("%w: no union with a writable layer of its own is there", ErrNotFound)}
 	}
@@ -79,6 +84,17 @@ func Commit(ctx context.Context, o CommitOptions) (CommitResult, error) {
 		return res, fail("save", err)
 	}
 	return res, nil
+}
+
+// writtenBy names the directories that a union writes in place.
+func writtenBy(u *topology.Union) string {
+	var dirs []string
+	for i := range u.Layers {
+		if l := &u.Layers[i]; l.Writable {
+			dirs = append(dirs, l.Image.Path)
+		}
+	}
+	return strings.Join(dirs, " and ")
 }
 
 // whole has a directory made beside its place, and puts it there when it is whole and on the disk.
