@@ -18,9 +18,10 @@ const mergeDepth = 16
 
 // decoder collects the errors of one file and holds what decoding needs to know.
 type decoder struct {
-	file string
-	dir  string
-	o    Options
+	file  string
+	dir   string
+	noDir error // why the directory is not known, for there is none to begin relative paths at
+	o     Options
 
 	errs     Errors
 	more     int // errors past maxErrors

@@ -54,18 +54,18 @@ func Read(file string, r io.Reader, o Options) (*Lab, error) {
 }
 
 // Parse reads the text of a topology file. The name file is for messages, and its directory
-// is what relative paths in the text begin at. The error is an Errors, but where the
-// working directory cannot be found.
+// is what relative paths in the text begin at. They are errors where that is below a working directory which
+// is gone. The error is an Errors.
 func Parse(file string, data []byte, o Options) (*Lab, error) {
-	dir, err := filepath.Abs(filepath.Dir(file))
-	if err != nil {
-		return nil, fmt.Errorf("find directory of %s: %w", file, err)
+	dir, noDir := filepath.Abs(filepath.Dir(file))
+	if noDir != nil {
+		dir = "/"
 	}
 	root, syntax := parseYAML(file, data)
 	if syntax != nil {
 		return nil, Errors{*syntax}
 	}
-	d := &decoder{file: file, dir: dir, o: o, left: budget, paths: newFinder()}
+	d := &decoder{file: file, dir: dir, noDir: noDir, o: o, left: budget, paths: newFinder()}
 	lab := resolve(d, decodeFile(d, root))
 	if len(d.errs) == 0 {
 		lab.Warnings = d.warnings.sorted()

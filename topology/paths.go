@@ -180,6 +180,10 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 	}
 	abs := filepath.Clean(path)
 	relative := !filepath.IsAbs(path)
+	if relative && d.noDir != nil {
+		d.errorf(n, "%s %q is relative, and the working directory cannot be found: %v", what, path, d.noDir)
+		return "", false
+	}
 	if relative {
 		abs = filepath.Join(d.dir, path)
 	}
