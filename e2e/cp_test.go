@@ -19,9 +19,11 @@ func TestCp(t *testing.T) {
 		if err := os.Mkdir(filepath.Join(dir, "empty"), 0o755); err != nil {
 			t.Fatal(err)
 		}
+		writeFile(t, dir, "bound", "of the host")
 		r := start(t, writeFile(t, dir, "lab.yaml", `
 nodes:
   idle: {}
+  bound: {binds: ["./bound:/bound:rw"]}
   user: {command: sleep infinity, user: nobody, workdir: /tmp}
   bare: {image: "dir:empty"}
 `))
@@ -89,6 +91,13 @@ nodes:
 		if to, err := os.Readlink(filepath.Join(dir, "odd/abroad")); err != nil || to != "/etc/shadow" {
 			t.Errorf("a link out of the node: %q, %v", to, err)
 		}
+		refused(1, "/bound is a mount point and is not replaced", src+"/small", r.name+"/bound:/bound")
+		refused(1, "/bound is a mount point and is not replaced", src+"/link", r.name+"/bound:/bound")
+		if got := r.sh("bound", "cat /bound; ls -a / | grep -c nsnet-cp || true"); got != "of the host0\n" && got != "of the host0" {
+			t.Errorf("what was bound is %q", got)
+		}
+		refused(2, "prints a file of a node", r.name+"/idle:/put/small", "-")
+		refused(2, "writes one", "-", r.name+"/idle:/put/x")
 		refused(2, "is NODE:PATH", src, dir)
 		refused(2, "is of this host", r.name+"/idle:/x", r.name+"/bare:/x")
 		refused(4, "", r.name+"/nobody:/x", dir)

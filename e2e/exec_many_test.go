@@ -40,6 +40,9 @@ func TestExecInManyNodes(t *testing.T) {
 		if got.Code != 9 || !strings.Contains(got.Stderr, "odd: exit code 9\n") || !strings.Contains(got.Stderr, "n7: exit code 7\n") {
 			t.Errorf("exit code %d, %s", got.Code, got.Stderr)
 		}
+		if got := testenv.Run(t, "exec", "--all", r.name+"/odd", "--", "true"); got.Code != 125 || !strings.Contains(got.Stderr, "--all is for a LAB") {
+			t.Errorf("all of one node: %+v", got)
+		}
 		if got := testenv.Run(t, "exec", r.name+"/x*", "--", "true"); got.Code != 125 {
 			t.Errorf("a pattern of no node: exit code %d", got.Code)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/nsnet/nsnet/bridge"
+	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -79,7 +80,7 @@ func actions(l *topology.Lab) []Action {
 		detail := join(k.A.Addresses)
 		if other == "" {
 			other = k.B.Node + ":" + k.B.Interface
-			detail += " -- " + join(k.B.Addresses)
+			detail = wiring.BothEnds(detail, join(k.B.Addresses))
 		}
 		add("link", k.A.Node+":"+k.A.Interface+" -- "+other, "%s", detail)
 	}

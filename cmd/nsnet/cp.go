@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ here, and to root in the node. No program of the node is needed.
   nsnet cp ./www/. web:/var/www/html`,
 		Args: exactArgs("SOURCE", "DESTINATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if slices.Contains(args, "-") {
+				return usagef(cmd, "\"-\" is no path: nsnet exec NODE -- cat PATH prints a file of a node, nsnet exec -i NODE -- tee PATH writes one; a file of that name is ./-")
+			}
 			from, fromNode := splitNodePath(args[0])
 			to, toNode := splitNodePath(args[1])
 			o := lab.CopyOptions{Note: func(text string) { say(std.err, "nsnet: note: %s\n", plain(text)) }}

@@ -73,6 +73,8 @@ EXIT STATUS
 				return usagef(cmd, "CMD is missing")
 			case argv[0] == "":
 				return usagef(cmd, "CMD is empty")
+			case o.All && strings.Contains(node, "/"):
+				return usagef(cmd, "--all is for a LAB, and %q names nodes of one: leave out --all, or what follows the lab", node)
 			case o.isMany(node) && (o.Interactive || o.TTY):
 				return usagef(cmd, "-i and -t are for a command in one node")
 			case o.Workdir != "" && !strings.HasPrefix(o.Workdir, "/"):

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -139,7 +140,15 @@ func (u *unpacker) clear(name string) error {
 	if fi.IsDir() {
 		return fmt.Errorf("%s is a directory: it is not replaced", filepath.Join(u.root.Name(), name))
 	}
-	return u.root.Remove(name)
+	return u.mounted(name, u.root.Remove(name))
+}
+
+// mounted says in words that a file cannot be replaced because something is mounted at it.
+func (u *unpacker) mounted(name string, err error) error {
+	if !errors.Is(err, syscall.EBUSY) {
+		return err
+	}
+	return fmt.Errorf("%s is a mount point and is not replaced; what a bind shows there is changed at its source on the host: %w", filepath.Join(u.root.Name(), name), err)
 }
 
 // file writes a file beside its place and then puts it there: nobody sees half of it, and a link in its
@@ -160,7 +169,7 @@ func (u *unpacker) file(h *tar.Header, name string) error {
 		err = u.root.Chtimes(part, time.Now(), h.ModTime)
 	}
 	if err == nil {
-		err = u.root.Rename(part, name)
+		err = u.mounted(name, u.root.Rename(part, name))
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("copy %s: %w", name, err), u.root.Remove(part))

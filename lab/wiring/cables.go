@@ -160,9 +160,22 @@ func detail(k *Cable) string {
 	}
 	d := join(global(k.A.Addresses))
 	if k.B.Place != Fabric && k.B.Place != Host {
-		d += " -- " + join(global(k.B.Addresses))
+		d = BothEnds(d, join(global(k.B.Addresses)))
 	}
 	return d
+}
+
+// BothEnds returns the addresses of a cable's two ends as one text, which is empty where neither has any.
+func BothEnds(a, b string) string {
+	switch {
+	case a == "" && b == "":
+		return ""
+	case a == "":
+		a = "none"
+	case b == "":
+		b = "none"
+	}
+	return a + " -- " + b
 }
 
 // global leaves out what is derived from the hardware address.
