@@ -121,7 +121,8 @@ func TestStorageThatCannotBe(t *testing.T) {
 		}{
 			{[]string{rw, "--storage-driver", "overlay"}, 7, "cannot write to the layer"},
 			{[]string{rw, "--storage-driver", "aufs"}, 2, "overlay, fuse, copy"},
-			{[]string{writeFile(t, dir, "copy.yaml", `nodes: {n: {storage: copy}}`)}, 7, "too much to be copied"},
+			{[]string{writeFile(t, dir, "copy.yaml", `nodes: {n: {storage: copy}}`)}, 3, "copy.yaml:1:22: node n is on the host's root, which is too much to be copied"},
+			{[]string{writeFile(t, dir, "plain.yaml", `nodes: {n: {}}`), "--storage-driver", "copy"}, 7, "too much to be copied"},
 			{[]string{writeFile(t, dir, "root.yaml", `nodes: {n: {layers: ["./fruits:rw"]}}`)}, 3, "cannot be rw"},
 			{[]string{writeFile(t, dir, "none.yaml", `nodes: {n: {layers: [./nuts]}}`)}, 3, "does not exist"},
 			{[]string{writeFile(t, dir, "size.yaml", `nodes: {n: {persist: true, writable_size: 4MiB}}`)}, 3, "on disk"},

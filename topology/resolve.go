@@ -18,10 +18,13 @@ type resolver struct {
 	wires   []wire      // beside f.links
 	ends    [][]int     // of each node, the wires it is on; a wire from a node to itself twice
 
-	owners map[netip.Addr]owner // of each address
-	macs   map[string]owner
-	roots  map[layeredRoot]bool // those that were checked
-	names  [2][]string          // of nodes and bridges, for suggestions; filled when first needed
+	owners  map[netip.Addr]owner // of each address
+	macs    map[string]owner
+	roots   map[layeredRoot]bool   // those that were checked
+	writes  map[string]unionWriter // of each directory that unions write, one of them
+	real    map[string]string      // directories of layers without symbolic links
+	overlap map[*yaml.Node]bool    // layers that were looked at, which those of the defaults are for every node
+	names   [2][]string            // of nodes and bridges, for suggestions; filled when first needed
 }
 
 // owner is who has an address, and where the file says so.

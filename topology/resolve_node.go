@@ -72,6 +72,9 @@ func (r *resolver) resolveNodes() {
 		}
 		r.mounts(s, n)
 		r.checkLayers(n, s.layers.n)
+		if n.Storage == StorageCopy && n.Image.Kind == ImageHost {
+			r.d.errorf(s.storage.n, "node %s is on the host's root, which is too much to be copied: give it another image, or leave out storage: copy", n.Name)
+		}
 		for _, p := range s.ports.v {
 			if other, ok := ports[withoutTarget(p.Port)]; ok {
 				r.d.errorf(p.n, "port %d/%s of the host's %s is published by %s already (line %d)",
@@ -241,8 +244,9 @@ func (r *resolver) mounts(s *nodeSpec, n *Node) {
 			continue
 		}
 		if u.Storage == "" {
-			u.Storage = n.Storage
+			u.Storage, u.storage = n.Storage, s.storage.n
 		}
+		r.checkUnion(s.name, &u)
 		n.Unions = append(n.Unions, u.Union)
 	}
 }

@@ -52,6 +52,12 @@ func (u *Union) WritesFirst() bool {
 	return len(u.Layers) > 0
 }
 
+// WritesAlone reports whether a union is an overlay that writes its first layer, or becomes one where nsnet chooses. No other
+// union can write that directory then.
+func WritesAlone(u *Union) bool {
+	return u.WritesFirst() && (u.Storage == StorageOverlay || u.Storage == "")
+}
+
 // UseStorage makes every union of the lab use one driver, whatever the file says.
 func (l *Lab) UseStorage(driver string) {
 	for i := range l.Nodes {

@@ -17,7 +17,9 @@ const maxLayers = 200
 
 type unionSpec struct {
 	Union
-	n *yaml.Node
+	n       *yaml.Node
+	layers  *yaml.Node // the list
+	storage *yaml.Node // what says the driver
 }
 
 // layerText is a layer before its texts are understood.
@@ -47,8 +49,8 @@ func unionKeys() []keyDef[unionSpec] {
 				u.Path, _ = d.target(n, "path", s)
 			}
 		}},
-		{"layers", func(d *decoder, u *unionSpec, n *yaml.Node) { u.Layers = d.layers(n).v }},
-		{"storage", func(d *decoder, u *unionSpec, n *yaml.Node) { u.Storage = d.storage(n).v }},
+		{"layers", func(d *decoder, u *unionSpec, n *yaml.Node) { u.Layers, u.layers = d.layers(n).v, n }},
+		{"storage", func(d *decoder, u *unionSpec, n *yaml.Node) { u.Storage, u.storage = d.storage(n).v, n }},
 	}
 }
 

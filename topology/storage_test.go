@@ -12,12 +12,12 @@ func dirLayer(path string, rw bool) Layer { return Layer{Image{Kind: ImageDir, P
 func TestLayersAndUnions(t *testing.T) {
 	l, err := Parse("/f/lab.yaml", []byte(`
 name: t
-defaults: {layers: [/base], storage: copy}
+defaults: {layers: [/base], storage: fuse}
 nodes:
   a:
     unions:
       - {path: /mnt//u/, layers: ["/a:b,c:rw", ./d, "/e:ro", {dir: "/f:rw"}, {dir: /g, mode: rw}, {image: "debian:12"}]}
-      - {path: /o, storage: fuse, layers: [/x]}
+      - {path: /o, storage: copy, layers: [/x]}
   b: {layers: [], persist: true, storage: overlay}
   c: {writable_size: 1G}
 `), Options{})
@@ -26,7 +26,7 @@ nodes:
 	}
 	a, b, c := l.Nodes[0], l.Nodes[1], l.Nodes[2]
 	want := []Union{{"/mnt/u", []Layer{dirLayer("/a:b,c", true), dirLayer("/f/d", false), dirLayer("/e", false), dirLayer("/f:rw", false), dirLayer("/g", true),
-		{Image{Kind: ImageRegistry, Name: "docker.io/library/debian:12"}, false}}, "copy"}, {"/o", []Layer{dirLayer("/x", false)}, "fuse"}}
+		{Image{Kind: ImageRegistry, Name: "docker.io/library/debian:12"}, false}}, "fuse"}, {"/o", []Layer{dirLayer("/x", false)}, "copy"}}
 	if diff := cmp.Diff(want, a.Unions); diff != "" {
 		t.Error(diff)
 	}
@@ -47,8 +47,8 @@ nodes:
 	if b.Layers != nil || b.Storage != "overlay" || !b.Writable.Persist || c.Writable.Size != 1<<30 || c.Writable.Persist {
 		t.Errorf("b: %+v, c: %+v", b, c)
 	}
-	l.UseStorage("fuse")
-	if l.Nodes[0].Unions[0].Storage != "fuse" || l.Nodes[1].Storage != "fuse" {
+	l.UseStorage("overlay")
+	if l.Nodes[0].Unions[0].Storage != "overlay" || l.Nodes[2].Storage != "overlay" {
 		t.Error("UseStorage left something")
 	}
 }
