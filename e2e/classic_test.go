@@ -104,9 +104,9 @@ func TestClassicUnionIsAlone(t *testing.T) {
 		dir := garden(t)
 		file := writeFile(t, dir, "lab.yaml", "nodes: {n: {unions: ["+classicUnion+"]}}\n")
 		r := start(t, file)
-		refused := func(name, text string, code int, want string) {
+		refused := func(name, text string, code int, want string, flags ...string) {
 			t.Helper()
-			got := testenv.Run(t, "up", "--name", name, writeFile(t, dir, "other.yaml", text))
+			got := testenv.Run(t, append([]string{"up", "--name", name, writeFile(t, dir, "other.yaml", text)}, flags...)...)
 			if got.Code != code || !strings.Contains(got.Stderr, want) {
 				t.Errorf("exit code %d, %s", got.Code, got.Stderr)
 			}
@@ -116,8 +116,9 @@ func TestClassicUnionIsAlone(t *testing.T) {
 		refused(other, "nodes: {m: {unions: ["+classicUnion+"]}}\n", 5, holder)
 		testenv.MustCommand(t, "ln", "-s", "fruits", dir+"/alias")
 		refused(other, "nodes: {m: {unions: [{path: /x, layers: ['./alias:rw']}]}}\n", 5, holder)
-		refused(other, "nodes: {m: {unions: [{path: /x, layers: ['./vegetables:rw']}, {path: /y, layers: ['./vegetables:rw', ./fruits]}]}}\n", 5, "the directory "+dir+"/vegetables is written by "+other+"/m: /x, and one union at a time can do that")
-		refused(r.name, "nodes: {n: {unions: ["+classicUnion+"]}, m: {unions: ["+classicUnion+"]}}\n", 5, "is written by "+r.name+"/n: /mnt/u")
+		refused(other, "nodes: {m: {unions: [{path: /x, layers: ['./vegetables:rw']}, {path: /y, layers: ['./vegetables:rw', ./fruits]}]}}\n", 3, "the directory "+dir+"/vegetables is written by the union /x of node m already")
+		refused(other, "nodes: {m: {unions: [{path: /x, storage: fuse, layers: ['./vegetables:rw']}, {path: /y, storage: fuse, layers: ['./vegetables:rw', ./fruits]}]}}\n", 5, "the directory "+dir+"/vegetables is written by "+other+"/m: /x, and one union at a time can do that", "--storage-driver", "overlay")
+		refused(r.name, "nodes: {n: {unions: ["+classicUnion+"]}, m: {unions: ["+classicUnion+"]}}\n", 3, "is written by the union /mnt/u of node n already")
 		if got := listed(t, dir); got != ".fruits.nsnet alias fruits lab.yaml other.yaml vegetables" {
 			t.Errorf("after what was refused there are %s", got)
 		}

@@ -34,7 +34,10 @@ func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
 			for _, name := range gone {
 				d.say("~", "bridge", name, "", "the host's bridge is gone, and up fails until it is there", "")
 			}
-			return d.actions, nil
+			return d.actions, written(ctx, l, d.add)
+		}
+		if err := written(ctx, l, l.Nodes); err != nil {
+			return nil, err
 		}
 	} else if _, err := os.Lstat(filepath.Join(NetnsDir, l.Name)); err == nil { // which everybody may see, unlike records
 		return nil, &Error{Lab: l.Name, Op: "look at what is up under that name", Err: ErrPermission, Remedy: "run it as root, with sudo for example"}
@@ -45,6 +48,15 @@ func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
 		}
 	}
 	return actions(l), nil
+}
+
+// written refuses directories that unions of nodes to start would write, and another lab's do.
+func written(ctx context.Context, l *topology.Lab, start []topology.Node) error {
+	b := builder{lab: l}
+	if err := b.findWritten(start); err != nil {
+		return b.wrap(ctx, err, "")
+	}
+	return nil
 }
 
 // actions lists what a lab is made of, in the order of making.

@@ -76,7 +76,7 @@ func (b *builder) chooseStorage(start []topology.Node) error {
 		b.storage[n.Name] = all
 		setStorage(n, all)
 	}
-	return b.findUppers(start)
+	return b.findWritten(start)
 }
 
 // setStorage writes into a node how it is made. What it had no choice in says nothing.
@@ -338,11 +338,13 @@ func (m *mounter) unions(r *nodeMounts, n *topology.Node, chosen []proto.Storage
 			return fail(u.Path, err)
 		}
 		if who := unionName(m.lab, n.Name, u.Path); writesUpper(u) {
-			up, lock, err := m.openUpper(m.written[who], who)
+			up, locks, err := m.openUpper(m.written[who], who)
 			if err != nil {
 				return fail(u.Path, err)
 			}
-			s.Upper, r.locks = up, append(r.locks, lock)
+			s.Upper, r.locks = up, append(r.locks, locks...)
+		} else if err := r.lockWritten(u); err != nil {
+			return fail(u.Path, err)
 		}
 		s.Server = func(s *overlayfs.Spec, argv []string) (int, error) {
 			mount, ends, err := m.serve(s, argv)

@@ -185,7 +185,11 @@ func (w workDir) heldBy() (string, error) {
 
 // heldError is that of a layer which another union writes.
 func (u upperLayer) heldError(who string) error {
-	return &Error{Object: filepath.Join(u.Parent, u.Layer), Err: fmt.Errorf("%w: it is written by %s, and one union at a time can do that", ErrConflict, who), Remedy: "take that one down, or give this one another directory"}
+	return heldError(filepath.Join(u.Parent, u.Layer), who)
+}
+
+func heldError(path, who string) error {
+	return &Error{Object: path, Err: fmt.Errorf("%w: it is written by %s, and one union at a time can do that", ErrConflict, who), Remedy: "take that one down, or give this one another directory"}
 }
 
 // take makes the work directory in its open parent, or takes over what a dead lab has left, and locks it.
@@ -318,53 +322,6 @@ func removeWork(all []workDir) (held []workDir, err error) {
 	return held, errors.Join(errs...)
 }
 
-// findUppers finds the directories that unions of nodes to start write, and refuses those that two of the lab's unions, or another
-// lab's, write. Nothing is changed.
-func (b *builder) findUppers(start []topology.Node) error {
-	b.uppers = map[string]upperLayer{}
-	taken := map[fileID]string{}
-	fresh := byName(start)
-	for i := range b.lab.Nodes {
-		n := &b.lab.Nodes[i]
-		for j := range n.Unions {
-			u := &n.Unions[j]
-			// Of a node that stays it is not known yet what was chosen.
-			if !writesUpper(u) && (fresh[n.Name] != nil || u.Storage != "" || !u.WritesFirst()) {
-				continue
-			}
-			fail := func(err error) error {
-				return &Error{Node: n.Name, Op: "storage of the union", Object: u.Path, Err: err}
-			}
-			dir := u.Layers[0].Image.Path
-			up, err := findUpper(dir)
-			if err != nil && fresh[n.Name] == nil {
-				continue
-			}
-			if err != nil {
-				return fail(err)
-			}
-			who := unionName(b.lab.Name, n.Name, u.Path)
-			if other := taken[up.id]; other != "" {
-				return fail(fmt.Errorf("%w: the directory %s is written by %s, and one union at a time can do that", ErrConflict, dir, other))
-			}
-			taken[up.id] = who
-			if fresh[n.Name] == nil {
-				continue
-			}
-			holds, err := up.heldBy()
-			if err != nil {
-				return fail(err)
-			}
-			if holds != "" && !strings.HasPrefix(holds, b.lab.Name+"/") {
-				return fail(up.heldError(holds))
-			}
-			b.uppers[who] = up
-			b.work = append(b.work, up.workDir)
-		}
-	}
-	return nil
-}
-
 // writesUpper reports whether a union is an overlay with its first layer as the upper one.
 func writesUpper(u *topology.Union) bool {
 	return u.WritesFirst() && u.Storage == topology.StorageOverlay
@@ -374,16 +331,23 @@ func writesUpper(u *topology.Union) bool {
 func unionName(lab, node, path string) string { return lab + "/" + node + ": " + path }
 
 // openUpper makes the directory that a union writes ready as an upper layer. It runs on the mounter's thread.
-func (m *mounter) openUpper(up upperLayer, who string) (u *overlayfs.Upper, lock *os.File, err error) {
+func (m *mounter) openUpper(up upperLayer, who string) (u *overlayfs.Upper, locks []*os.File, err error) {
 	parent, err := up.openParent()
 	if err != nil {
 		return nil, nil, err
 	}
-	if lock, err = up.take(parent, who); err != nil {
+	lock, err := up.take(parent, who)
+	if err != nil {
 		_ = unix.Close(parent)
 		return nil, nil, err
 	}
-	return &overlayfs.Upper{Parent: parent, Layer: up.Layer, Dev: up.id.dev, Ino: up.id.ino, Work: filepath.Join(up.name(), workTree)}, lock, nil
+	alone, err := lockLayer(filepath.Join(up.Parent, up.Layer), lockfile.Exclusive)
+	if err != nil {
+		_ = unix.Close(parent)
+		_ = lock.Close()
+		return nil, nil, err
+	}
+	return &overlayfs.Upper{Parent: parent, Layer: up.Layer, Dev: up.id.dev, Ino: up.id.ino, Work: filepath.Join(up.name(), workTree)}, []*os.File{lock, alone}, nil
 }
 
 // sweepWork removes what unions of a lab that has ended have left beside the directories that they wrote.
