@@ -26,30 +26,33 @@ type change struct {
 	*builder
 	seen *observed
 	todo *difference
-	done map[string]bool // kinds of actions that are carried out
+
+	account *account
 }
 
 // carryOut makes the lab what it is to be. What was done before a failure stays done, and is told: the
 // same command finishes the work, as it looks at what there is and not at what was planned.
 func (c *change) carryOut(ctx context.Context) error {
-	c.done = map[string]bool{}
+	if err := c.listenFirst(); err != nil {
+		return c.wrap(ctx, err, "the lab runs on as it is")
+	}
+	c.account = newAccount(c.todo)
 	stages := []struct {
-		name  string
-		kinds []string // of actions that are done with it
-		do    func(context.Context) error
+		name string
+		do   func(context.Context) error
 	}{
-		{"prepare", nil, c.announce},
-		{"remove links", nil, func(context.Context) error { return c.wires().Remove(c.steps()) }},
-		{"change nodes", []string{"node", "policy"}, c.restart},
-		{"change links", []string{"bridge", "link", "leg", "route", "interface"}, c.rewire},
-		{"set sysctls", []string{"sysctls"}, c.sysctls},
-		{"set limits", []string{"limits"}, c.newLimits},
-		{"write files", []string{"hosts", "dns"}, c.writeInside},
-		{"bind files anew", []string{"bind"}, c.rebind},
-		{"name namespaces", []string{"name"}, c.nameNamespaces},
-		{"set up the host", []string{"nat", "rule", "sysctl"}, c.host},
-		{"start commands", []string{"command"}, c.commands},
-		{"finish", []string{"port"}, c.commit},
+		{"prepare", c.announce},
+		{"remove links", func(context.Context) error { return c.wires().Remove(c.steps()) }},
+		{"change nodes", c.restart},
+		{"change links", c.rewire},
+		{"set sysctls", c.sysctls},
+		{"set limits", c.newLimits},
+		{"write files", c.writeInside},
+		{"bind files anew", c.rebind},
+		{"name namespaces", c.nameNamespaces},
+		{"set up the host", c.host},
+		{"start commands", c.commands},
+		{"finish", c.commit},
 	}
 	for i, s := range stages {
 		c.step(s.name, i+1, len(stages))
@@ -59,9 +62,6 @@ func (c *change) carryOut(ctx context.Context) error {
 		}
 		if err != nil {
 			return c.broken(err)
-		}
-		for _, k := range s.kinds {
-			c.done[k] = true
 		}
 	}
 	return c.settle(ctx)
@@ -74,41 +74,13 @@ func (c *change) broken(err error) error {
 	if !errors.As(err, &e) {
 		e = &Error{Err: err}
 	}
-	var done, open []string
-	for _, a := range c.todo.actions {
-		if text := a.Kind + " " + a.Name; c.done[a.Kind] {
-			done = append(done, text)
-		} else {
-			open = append(open, text)
-		}
-	}
-	how := fmt.Sprintf("of %s %d are made: %s; not made: %s; run it again to finish", changes(len(c.todo.actions)), len(done), some(done), some(open))
+	how := c.account.String() + "; run it again to finish"
 	if e.Remedy == "" && refusedValue(e) {
 		how = takenValue + "; " + how
 	} else if e.Remedy != "" {
 		how = e.Remedy + "; " + how
 	}
 	return &Error{Op: e.Op, Lab: c.rec.Name, Node: e.Node, Object: e.Object, Err: e.Err, Remedy: how}
-}
-
-// changes is how many there are.
-func changes(n int) string {
-	if n == 1 {
-		return "1 change"
-	}
-	return fmt.Sprintf("%d changes", n)
-}
-
-// some is a list that does not get long.
-func some(l []string) string {
-	const most = 5
-	switch {
-	case len(l) == 0:
-		return "none"
-	case len(l) > most:
-		return strings.Join(l[:most], ", ") + fmt.Sprintf(" and %d more", len(l)-most)
-	}
-	return strings.Join(l, ", ")
 }
 
 func (c *change) wires() *wiring.Applier {
@@ -164,6 +136,7 @@ func (c *change) restart(ctx context.Context) error {
 	if err := proto.Send(c.conn, proto.Change, &spec, fds...); err != nil {
 		return &Error{Op: "ask the lab's init", Err: err}
 	}
+	c.account.begun("- node", "~ node", "- port", "- nat", "~ nat", "~ policy")
 	c.pids = map[string]int{}
 	c.listen()
 	return c.follow(ctx)
@@ -215,6 +188,8 @@ func (c *change) follow(ctx context.Context) error {
 		var err error
 		switch e.kind {
 		case proto.Removed:
+			c.account.made("- node", "- port", "- nat")
+			c.account.begun("+ node")
 			err = c.newGroups(ctx)
 		case proto.Node:
 			err = c.node(e)
@@ -224,6 +199,7 @@ func (c *change) follow(ctx context.Context) error {
 				c.step(p.Name, p.Done, p.Total)
 			}
 		case proto.Booted:
+			c.account.made("~ policy")
 			return c.booted(e.body)
 		case proto.Failed:
 			return initFailure(e.body)
@@ -368,10 +344,13 @@ func (c *change) sysctls(context.Context) error {
 			continue
 		}
 		// One of them may change others, which are as they should be now.
+		c.account.begun("~ sysctls " + n.Name)
 		if err := c.seen.setSysctls(n.Name, all, defaults); err != nil {
 			return err
 		}
+		c.account.made("~ sysctls " + n.Name)
 	}
+	c.account.made("~ sysctls")
 	return nil
 }
 
@@ -386,6 +365,7 @@ func (c *change) wasOther(node, key, value string) bool {
 func (c *change) writeInside(context.Context) error {
 	hosts, lines := dns.Hosts(c.lab), dns.Own(c.lab)
 	if c.todo.hosts {
+		c.account.begun("~ hosts " + c.lab.Name)
 		for _, fd := range c.seen.state.Hosts {
 			if err := rewrite(fmt.Sprintf("/proc/%d/fd/%d", c.rec.InitPID, fd), hosts); err != nil {
 				return &Error{Op: "write the nodes' /etc/hosts", Err: err}
@@ -400,6 +380,7 @@ func (c *change) writeInside(context.Context) error {
 			continue
 		}
 		if own := slices.Contains(c.todo.files, n.Name); own || c.todo.hosts && s.Hosts {
+			c.account.begun("~ hosts "+n.Name, "~ dns "+n.Name)
 			if err := c.rewriteIn(s, "etc/hosts", dns.AppendHosts(hosts, lines[n.Name])); err != nil {
 				return &Error{Node: n.Name, Op: "write its /etc/hosts", Err: err}
 			}
@@ -408,8 +389,12 @@ func (c *change) writeInside(context.Context) error {
 					return &Error{Node: n.Name, Op: "write its resolv.conf", Err: err}
 				}
 			}
+			if n.Name != c.lab.Name { // whose lines may be those of all
+				c.account.made("~ hosts "+n.Name, "~ dns "+n.Name)
+			}
 		}
 	}
+	c.account.made("~ hosts", "~ dns")
 	return nil
 }
 
@@ -418,7 +403,12 @@ func (c *change) nameNamespaces(context.Context) error {
 	if !c.todo.names {
 		return nil
 	}
-	return writeNames(c.lab, &c.rec, c.seen.state)
+	c.account.begun("~ name")
+	if err := writeNames(c.lab, &c.rec, c.seen.state); err != nil {
+		return err
+	}
+	c.account.made("~ name")
+	return nil
 }
 
 // host has the host translate and forward for the lab, or no longer.
@@ -434,9 +424,12 @@ func (c *change) host(context.Context) error {
 	if err := bridge.Insert(c.todo.rules); err != nil {
 		return &Error{Op: "add rules to the host's firewall", Err: err}
 	}
+	c.account.made("+ rule")
+	c.account.begun("- rule")
 	if err := bridge.Remove(c.todo.oldRules); err != nil {
 		return &Error{Op: "remove rules from the host's firewall", Err: err}
 	}
+	c.account.made("- rule")
 	return nil
 }
 
@@ -454,6 +447,9 @@ func (c *change) commands(ctx context.Context) error {
 		}
 		var reply proto.ControlReply
 		req := proto.ControlRequest{Op: what.op, Nodes: what.nodes, Grace: DefaultGrace, ByUp: true}
+		for _, n := range what.nodes {
+			c.account.begun("~ command " + n)
+		}
 		if err := question(ctx, c.rec.Name, what.op, proto.Control, req, &reply); err != nil {
 			return err
 		}
@@ -466,6 +462,7 @@ func (c *change) commands(ctx context.Context) error {
 			if err := r.controlled(n, what.op); err != nil {
 				return err
 			}
+			c.account.made("~ command " + n.Node)
 		}
 	}
 	return nil
@@ -478,6 +475,7 @@ func (c *change) commit(ctx context.Context) error {
 			return err
 		}
 	}
+	c.account.begun("+ port", "~ port", "+ nat")
 	var fds []int
 	for _, f := range c.ports {
 		fds = append(fds, int(f.Fd()))
@@ -498,6 +496,7 @@ func (c *change) commit(ctx context.Context) error {
 			case e.kind == proto.Failed:
 				return initFailure(e.body)
 			case e.kind == proto.Started:
+				c.account.made("+ port", "~ port", "+ nat", "~ nat", "+ node", "~ node")
 				return refusedCommand(e.body)
 			}
 		case <-ctx.Done():

@@ -24,6 +24,7 @@ func (c *change) newLimits(ctx context.Context) error {
 	}
 	nodes := byName(c.lab.Nodes)
 	for _, name := range c.todo.limits {
+		c.account.begun("~ limits " + name)
 		n := nodes[name]
 		var lift, anew []string
 		for _, was := range c.seen.before(name) {
@@ -46,6 +47,7 @@ func (c *change) newLimits(ctx context.Context) error {
 		if err != nil {
 			return &Error{Node: name, Op: "change its limits", Err: unsupported(err)}
 		}
+		c.account.made("~ limits " + name)
 	}
 	return nil
 }

@@ -56,8 +56,11 @@ func (c *change) announce(ctx context.Context) error {
 		return recordError("", "write the record", err)
 	}
 	c.rec = *both
-	if err := bridge.ApplySysctls(c.seen.forwarding); err != nil {
-		return &Error{Op: "turn on the host's forwarding", Err: err}
+	for i := range c.seen.forwarding {
+		if err := bridge.ApplySysctls(c.seen.forwarding[i : i+1]); err != nil {
+			return &Error{Op: "turn on the host's forwarding", Err: err}
+		}
+		c.account.made("~ sysctl " + c.seen.forwarding[i].Path)
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type difference struct {
 	remove  []string        // nodes that end
 	add     []topology.Node // nodes to start
 	wires   []wiring.Change
+	wired   map[int]int // actions that are wires, by their places: the places in wires
 
 	unset   map[string][]string // to give their defaults, by node
 	limits  []string            // nodes whose limits change
@@ -196,7 +197,7 @@ func nodeText(n *topology.Node) string {
 
 // wire tells of the changes of the wires.
 func (d *difference) wire(o *observed) {
-	d.wires = o.changes
+	d.wires, d.wired = o.changes, map[int]int{}
 	fresh := byName(d.add)
 	for i := range d.wires {
 		c := &d.wires[i]
@@ -210,6 +211,7 @@ func (d *difference) wire(o *observed) {
 		case c.Op == "~":
 			cost = CostInPlace
 		}
+		d.wired[len(d.actions)] = i
 		d.say(c.Op, c.Kind, c.Name, c.Detail, c.Reason, cost)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -47,6 +49,49 @@ func (b *builder) listenOn(node string, p topology.Port) error {
 	b.ports = append(b.ports, f)
 	b.published = append(b.published, publishedPort(b.lab, node, p))
 	return nil
+}
+
+// listenFirst opens the host's sockets of new ports before anything of a running lab is changed, as the host may refuse them. What
+// has to wait for the change is left in todo.
+func (c *change) listenFirst() error {
+	var later []openPort
+	for _, p := range c.todo.open {
+		err := c.listenOn(p.node, p.port)
+		var e *Error
+		switch {
+		case err == nil:
+		case comesFree(p.port, c.todo.closed, c.lab.Bridges, err):
+			later = append(later, p)
+		case errors.As(err, &e) && e.Remedy != "":
+			e.Remedy += "; the lab runs on as it is"
+			return err
+		default:
+			return err
+		}
+	}
+	c.todo.open = later
+	return nil
+}
+
+// comesFree tells whether a port that the host refuses now may be had when the lab is changed: one that the lab closes is in its
+// place, or its address is one that the host gets from the lab.
+func comesFree(p topology.Port, closed []string, bridges []topology.Bridge, err error) bool {
+	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return slices.ContainsFunc(bridges, func(b topology.Bridge) bool {
+			return !b.External && slices.ContainsFunc(b.Addresses, func(a netip.Prefix) bool { return a.Addr() == p.HostAddr })
+		})
+	}
+	return errors.Is(err, unix.EADDRINUSE) && slices.ContainsFunc(closed, func(key string) bool {
+		text, protocol, _ := strings.Cut(key, "/")
+		at, err := netip.ParseAddrPort(text)
+		return err == nil && protocol == p.Protocol && at.Port() == p.HostPort && overlap(at.Addr(), p.HostAddr)
+	})
+}
+
+// overlap tells whether sockets on two addresses are in each other's way on one port. :: is every address, of IPv4 too.
+func overlap(a, b netip.Addr) bool {
+	all := func(a, b netip.Addr) bool { return a.IsUnspecified() && (a.Is6() || b.Is4()) }
+	return a == b || all(a, b) || all(b, a)
 }
 
 // publishedPort is a port as the lab init is told of it.

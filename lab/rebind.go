@@ -28,8 +28,12 @@ func (c *change) rebind(context.Context) error {
 		}
 		todo = append(todo, t)
 	}
+	c.account.begun("~ bind")
 	notes, err := bindAnew(c.rec.InitPID, todo)
 	c.notes = append(c.notes, notes...)
+	if err == nil {
+		c.account.made("~ bind")
+	}
 	return err
 }
 

@@ -189,7 +189,11 @@ func (o *observed) ipv6On(steps []wiring.Step, fresh map[string]*topology.Node) 
 		}
 		if slices.Contains(on, "lo") { // the kernel has given it its address
 			steps = slices.DeleteFunc(steps, func(s wiring.Step) bool {
-				return s.Verb == wiring.AddAddress && s.Place == p && s.Link == "lo" && s.Address.Addr().Is6()
+				given := s.Verb == wiring.AddAddress && s.Place == p && s.Link == "lo" && s.Address.Addr().Is6()
+				if given {
+					s.Done()
+				}
+				return given
 			})
 		}
 	}

@@ -499,24 +499,64 @@ func TestPlanJSON(t *testing.T) {
 	})
 }
 
-// A change that fails halfway tells what of it is made and what is not, and the same command finishes it.
-func TestChangeFailsHalfway(t *testing.T) {
+// What the host refuses of a change's ports, it refuses before anything is changed.
+func TestPortConflictChangesNothing(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := start(t, base)
+		before, pids := r.picture(), r.pids()
 		taken, err := net.Listen("tcp", "127.0.0.1:28081")
 		if err != nil {
 			t.Fatal(err)
 		}
 		text := strings.ReplaceAll(strings.ReplaceAll(base, "NAME", r.name), "192.0.2.53", "192.0.2.54")
-		writeFile(t, r.file, strings.Replace(text, "28080:80", "28081:80", 1))
+		text = strings.Replace(text, "28080:80", "28081:80", 1)
+		writeFile(t, r.file, strings.Replace(text, "  - {endpoints: [\"a:eth1\", lan1]}\n", "", 1))
 		got := testenv.Run(t, "up", r.file)
-		for _, want := range []string{"of 3 changes 1 are made: dns a; not made: port 127.0.0.1:28081/tcp, port 127.0.0.1:28080/tcp; run it again to finish"} {
-			if got.Code == 0 || !strings.Contains(got.Stderr, want) {
+		fails(t, got, 5, "node b", "127.0.0.1:28081/tcp", "the lab runs on as it is")
+		if strings.Contains(got.Stderr, "changes") {
+			t.Errorf("something is said to be changed: %s", got.Stderr)
+		}
+		taken.Close()
+		if after := r.picture(); after != before || !maps.Equal(pids, r.pids()) {
+			t.Errorf("the lab has changed:\n%s", diff(before, after))
+		}
+		testenv.Must(t, "up", r.file)
+		plans(t, r.file, 0)
+	})
+}
+
+// A change that fails halfway tells what of it is made and what is not, and the same command finishes it.
+func TestChangeFailsHalfway(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, base)
+		text := strings.ReplaceAll(strings.ReplaceAll(base, "NAME", r.name), "192.0.2.53", "192.0.2.54")
+		halfway := func(want string) {
+			t.Helper()
+			if got := testenv.Run(t, "up", r.file); got.Code == 0 || !strings.Contains(got.Stderr, want+"; run it again to finish") {
 				t.Errorf("exit code %d, without %q:\n%s", got.Code, want, got.Stderr)
 			}
 		}
+		// The old port is in the new one's place, and behind it is another's.
+		taken, err := net.Listen("tcp", "127.0.0.2:28080")
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, r.file, strings.Replace(text, "28080:80", "0.0.0.0:28080:80", 1))
+		halfway("of 3 changes 2 are made: dns a, port 127.0.0.1:28080/tcp; not made: port 0.0.0.0:28080/tcp")
 		taken.Close()
+		testenv.Must(t, "up", r.file)
+		plans(t, r.file, 0)
+		// Of a batch of requests the kernel refuses one: a subnet's last address is no next hop.
+		const old, route, wrong = "{to: 198.51.100.0/24, via: 10.9.0.2}", "{to: 203.0.113.0/24, via: 10.9.0.2}", "{to: 192.0.2.0/24, via: 10.90.0.255}"
+		writeFile(t, r.file, strings.Replace(text, old, route+", "+wrong, 1))
+		testenv.MustCommand(t, "ip", "-n", r.name+".c", "link", "set", "eth0", "down")
+		halfway("of 6 changes 4 are made: link c:eth0 -- lan1, route a: 203.0.113.0/24 via 10.9.0.2, route a: 198.51.100.0/24 via 10.9.0.2, port 0.0.0.0:28080/tcp; not made: route a: 192.0.2.0/24 via 10.90.0.255, port 127.0.0.1:28080/tcp")
+		if got := r.sh("a", "ip route"); !strings.Contains(got, "203.0.113.0/24 via 10.9.0.2") || strings.Contains(got, "198.51.100.0/24") || strings.Contains(got, "192.0.2.0/24") {
+			t.Errorf("the routes of a are\n%s", got)
+		}
+		writeFile(t, r.file, strings.Replace(text, old, route, 1))
 		testenv.Must(t, "up", r.file)
 		plans(t, r.file, 0)
 	})

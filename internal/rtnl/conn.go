@@ -138,13 +138,18 @@ func (c *Conn) Do(reqs ...Request) error { return c.DoIgnoring(nil, reqs...) }
 
 // DoIgnoring is Do, but refusals that ignore says so of are none. It may be nil.
 func (c *Conn) DoIgnoring(ignore func(error) bool, reqs ...Request) error {
+	return c.DoNoting(ignore, func(int) {}, reqs...)
+}
+
+// DoNoting is DoIgnoring, and done is told of each request, by its place among them, that the kernel has not refused. Those behind
+// a refused one are carried out, too.
+func (c *Conn) DoNoting(ignore func(error) bool, done func(i int), reqs ...Request) error {
 	var first error
-	for len(reqs) > 0 {
-		n := min(len(reqs), batch)
-		if err := c.do(ignore, reqs[:n]); err != nil && first == nil {
+	for from := 0; from < len(reqs); from += batch {
+		part := reqs[from:min(from+batch, len(reqs))]
+		if err := c.do(ignore, func(i int) { done(from + i) }, part); err != nil && first == nil {
 			first = err
 		}
-		reqs = reqs[n:]
 	}
 	return first
 }
@@ -160,23 +165,23 @@ func Datagram(reqs ...Request) []byte {
 	return out
 }
 
-func (c *Conn) do(ignore func(error) bool, reqs []Request) error {
+func (c *Conn) do(ignore func(error) bool, done func(int), reqs []Request) error {
 	if failpoint.Enabled {
-		return c.oneByOne(ignore, reqs)
+		return c.oneByOne(ignore, done, reqs)
 	}
-	return c.exchange(ignore, reqs)
+	return c.exchange(ignore, done, reqs)
 }
 
 // oneByOne is for tests: each request is an act of its own.
-func (c *Conn) oneByOne(ignore func(error) bool, reqs []Request) error {
+func (c *Conn) oneByOne(ignore func(error) bool, done func(int), reqs []Request) error {
 	var first error
-	for _, r := range reqs {
+	for i, r := range reqs {
 		err := failpoint.Hit("netlink", r.Label)
 		if errno := syscall.Errno(0); errors.As(err, &errno) {
 			err = &Error{Label: r.Label, Errno: errno}
 		}
 		if err == nil {
-			err = c.exchange(ignore, []Request{r})
+			err = c.exchange(ignore, func(int) { done(i) }, []Request{r})
 		}
 		if err != nil && first == nil {
 			first = err
@@ -185,7 +190,7 @@ func (c *Conn) oneByOne(ignore func(error) bool, reqs []Request) error {
 	return first
 }
 
-func (c *Conn) exchange(ignore func(error) bool, reqs []Request) error {
+func (c *Conn) exchange(ignore func(error) bool, done func(int), reqs []Request) error {
 	base := c.seq + 1
 	for i := range reqs {
 		c.seq++
@@ -205,8 +210,12 @@ func (c *Conn) exchange(ignore func(error) bool, reqs []Request) error {
 			if err != nil {
 				return err
 			}
-			if errno != 0 && first == nil && (ignore == nil || !ignore(errno)) {
-				first = &Error{Label: reqs[h.Seq-base].Label, Errno: errno, Detail: detail}
+			i := int(h.Seq - base)
+			switch {
+			case errno == 0 || ignore != nil && ignore(errno):
+				done(i)
+			case first == nil:
+				first = &Error{Label: reqs[i].Label, Errno: errno, Detail: detail}
 			}
 			return nil
 		})

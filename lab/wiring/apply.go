@@ -141,6 +141,7 @@ func (a *Applier) inPlaces(steps []Step, verbs []Verb, ignore func(error) bool) 
 			if err := setSysctls(&sysctls[i]); err != nil {
 				return &Error{Place: p, Op: sysctls[i].label(), Err: err}
 			}
+			sysctls[i].Done()
 		}
 		return do(c, p, rest, nil, ignore)
 	})
@@ -172,7 +173,7 @@ func do(c *rtnl.Conn, p Place, steps []Step, ends *ends, ignore func(error) bool
 			return &Error{Place: p, Op: s.label(), Err: err}
 		}
 	}
-	if err := c.DoIgnoring(ignore, reqs...); err != nil {
+	if err := c.DoNoting(ignore, func(i int) { steps[i].Done() }, reqs...); err != nil {
 		return &Error{Place: p, Op: "configure", Err: err}
 	}
 	return nil

@@ -49,6 +49,14 @@ type Step struct {
 	Address netip.Prefix
 	Route   Route
 	Raw     []byte // of a route that a dump has shown
+	done    *bool  // whether it is carried out, see Change.Done
+}
+
+// Done notes that a step is carried out.
+func (s *Step) Done() {
+	if s.done != nil {
+		*s.done = true
+	}
 }
 
 // Set is what to change of an interface. What is nil or empty stays.
@@ -71,13 +79,31 @@ type Change struct {
 	Steps  []Step
 }
 
+// Done returns how many of a change's steps are carried out, of those that Steps has given of it.
+func (c *Change) Done() int {
+	n := 0
+	for i := range c.Steps {
+		if d := c.Steps[i].done; d != nil && *d {
+			n++
+		}
+	}
+	return n
+}
+
 // Steps are those of all changes, in the order of carrying out.
 func Steps(changes []Change) []Step {
 	n := 0
 	for i := range changes {
 		n += len(changes[i].Steps)
 	}
-	steps := make([]Step, 0, n)
+	steps, done := make([]Step, 0, n), make([]bool, n)
+	for i := range changes {
+		for j := range changes[i].Steps {
+			if s := &changes[i].Steps[j]; s.done == nil {
+				s.done, done = &done[0], done[1:]
+			}
+		}
+	}
 	for v := DelLink; v <= UpBridge; v++ {
 		for i := range changes {
 			for _, s := range changes[i].Steps {

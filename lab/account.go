@@ -1,0 +1,96 @@
+package lab
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/nsnet/nsnet/lab/wiring"
+)
+
+// account is how far the actions of a change have come, to be told when it fails.
+type account struct {
+	actions []Action
+	come    []progress
+	wires   []wiring.Change // which know of their steps themselves
+	wired   map[int]int     // places in wires of the actions that are there
+}
+
+// progress is how far one action has come.
+type progress int
+
+const (
+	untouched progress = iota
+	begun              // something of it may be done
+	made
+)
+
+func newAccount(d *difference) *account {
+	return &account{actions: d.actions, come: make([]progress, len(d.actions)), wires: d.wires, wired: d.wired}
+}
+
+// begun notes that actions are begun, see reach.
+func (a *account) begun(which ...string) { a.reach(begun, which) }
+
+// made notes that actions are done, see reach.
+func (a *account) made(which ...string) { a.reach(made, which) }
+
+// reach notes how far actions have come: "+ port" is those of that sign and kind, "~ limits web" the one with that name. None goes back.
+func (a *account) reach(far progress, which []string) {
+	for i := range a.actions {
+		kind := a.actions[i].Op + " " + a.actions[i].Kind
+		for _, w := range which {
+			if w == kind || w == kind+" "+a.actions[i].Name {
+				a.come[i] = max(a.come[i], far)
+			}
+		}
+	}
+}
+
+// of returns how far an action has come.
+func (a *account) of(i int) progress {
+	w, is := a.wired[i]
+	if !is {
+		return a.come[i]
+	}
+	switch c := &a.wires[w]; c.Done() {
+	case len(c.Steps):
+		return made
+	case 0:
+		return untouched
+	}
+	return begun
+}
+
+// String returns the account in the words of an error.
+func (a *account) String() string {
+	var by [made + 1][]string
+	for i := range a.actions {
+		p := a.of(i)
+		by[p] = append(by[p], a.actions[i].Kind+" "+a.actions[i].Name)
+	}
+	text := fmt.Sprintf("of %s %d are made: %s", changes(len(a.actions)), len(by[made]), some(by[made]))
+	if len(by[begun]) > 0 {
+		text += "; begun: " + some(by[begun])
+	}
+	return text + "; not made: " + some(by[untouched])
+}
+
+// changes is how many there are.
+func changes(n int) string {
+	if n == 1 {
+		return "1 change"
+	}
+	return fmt.Sprintf("%d changes", n)
+}
+
+// some is a list that does not get long.
+func some(l []string) string {
+	const most = 5
+	switch {
+	case len(l) == 0:
+		return "none"
+	case len(l) > most:
+		return strings.Join(l[:most], ", ") + fmt.Sprintf(" and %d more", len(l)-most)
+	}
+	return strings.Join(l, ", ")
+}
