@@ -88,7 +88,7 @@ func (h *Host) makeRoom(ctx context.Context, lab string, n Node, limit int64) (k
 			return killed, err
 		}
 		if !one {
-			return killed, fmt.Errorf("set limits of cgroup %s: the node's init alone has %d bytes, more than %d", dir, used, limit)
+			return killed, fmt.Errorf("set limits of cgroup %s: the node's init alone has %d bytes, more than %d: %w", dir, used, limit, unix.EBUSY)
 		}
 		if err := pause(ctx, 5*time.Millisecond); err != nil {
 			return killed, err

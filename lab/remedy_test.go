@@ -67,3 +67,21 @@ func TestNamespaceLimits(t *testing.T) {
 		}
 	}
 }
+
+// A limit of memory that does not fit what is left has a remedy of its own, with both versions of control groups.
+func TestUpdateRemedy(t *testing.T) {
+	t.Parallel()
+	for want, errs := range map[string][]error{
+		"give it more memory":   {fmt.Errorf("the node's init alone: %w", unix.EBUSY), errors.New("unable to set memory limit to 8388608 (current usage: 20000000)")},
+		"run the command again": {errors.New("write cpu.max: broken"), unix.EINVAL},
+	} {
+		for _, err := range errs {
+			if got := updateRemedy(8<<20, err); !strings.Contains(got, want) {
+				t.Errorf("%v: %q", err, got)
+			}
+		}
+	}
+	if got := updateRemedy(0, unix.EBUSY); !strings.Contains(got, "run the command again") {
+		t.Errorf("without memory: %q", got)
+	}
+}

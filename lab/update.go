@@ -74,8 +74,8 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 	return res, err
 }
 
-// updateRemedy is what can be done about limits that the kernel did not take. EBUSY is what it says of a limit of memory that is below
-// what is in use after all that may be killed was.
+// updateRemedy is what can be done about limits that the kernel did not take. A limit of memory that is below what is in use after all that may be
+// killed was is EBUSY, of which the library for control groups of version 1 has the text alone.
 func updateRemedy(memory int64, err error) string {
 	if memory > 0 && (errors.Is(err, unix.EBUSY) || strings.Contains(err.Error(), "unable to set memory limit")) {
 		return "what is left in the node takes more, as files in its tmpfs do: remove some, or give it more memory"
