@@ -182,6 +182,33 @@ func TestWaitForPaused(t *testing.T) {
 	})
 }
 
+// A paused node whose init was killed is dead, though a process frozen in a version 1 group does not die. It is started anew as any dead one, and up
+// removes a paused node as any other.
+func TestChangeOfPausedNodes(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir, name := t.TempDir(), testenv.LabName(t)
+		both := writeFile(t, dir, "both.yaml", "nodes: {n: {command: [sleep, infinity]}, other: {}}")
+		one := writeFile(t, dir, "one.yaml", "nodes: {other: {}}")
+		r := startAs(t, name, both)
+		testenv.Must(t, "pause", name+"/n")
+		r.kill("n")
+		if got := testenv.Run(t, "plan", both, "--name", name); !strings.Contains(got.Stdout, "its init has ended") {
+			t.Errorf("plan says %+v", got)
+		}
+		testenv.Must(t, "up", both, "--name", name)
+		if got := r.node("n"); got.State != lab.StateRunning {
+			t.Errorf("the node is %+v", got)
+		}
+		r.sh("n", "true")
+		testenv.Must(t, "pause", name)
+		testenv.Must(t, "up", one, "--name", name)
+		if got := r.status().Nodes; len(got) != 1 || got[0].State != lab.StatePaused {
+			t.Errorf("the nodes are %+v", got)
+		}
+	})
+}
+
 func TestPauseIsRefused(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {

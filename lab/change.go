@@ -91,6 +91,9 @@ func (c *change) steps() []wiring.Step { return wiring.Steps(c.todo.wires) }
 
 // restart ends nodes and starts others, of which the lab init is asked.
 func (c *change) restart(ctx context.Context) error {
+	if err := c.thawRemoved(); err != nil {
+		return err
+	}
 	spec := proto.ChangeSpec{Remove: c.todo.remove, Add: nil, Table: c.todo.table, Close: c.todo.closed}
 	var hosts []int
 	if len(c.todo.add) > 0 {

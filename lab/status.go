@@ -80,7 +80,9 @@ func askState(ctx context.Context, name string, r proto.StatusRequest) (*proto.L
 		return nil, wrap(err)
 	}
 	s := &proto.LabState{}
-	return s, receiveReply(c, wrap, s)
+	err = receiveReply(c, wrap, s)
+	markKilled(s)
+	return s, err
 }
 
 // hasGone tells whether an error of nodeStates means that there is no lab init any more.
