@@ -199,7 +199,7 @@ func TestLook(t *testing.T) {
 		"no program":    {wire.Command{Argv: []string{"plain"}, Env: path}, syscall.EACCES},
 		"nothing":       {wire.Command{}, syscall.EINVAL},
 		"no such user":  {wire.Command{Argv: []string{"prog"}, Env: path, User: "nobody-of-that-name"}, syscall.EINVAL},
-		"no directory":  {wire.Command{Argv: []string{"prog"}, Env: path, Workdir: dir + "/none"}, syscall.ENOTDIR},
+		"no directory":  {wire.Command{Argv: []string{"prog"}, Env: path, Workdir: dir + "/none"}, noDirectory},
 		"by a path":     {wire.Command{Argv: []string{"./serve-it"}, Env: path, Workdir: dir + "/srv"}, 0},
 		"not by a path": {wire.Command{Argv: []string{"./serve-it"}, Env: path}, syscall.ENOENT},
 	} {
