@@ -100,6 +100,9 @@ func lent(o *observed) *NIC {
 // free sees to it that names are free, and addresses.
 func (r *Record) free(o *observed) error {
 	q := &r.Request
+	if q.Via.Kind == ViaBridge && o.link.MTU > 0 && q.MTU > o.link.MTU {
+		return fmt.Errorf("--mtu %d is larger than that of bridge %s, which is %d", q.MTU, q.Via.Name, o.link.MTU)
+	}
 	if l, taken := o.target.link(q.Interface); taken {
 		return fmt.Errorf("%w: it has an interface of that name, a %s that nsnet did not attach; choose another with --ifname", lab.ErrConflict, kindOf(l))
 	}

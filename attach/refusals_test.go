@@ -42,6 +42,7 @@ func TestRefusals(t *testing.T) {
 			"gateway elsewhere":         {Request{Via: bridge, Addresses: prefixes("10.0.0.9/24"), DefaultRoute: true, Gateways: addrs("10.8.0.1")}, nil, "--gateway 10.8.0.1"},
 			"no gateway":                {Request{Via: Via{Kind: ViaMACVLAN, Name: "p0", Mode: "bridge"}, Addresses: prefixes("10.3.0.9/24"), DefaultRoute: true}, nil, "--gateway"},
 			"metric taken":              {Request{Via: bridge, Addresses: prefixes("fd00::7/64"), DefaultRoute: true, Metric: 1024}, lab.ErrConflict, "metric 1024"},
+			"larger than the bridge":    {Request{Via: bridge, MTU: 9700}, nil, "--mtu 9700 is larger than that of bridge br0, which is 1500"},
 			"no VLANs":                  {Request{Via: bridge, VLAN: 5}, lab.ErrUnsupported, "vlan_filtering"},
 			"peer's name taken":         {Request{Target: s.b.ref, Interface: "x", Via: Via{Kind: ViaPeer, Peer: s.a.ref, Interface: "eth7"}}, lab.ErrConflict, "--peer-ifname"},
 			"no such process":           {Request{Target: Ref{ByPID, "4194303"}, Via: bridge}, lab.ErrNotFound, "4194303"},

@@ -39,6 +39,31 @@ links:
   - endpoints: ["b:eth0", "BRIDGE"]
 `
 
+// A bridge of the host whose hardware address nobody has set keeps that of its own port while labs come
+// and go: its neighbours would not know it otherwise.
+func TestExternalBridgeKeepsItsAddress(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		hostBridge(t, "own", "1500")
+		testenv.MustCommand(t, "ip", "link", "set", "own-p", "address", "be:ff:00:00:00:01")
+		mac := func() string { return testenv.MustCommand(t, "cat", "/sys/class/net/own/address") }
+		before := mac()
+		text := strings.ReplaceAll(onHostBridge, "BRIDGE", "own")
+		r := startText(t, text)
+		if got := mac(); got != before {
+			t.Errorf("the bridge was %s, and is %s while a lab uses it", before, got)
+		}
+		r.ping("a", "b")
+		if got := testenv.Run(t, "plan", "--name", r.name, writeFile(t, t.TempDir(), "lab.yaml", text)); got.Code != 0 {
+			t.Errorf("plan of what is up: %+v", got)
+		}
+		testenv.Must(t, "down", r.name)
+		if got := mac(); got != before {
+			t.Errorf("the bridge was %s, and is %s after down", before, got)
+		}
+	})
+}
+
 // A bridge of the host keeps its MTU, which those of nodes on it have that say nothing else.
 func TestExternalBridgeMTU(t *testing.T) {
 	t.Parallel()

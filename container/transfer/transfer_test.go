@@ -162,14 +162,16 @@ func TestCopyOfAFile(t *testing.T) {
 		want    string
 		refused string
 	}{
-		"to a free name":       {nil, "new", "new -rw-r--r-- text", ""},
-		"into a directory":     {nil, "", "name -rw-r--r-- text", ""},
-		"over a file":          {func(d string) error { return os.WriteFile(d+"/old", []byte("longer than that"), 0o600) }, "old", "old -rw-r--r-- text", ""},
-		"over a link":          {func(d string) error { return os.Symlink("/etc/hostname", d+"/old") }, "old", "old -rw-r--r-- text", ""},
-		"over a dangling link": {func(d string) error { return os.Symlink("nowhere", d+"/old") }, "old", "old -rw-r--r-- text", ""},
-		"no such directory":    {nil, "no/", "", "there is no such directory"},
-		"below none":           {nil, "no/such", "", "no such file or directory"},
-		"over a directory":     {func(d string) error { return os.MkdirAll(d+"/x/name", 0o700) }, "x", "", "is a directory: it is not replaced"},
+		"to a free name":     {nil, "new", "new -rw-r--r-- text", ""},
+		"into a directory":   {nil, "", "name -rw-r--r-- text", ""},
+		"over a file":        {func(d string) error { return os.WriteFile(d+"/old", []byte("longer than that"), 0o600) }, "old", "old -rw-r--r-- text", ""},
+		"to a link":          {func(d string) error { return os.Symlink("/etc/hostname", d+"/old") }, "old", "", "is neither a file nor a directory"},
+		"to a dangling link": {func(d string) error { return os.Symlink("nowhere", d+"/old") }, "old", "", "is neither a file nor a directory"},
+		"to a named pipe":    {func(d string) error { return syscall.Mkfifo(d+"/old", 0o600) }, "old", "", "is neither a file nor a directory"},
+		"over a link":        {func(d string) error { return os.Symlink("/etc/hostname", d+"/name") }, "", "name -rw-r--r-- text", ""},
+		"no such directory":  {nil, "no/", "", "there is no such directory"},
+		"below none":         {nil, "no/such", "", "no such file or directory"},
+		"over a directory":   {func(d string) error { return os.MkdirAll(d+"/x/name", 0o700) }, "x", "", "is a directory: it is not replaced"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

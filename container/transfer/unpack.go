@@ -78,6 +78,10 @@ func unpackDir(t *tar.Reader, h *tar.Header, dst, base string) error {
 
 func unpackFile(t *tar.Reader, h *tar.Header, dst, base string) error {
 	fi, err := os.Stat(dst)
+	if own, lerr := os.Lstat(dst); lerr == nil && (err != nil || !fi.IsDir()) && !own.Mode().IsRegular() {
+		// Such as a link, /dev/stdout or a named pipe: cp(1) would write to where it leads.
+		return fmt.Errorf("%s is neither a file nor a directory: it is not replaced, and not written to", dst)
+	}
 	switch {
 	case err == nil && fi.IsDir():
 		dst = filepath.Join(dst, base)

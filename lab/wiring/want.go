@@ -133,7 +133,7 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 		case k.B.Node != "":
 			c.B = end(&k.B)
 		case b != nil && b.External:
-			c.B = End{Place: Host, Name: ports[i].Name, MTU: max(k.A.MTU, b.HostMTU), Master: k.B.Bridge, Forward: true,
+			c.B = End{Place: Host, Name: ports[i].Name, MAC: portMAC(k.A.MAC), MTU: max(k.A.MTU, b.HostMTU), Master: k.B.Bridge, Forward: true,
 				Alias: Mark(l.Name) + k.A.Node + ":" + k.A.Interface}
 		default:
 			c.B = End{Place: Fabric, Name: ports[i].Name, AltName: ports[i].Alt, MTU: k.A.MTU, Master: k.B.Bridge, Forward: b != nil && !b.STP}
@@ -142,6 +142,20 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 	}
 	w.routes(l)
 	return w
+}
+
+// portMAC returns the hardware address of a port on a bridge of the host, "" where mac is none. A bridge
+// whose address nobody has set takes the least of its ports': this one is above that of any card, so that
+// the host's own stays while labs come and go. libvirt does the same.
+func portMAC(mac string) string {
+	if len(mac) < 2 {
+		return ""
+	}
+	first := "fe"
+	if mac[:2] == first { // that of the other end
+		first = "fa"
+	}
+	return first + mac[2:]
 }
 
 // routes adds those of the file. The interface by which a gateway is reached is said, where the kernel would take the one that
