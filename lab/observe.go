@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
@@ -86,9 +88,51 @@ func readHad(dir string) (had []*topology.Lab, raw []json.RawMessage, err error)
 	return had, raw, err
 }
 
-// observe looks at a lab that runs and whose init has told its state, with regard to what it is to become.
-// It changes nothing.
+// observe looks at a running lab as observeOnce does, and again where a node has died meanwhile: its links
+// are down then, and are not what is to be mended.
 func observe(rec *record, state *proto.LabState, want *topology.Lab) (*observed, error) {
+	for {
+		o, err := observeOnce(rec, state, want)
+		if err == nil && !o.powerless() {
+			return o, nil
+		}
+		now, askErr := labState(rec.Name)
+		if askErr != nil || !noteDead(state, now) {
+			return o, err
+		}
+	}
+}
+
+// powerless reports whether an interface of a node is down, as all of a node are that has died.
+func (o *observed) powerless() bool {
+	for place, net := range o.wires {
+		if place != wiring.Fabric && place != wiring.Host && slices.ContainsFunc(net.Links, func(l rtnl.Link) bool { return !l.Up() }) {
+			return true
+		}
+	}
+	return false
+}
+
+// noteDead takes over into a state which nodes have died since, and reports whether any has.
+func noteDead(state, now *proto.LabState) bool {
+	dead := make(map[string]*proto.NodeState)
+	for i := range now.Nodes {
+		if n := &now.Nodes[i]; n.State == StateDead {
+			dead[n.Name] = n
+		}
+	}
+	died := false
+	for i := range state.Nodes {
+		if n := &state.Nodes[i]; n.State != StateDead && dead[n.Name] != nil {
+			*n, died = *dead[n.Name], true
+		}
+	}
+	return died
+}
+
+// observeOnce looks at a lab that runs and whose init has told its state, with regard to what it is to become.
+// It changes nothing.
+func observeOnce(rec *record, state *proto.LabState, want *topology.Lab) (*observed, error) {
 	o := &observed{rec: rec, state: state, nodes: map[string]*proto.NodeState{}}
 	var err error
 	if o.had, o.raw, err = readHad(dirOf(rec.Name)); err != nil {

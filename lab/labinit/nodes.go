@@ -86,12 +86,13 @@ func (l *labInit) died(n *node) {
 	n.mu.Lock()
 	n.dead = true
 	n.mu.Unlock()
-	l.unplug(n)
+	// Dead first, then without power: who looks in between must not take the links for what is to be mended.
 	l.super.mu.Lock()
-	defer l.super.mu.Unlock()
 	n.unit.Die()
 	n.health.End("the node's init has ended", false)
 	l.act(n, nil)
+	l.super.mu.Unlock()
+	l.unplug(n)
 }
 
 // reaped notes how a node's init has ended. By then all of its processes have.
