@@ -77,7 +77,7 @@ func (a *attachment) ofFile() error {
 	return nil
 }
 
-// countNotes tells of ends that Docker is going to call an interface of its own like. It does not look, and has counted
+// countNotes returns notes on ends that Docker is going to call an interface of its own like. It does not look, and has counted
 // further when it is asked again.
 func (a *attachment) countNotes() (notes []string) {
 	if a.opt.AnyName {

@@ -23,5 +23,5 @@ func WholeReason(errno syscall.Errno) bool {
 	return errno == unix.ELIBACC || errno == unix.E2BIG || errno == unix.ERANGE
 }
 
-// TooLong tells what of a command is more than the kernel takes, empty if nothing is. execve(2).
+// TooLong returns what of a command is more than the kernel takes, empty if nothing is. execve(2).
 func TooLong(argv, env []string) string { return nodeinit.TooLong(argv, env) }

@@ -160,7 +160,7 @@ func unstarted(err error, argv, env []string, path, dir string) failure {
 // noDirectory says that there is no directory to start a command in: ENOENT is for a command that is not there.
 const noDirectory = syscall.ENXIO
 
-// directory tells whether there is one to start a command in.
+// directory returns why no command can be started in path, or ok.
 func directory(path string) failure {
 	var st syscall.Stat_t
 	err := syscall.Stat(path, &st)

@@ -164,7 +164,7 @@ func printable(s string) string {
 // argumentMax is how long an argument or a variable may be, with the zero behind it: MAX_ARG_STRLEN.
 func argumentMax() int { return 32 * syscall.Getpagesize() }
 
-// TooLong tells what of a command is more than the kernel takes, empty if nothing is that can be told from the command alone: all of it
+// TooLong returns what of a command is more than the kernel takes, empty if nothing is that can be told from the command alone: all of it
 // together may be a quarter of the stack's limit, 2 MiB as nodes have it. execve(2).
 func TooLong(argv, env []string) string {
 	const most = 2 << 20

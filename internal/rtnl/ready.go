@@ -22,7 +22,7 @@ type Want struct {
 	Running bool
 }
 
-// NotReadyError tells of interfaces that cannot carry packets after the time that they had.
+// NotReadyError is of interfaces that cannot carry packets after the time that they had.
 type NotReadyError struct {
 	Names []string
 	After time.Duration
