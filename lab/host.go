@@ -30,6 +30,21 @@ func (b *builder) plan(ctx context.Context) error {
 		return &Error{Op: "lock the host's record", Err: err}
 	}
 	defer host.Close()
+	if err := b.decide(func(string) bool { return false }); err != nil {
+		return err
+	}
+	if err := b.writeFiles(); err != nil {
+		return err
+	}
+	if err := bridge.ApplySysctls(b.rec.Sysctls); err != nil {
+		return &Error{Op: "turn on the host's forwarding", Err: err}
+	}
+	return nil
+}
+
+// decide fills in the record what the lab needs of the host, changing nothing. Ours tells of names in NetnsDir that are the lab's own
+// already.
+func (b *builder) decide(ours func(name string) bool) (err error) {
 	r := &b.rec
 	r.UserNS = !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Privileged })
 	if r.Base, r.IDs, err = allocateIDs(r.Name, len(b.lab.Nodes)); err != nil {
@@ -49,17 +64,7 @@ func (b *builder) plan(ctx context.Context) error {
 		}
 		b.notes = append(b.notes, notes...)
 	}
-	err = b.checkNames(func(string) bool { return false }, func(string) string { return "give the lab another name with --name" })
-	if err != nil {
-		return err
-	}
-	if err := b.writeFiles(); err != nil {
-		return err
-	}
-	if err := bridge.ApplySysctls(r.Sysctls); err != nil {
-		return &Error{Op: "turn on the host's forwarding", Err: err}
-	}
-	return nil
+	return b.checkNames(ours, func(string) string { return "give the lab another name with --name" })
 }
 
 // checkNames finds names of network namespaces that are taken by others than the lab itself, which has ours.
@@ -309,14 +314,19 @@ func writeNames(l *topology.Lab, rec *record, st *proto.LabState) error {
 			continue
 		}
 		if _, err := dns.WriteNetns(EtcNetns, l.Name, n.Name, *n.DNS); err != nil {
-			e := &Error{Node: n.Name, Op: "write resolv.conf for ip netns exec", Err: err}
-			if errors.Is(err, dns.ErrForeign) {
-				e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "remove the file, or give the lab another name with --name"
-			}
-			return e
+			return resolvError(n.Name, err)
 		}
 	}
 	return nil
+}
+
+// resolvError tells that a node's resolv.conf for ip netns exec cannot be written.
+func resolvError(node string, err error) error {
+	e := &Error{Node: node, Op: "write resolv.conf for ip netns exec", Err: err}
+	if errors.Is(err, dns.ErrForeign) {
+		e.Err, e.Remedy = fmt.Errorf("%w: %w", ErrConflict, err), "remove the file, or give the lab another name with --name"
+	}
+	return e
 }
 
 // link makes a symbolic link, or changes where one of this lab init leads.

@@ -13,41 +13,46 @@ import (
 )
 
 // Plan says what Up would do, changing nothing: everything for a lab that is not up, and for one that is what makes
-// it what the file says. A lab that is up is root's to look at.
-func Plan(ctx context.Context, l *topology.Lab) ([]Action, error) {
+// it what the file says. What Up would be refused is an error, the same as Up's. A lab that is up is root's to look at; of one that
+// is not, others than root are told of what can be read without rights.
+func Plan(ctx context.Context, l *topology.Lab) (planned []Action, err error) {
+	defer func() { advise(err) }()
 	if err := checkIPv6(l, "/"); err != nil {
 		return nil, err
 	}
-	if needRoot() == nil {
-		gone := missing(l)
-		if len(gone) > 0 {
-			if was, err := readLab(dirOf(l.Name)); err == nil {
-				l = withoutBridges(l, was, gone)
+	if needRoot() != nil {
+		if _, err := os.Lstat(filepath.Join(NetnsDir, l.Name)); err == nil { // which everybody may see, unlike records
+			return nil, &Error{Lab: l.Name, Op: "look at what is up under that name", Err: ErrPermission, Remedy: "run it as root, with sudo for example"}
+		}
+		for _, name := range externals(l) {
+			if err := checkExternal(name); err != nil {
+				return nil, (&builder{lab: l}).wrap(ctx, err, "")
 			}
 		}
-		seen, err := runningLab(ctx, l)
-		if err != nil {
-			return nil, err
-		}
-		if seen != nil {
-			d := compare(l, seen)
-			for _, name := range gone {
-				d.say("~", "bridge", name, "", "the host's bridge is gone, and up fails until it is there", "")
-			}
-			return d.actions, written(ctx, l, d.add)
-		}
-		if err := written(ctx, l, l.Nodes); err != nil {
-			return nil, err
-		}
-	} else if _, err := os.Lstat(filepath.Join(NetnsDir, l.Name)); err == nil { // which everybody may see, unlike records
-		return nil, &Error{Lab: l.Name, Op: "look at what is up under that name", Err: ErrPermission, Remedy: "run it as root, with sudo for example"}
+		return actions(l), nil
 	}
-	for _, name := range externals(l) {
-		if err := checkExternal(name); err != nil {
-			return nil, (&builder{lab: l}).wrap(ctx, err, "")
+	gone := missing(l)
+	if len(gone) > 0 {
+		if was, err := readLab(dirOf(l.Name)); err == nil {
+			l = withoutBridges(l, was, gone)
 		}
 	}
-	return actions(l), nil
+	seen, err := runningLab(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	if seen == nil {
+		return actions(l), foresee(ctx, l)
+	}
+	d := compare(l, seen)
+	planned = d.actions
+	for _, name := range gone {
+		d.say("~", "bridge", name, "", "the host's bridge is gone, and up fails until it is there", "")
+	}
+	if len(gone) > 0 {
+		return d.actions, written(ctx, l, d.add)
+	}
+	return planned, foreseeChange(ctx, l, seen, d)
 }
 
 // written refuses directories that unions of nodes to start would write, and another lab's do.

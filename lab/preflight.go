@@ -30,7 +30,7 @@ const (
 // preflight finds what would be refused in the middle of an up that starts these nodes.
 func (b *builder) preflight(start []topology.Node) error {
 	var st unix.Statfs_t
-	if err := unix.Statfs(b.dir, &st); err == nil {
+	if err := unix.Statfs(existing(b.dir), &st); err == nil {
 		if onNetwork(st.Type) {
 			return &Error{Op: "lock", Object: b.dir, Err: fmt.Errorf("%w: it is on a file system of another machine, whose locks do not tell which labs live here", ErrUnsupported), Remedy: "mount a tmpfs on /run"}
 		}

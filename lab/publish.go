@@ -53,24 +53,27 @@ func (b *builder) listenOn(node string, p topology.Port) error {
 
 // listenFirst opens the host's sockets of new ports before anything of a running lab is changed, as the host may refuse them. What
 // has to wait for the change is left in todo.
-func (c *change) listenFirst() error {
-	var later []openPort
-	for _, p := range c.todo.open {
-		err := c.listenOn(p.node, p.port)
-		var e *Error
-		switch {
-		case err == nil:
-		case comesFree(p.port, c.todo.closed, c.lab.Bridges, err):
+func (c *change) listenFirst() (err error) {
+	c.todo.open, err = c.listenNow(c.todo.open, c.todo.closed)
+	var e *Error
+	if errors.As(err, &e) && e.Remedy != "" {
+		e.Remedy += "; the lab runs on as it is"
+	}
+	return err
+}
+
+// listenNow opens those of the host's sockets that can be had before the lab is made or changed, and returns those that have to wait
+// for that. Closed are ports that it closes.
+func (b *builder) listenNow(ports []openPort, closed []string) (later []openPort, err error) {
+	for _, p := range ports {
+		if err := b.listenOn(p.node, p.port); err != nil {
+			if !comesFree(p.port, closed, b.lab.Bridges, err) {
+				return nil, err
+			}
 			later = append(later, p)
-		case errors.As(err, &e) && e.Remedy != "":
-			e.Remedy += "; the lab runs on as it is"
-			return err
-		default:
-			return err
 		}
 	}
-	c.todo.open = later
-	return nil
+	return later, nil
 }
 
 // comesFree tells whether a port that the host refuses now may be had when the lab is changed: one that the lab closes is in its

@@ -30,10 +30,12 @@ func (b *builder) chooseStorage(start []topology.Node) error {
 	b.storage = map[string][]proto.Storage{}
 	fresh := byName(start)
 	var probe *mounter
+	remove := func() {}
 	defer func() {
 		if probe != nil {
 			probe.close()
 		}
+		remove()
 	}()
 	for i := range b.lab.Nodes {
 		n := &b.lab.Nodes[i]
@@ -51,11 +53,13 @@ func (b *builder) chooseStorage(start []topology.Node) error {
 			u := &n.Unions[j]
 			refused := func() error {
 				if probe == nil {
-					m, err := newMounter(b.dir)
-					if err != nil {
+					var dir string
+					if dir, remove, err = b.probeDir(); err != nil {
 						return err
 					}
-					probe = m
+					if probe, err = newMounter(dir); err != nil {
+						return err
+					}
 				}
 				return probe.tryOverlay(fmt.Sprintf("%d.%d", i, j), u)
 			}

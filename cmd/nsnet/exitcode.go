@@ -72,9 +72,9 @@ func exitMeaning(code int) string {
 	case exitExec:
 		return "exec: nsnet itself failed; the command was not run"
 	case exitNotExecutable:
-		return "exec, up, start: the command cannot be executed"
+		return "exec, up, plan, start: the command cannot be executed"
 	case exitNoCommand:
-		return "exec, up, start: the command was not found"
+		return "exec, up, plan, start: the command was not found"
 	case exitSignal:
 		return "ended by signal n (130: Ctrl-C)"
 	default:

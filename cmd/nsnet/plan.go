@@ -33,9 +33,10 @@ Of a lab that runs it compares the file with what there is: what was changed in 
 file, and what was changed in the lab by hand or by accident. In parentheses is why,
 and what a change costs: "in place" disturbs nothing else, "link re-made" loses that
 link's packets for a moment, "node restarted" ends the node's processes.
-Nothing is changed. The exit code tells whether there is something to do.
+Nothing is changed. The exit code tells whether there is something to do. What up would
+refuse is refused, in the same words and with the same exit code.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitUnsupported, exitChanges),
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported, exitChanges, exitNotExecutable, exitNoCommand),
 		Example: `  nsnet plan demo.yaml
   nsnet plan demo.yaml --json`,
 		Args:              exactArgs("FILE"),
