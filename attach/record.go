@@ -270,5 +270,28 @@ func readRecord(path string) (*Record, error) {
 	if r.Schema > schema {
 		return nil, fmt.Errorf("read %s: it was written by a newer nsnet (version %d of the record, this one knows %d)", path, r.Schema, schema)
 	}
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("read %s: it is damaged: %w", path, err)
+	}
 	return r, nil
+}
+
+// check looks whether what a record has written by root, and removed, can be what nsnet has written down.
+func (r *Record) check() error {
+	switch {
+	case r.Schema < 1:
+		return errors.New("it has no version")
+	case strings.Contains(r.Port, "/") || r.Port == "..":
+		return fmt.Errorf("it names the port %q", r.Port)
+	case r.NIC == nil:
+		return nil
+	}
+	for _, s := range r.NIC.Settings {
+		dir, key := filepath.Split(s.Path)
+		v4, v6 := "/proc/sys/net/ipv4/conf/"+r.NIC.Name+"/", "/proc/sys/net/ipv6/conf/"+r.NIC.Name+"/"
+		if dir != v4 && dir != v6 || key == ".." || strings.Contains(r.NIC.Name, "/") || r.NIC.Name == ".." {
+			return fmt.Errorf("it has the kernel setting %q", s.Path)
+		}
+	}
+	return nil
 }

@@ -24,6 +24,19 @@ type Sysctl struct {
 
 const procSys = "/proc/sys"
 
+// Check tells whether a setting, as it was read from a file, can be one that [PlanForwarding] has planned: it is written by root.
+func (s Sysctl) Check() error {
+	if !filepath.IsLocal(s.Path) || filepath.Clean(s.Path) != s.Path || !strings.HasPrefix(s.Path, "net/ipv4/") && !strings.HasPrefix(s.Path, "net/ipv6/") {
+		return fmt.Errorf("it has the kernel setting %q", s.Path)
+	}
+	for _, value := range []string{s.Old, s.New} {
+		if len(value) > 11 || strings.Trim(value, "-0123456789") != "" {
+			return fmt.Errorf("it has the value %q for the kernel setting %s", value, s.Path)
+		}
+	}
+	return nil
+}
+
 // PlanForwarding tells what has to change for the host to forward packets, in the order of
 // writing: nothing where it forwards already. Besides the switch itself it lists what the
 // kernel overwrites when the switch is turned, in either direction, so that all of it is put

@@ -39,6 +39,20 @@ type Rule struct {
 	Spec    []string `json:"spec"` // never empty: that would be a rule for every packet
 }
 
+// Check tells whether a rule, as it was read from a file, can be one that [PlanAccept] has made for a lab: the program that it names
+// is started as root, and what matches is removed.
+func (r Rule) Check(lab string) error {
+	program, _, _ := strings.Cut(r.Program, "-")
+	at := slices.Index(r.Spec, "--comment")
+	switch {
+	case program != "iptables" && program != "ip6tables", strings.Contains(r.Program, "/"):
+		return fmt.Errorf("it has a firewall rule of the program %q", r.Program)
+	case at < 0, at+1 >= len(r.Spec), r.Spec[at+1] != mark(lab):
+		return fmt.Errorf("it has a firewall rule without the lab's mark: %q", r.Spec)
+	}
+	return nil
+}
+
 // dialect says which programs can put a rule into a chain.
 type dialect string
 

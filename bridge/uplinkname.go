@@ -3,6 +3,7 @@ package bridge
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 )
 
 // LegName is the name of the interface in the host's network namespace by which a bridge of a
@@ -12,6 +13,13 @@ func LegName(lab, bridge string) string { return "ns" + Digest("leg", lab, bridg
 // PortName is the name in the host's network namespace of the far end of a node's interface
 // that is plugged into a bridge of the host: "ns" and ten hexadecimal digits.
 func PortName(lab, node, iface string) string { return "ns" + Digest("port", lab, node, iface) }
+
+// OwnName tells whether an interface of the host has a name as [LegName] and [PortName] make them.
+func OwnName(name string) bool {
+	digits, ok := strings.CutPrefix(name, "ns")
+	b, err := hex.DecodeString(digits)
+	return ok && err == nil && len(b) == 5 && digits == strings.ToLower(digits)
+}
 
 // TableName is the name of a lab's nftables table.
 func TableName(lab string) string { return "nsnet-" + Digest("table", lab) }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -50,7 +52,7 @@ func NodeNetns(name, node string) (*os.File, int, error) {
 		pid = s.PID
 		path := filepath.Join(NetnsDir, name+"."+node)
 		target, err := os.Readlink(path)
-		if err != nil || !strings.HasPrefix(target, fmt.Sprintf("/proc/%d/", init)) {
+		if err != nil || !strings.HasPrefix(target, fmt.Sprintf("/proc/%d/", init)) || filepath.Clean(target) != target {
 			return &Error{Lab: name, Node: node, Op: "open its network namespace", Err: fmt.Errorf("%s does not lead to it", path), Remedy: "nsnet up with the lab's file mends it"}
 		}
 		if ns, err = os.Open(target); err != nil {
@@ -116,14 +118,18 @@ func whileBuilt(name string, f func(init int) error) error {
 		return &Error{Lab: name, Op: "read its record", Err: err}
 	}
 	gone := &Error{Lab: name, Err: ErrNotRunning, Remedy: "bring it up with nsnet up"}
-	live, init := alive(dir)
-	if !live || !built || init <= 0 {
+	p, err := findInit(dir)
+	if err != nil {
+		return &Error{Lab: name, Op: "find its init", Err: err}
+	}
+	if p == nil || !built {
 		return gone
 	}
-	if err := f(init); err != nil {
+	defer p.close()
+	if err := f(p.pid); err != nil {
 		return err
 	}
-	if live, now := alive(dir); !live || now != init {
+	if unix.PidfdSendSignal(p.pidfd, 0, nil, 0) != nil {
 		return gone
 	}
 	return nil

@@ -27,8 +27,13 @@ import (
 // with keep stays, empty but for the lock.
 func clean(ctx context.Context, dir, name string, keep bool) error {
 	r, rerr := readRecord(dir)
-	if err := end(ctx, dir, func() error { return thaw(name, r) }); err != nil {
-		return &Error{Lab: name, Op: "end its processes", Err: err}
+	init, err := end(ctx, dir, func() error { return thaw(name, r) })
+	if err != nil {
+		e := &Error{Lab: name, Op: "end its processes", Err: err}
+		if errors.Is(err, errHidden) {
+			e.Remedy = "if nsnet up was run in another container that shares " + RunDir + ", run this there; who holds a file, fuser " + filepath.Join(dir, aliveFile) + " tells"
+		}
+		return e
 	}
 	var errs []error
 	if !keep { // else there is an up, which need not look at every process and rule of the host
@@ -44,6 +49,9 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 		// Under the lock: until now a lab that went down could make this one its heir.
 		if now, err := readRecord(dir); err == nil {
 			r = now
+		}
+		if init > 0 {
+			r.InitPID = init
 		}
 		errs = append(errs, bridge.Remove(r.Rules), releaseSysctls(r))
 	}
@@ -212,7 +220,7 @@ func releaseSysctls(r *record) error {
 		if err != nil || !o.NAT {
 			continue
 		}
-		if live, _ := alive(dirOf(n)); !live && !busy(dirOf(n)) {
+		if !alive(dirOf(n)) && !busy(dirOf(n)) {
 			continue
 		}
 		o.Sysctls = append(slices.Clone(r.Sysctls), o.Sysctls...)
@@ -290,41 +298,22 @@ func thaw(name string, r *record) error {
 }
 
 // end kills a lab's init if it lives, and waits for it: the kernel has ended every process
-// of the lab by then. What may hold one up is undone by killed.
-func end(ctx context.Context, dir string, killed func() error) error {
-	live, pid := alive(dir)
-	if !live {
-		return nil
+// of the lab by then. What may hold one up is undone by killed. It returns the pid, 0 where none lived.
+func end(ctx context.Context, dir string, killed func() error) (int, error) {
+	p, err := awaitInit(ctx, dir)
+	if p == nil || err != nil {
+		return 0, err
 	}
-	if pid <= 0 {
-		// An up that was killed while it was starting the lab init has not written it: that one
-		// finds nobody to tell it what to build, and ends.
-		if err := waitForEnd(ctx, dir); err == nil {
-			return nil
-		}
-		return errors.New("its pid is not known although it lives: the file " + filepath.Join(dir, aliveFile) + " is damaged")
-	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if errors.Is(err, unix.ESRCH) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("pidfd_open: %w", err)
-	}
-	defer unix.Close(fd)
-	// Alive before and after the descriptor was made: it is the lab's init that it names.
-	if live, now := alive(dir); !live || now != pid {
-		return nil
-	}
+	defer p.close()
 	err = failpoint.Hit("kill", "lab init")
 	if err == nil {
-		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+		err = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 	}
 	if err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("kill: %w", err)
+		return 0, fmt.Errorf("kill: %w", err)
 	}
 	if err := killed(); err != nil {
-		return err
+		return 0, err
 	}
-	return pidfd.Wait(ctx, fd)
+	return p.pid, pidfd.Wait(ctx, p.pidfd)
 }

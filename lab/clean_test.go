@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -257,41 +258,74 @@ func TestRemoveLinks(t *testing.T) {
 	})
 }
 
-// A lab's init is killed, waited for, and never mistaken.
+// A lab's init is killed, waited for, and never mistaken: a pid in a file is a hint.
 func TestEnd(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "unshare", "flock")
 		dir := madeUp(t, record{Name: "a"})
-		if err := end(t.Context(), dir, func() error { return nil }); err != nil {
+		ends := func() error {
+			_, err := end(t.Context(), dir, func() error { return nil })
+			return err
+		}
+		says := func(text string) {
+			t.Helper()
+			if err := os.WriteFile(filepath.Join(dir, aliveFile), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := ends(); err != nil {
 			t.Errorf("without an init: %v", err)
 		}
-		// Its pid is written where its lock is held.
-		p := hold(t, dir, aliveFile, "")
-		if err := os.WriteFile(filepath.Join(dir, aliveFile), fmt.Appendln(nil, p.Pid), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := end(t.Context(), dir, func() error { return nil }); err != nil {
+		says(fmt.Sprintln(lead(t, dir)))
+		if err := ends(); err != nil {
 			t.Error(err)
 		}
-		if live, _ := alive(dir); live {
+		if alive(dir) {
 			t.Error("it is still alive")
 		}
 		// The file says the pid of somebody else, and nobody holds the lock.
 		stranger := hold(t, dir, lockFile, "")
-		if err := os.WriteFile(filepath.Join(dir, aliveFile), fmt.Appendln(nil, stranger.Pid), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := end(t.Context(), dir, func() error { return nil }); err != nil {
+		says(fmt.Sprintln(stranger.Pid))
+		if err := ends(); err != nil {
 			t.Error(err)
+		}
+		// Somebody holds it who is no lab's init, whatever the file says.
+		hold(t, dir, aliveFile, "")
+		for _, text := range []string{"", "damaged", "1\n", "-1", "0", "99999999999999999999", fmt.Sprintln(stranger.Pid), fmt.Sprintln(os.Getpid())} {
+			says(text)
+			if err := ends(); !errors.Is(err, errHidden) {
+				t.Errorf("%q: %v", text, err)
+			}
 		}
 		if !busy(dir) {
 			t.Error("a process that is not the lab's was killed")
 		}
-		hold(t, dir, aliveFile, "damaged")
-		if err := end(t.Context(), dir, func() error { return nil }); err == nil || !strings.Contains(err.Error(), aliveFile) {
-			t.Errorf("a damaged file: %v", err)
-		}
 	})
+}
+
+// Each part of the proof is needed.
+func TestHoldsLife(t *testing.T) {
+	t.Parallel()
+	const locked = "pos:\t0\nflags:\t02100002\nlock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n"
+	for text, want := range map[string]bool{
+		locked: true, "": false, "lock:": false,
+		strings.ReplaceAll(locked, "WRITE", "READ"):  false,
+		strings.ReplaceAll(locked, "FLOCK", "POSIX"): false,
+		strings.ReplaceAll(locked, "lock:", "x:"):    false,
+	} {
+		if got := lockedAlone([]byte(text)); got != want {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+	for text, want := range map[string]bool{
+		"Name:\tx\nNSpid:\t359\t1\nNSpgid:\t359\t1\n": true, "NSpid:\t359\t7\t1\n": true,
+		"NSpid:\t1\n": false, "NSpid:\t359\t2\n": false, "": false, "NSpid:": false,
+	} {
+		if got := firstOfNamespace([]byte(text)); got != want {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
 }
 
 // FAULTS 15: where /run outlives a reboot, what a record says of sysctls is over.

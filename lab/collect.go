@@ -87,7 +87,7 @@ func deadLabs(force bool) ([]Leftover, error) {
 	}
 	var all []Leftover
 	for _, n := range names {
-		live, _ := alive(dirOf(n))
+		live := alive(dirOf(n))
 		_, rerr := readRecord(dirOf(n))
 		unreadable := rerr != nil && !errors.Is(rerr, fs.ErrNotExist)
 		l := Leftover{Kind: "lab", Name: n, Lab: n}
@@ -114,7 +114,7 @@ func sweepLab(ctx context.Context, name string, force bool) error {
 		return nil //nolint:nilerr // gone, or somebody is at it
 	}
 	defer dir.unlock()
-	if live, _ := alive(dir.dir); isLeft(name) || force && !live {
+	if isLeft(name) || force && !alive(dir.dir) {
 		return clean(ctx, dir.dir, name, false)
 	}
 	return nil

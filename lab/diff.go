@@ -123,7 +123,7 @@ func openWritable(ctx context.Context, ref string) (*writableLayers, error) {
 	}
 	w := &writableLayers{}
 	dir := dirOf(labName)
-	if live, _ := alive(dir); live {
+	if alive(dir) {
 		err = w.running(labName, node)
 	} else {
 		dir = filepath.Join(KeepDir, labName)

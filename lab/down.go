@@ -97,7 +97,7 @@ func Sweep(ctx context.Context) error {
 // be read is left alone.
 func isLeft(name string) bool {
 	dir := dirOf(name)
-	live, _ := alive(dir)
+	live := alive(dir)
 	if live {
 		if _, built := index.Read(dir); built {
 			return false

@@ -28,7 +28,7 @@ func ImageUses() ([]image.Use, error) {
 	var uses []image.Use
 	for _, name := range names {
 		dir := dirOf(name)
-		if live, _ := alive(dir); !live {
+		if !alive(dir) {
 			continue // what is dead has let go of its mounts
 		}
 		r, err := readRecord(dir)

@@ -10,7 +10,7 @@ import (
 
 func TestRecordHas(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := inDir(t, "demo")
 	has := func(name string, want bool) {
 		t.Helper()
 		if got, err := recordHas(dir, name); err != nil || got != want {
@@ -20,7 +20,7 @@ func TestRecordHas(t *testing.T) {
 	if _, err := recordHas(dir, "n1"); !os.IsNotExist(err) {
 		t.Errorf("without a record: %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, labFile), []byte(`{"nodes":[{"name":"n1"}]}`), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, labFile), []byte(`{"name":"demo","nodes":[{"name":"n1"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	has("n1", true)

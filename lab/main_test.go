@@ -2,11 +2,14 @@ package lab
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/nsnet/nsnet/internal/testenv"
@@ -27,6 +30,16 @@ func madeUp(t *testing.T, r record) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(RunDir) })
 	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// inDir makes a directory that has the name of a lab.
+func inDir(t *testing.T, name string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -58,6 +71,37 @@ func hold(t *testing.T, dir, name, content string) *os.Process {
 		t.Fatalf("lock %s: %v", path, err)
 	}
 	return cmd.Process
+}
+
+// lead starts a process that is to a lab what its init is, as far as others can tell, and returns its pid.
+func lead(t *testing.T, dir string) int {
+	t.Helper()
+	path := filepath.Join(dir, aliveFile)
+	cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", `exec 5<>"$0"; flock -n 5; echo locked; exec sleep 1000`, path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	locked := make([]byte, len("locked\n"))
+	if _, err := io.ReadFull(out, locked); err != nil {
+		t.Fatalf("lock %s: %v", path, err)
+	}
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 // stop ends a process of hold.

@@ -74,10 +74,10 @@ func readHad(dir string) (had []*topology.Lab, raw []json.RawMessage, err error)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
 	}
-	for _, r := range raw {
-		l := &topology.Lab{}
-		if err := json.Unmarshal(r, l); err != nil {
-			return nil, nil, fmt.Errorf("read what the lab was: %w", err)
+	for i, r := range raw {
+		l, err := decodeLab(dir, r)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read %s: %w", filepath.Join(dir, []string{labFile, earlierFile}[min(i, 1)]), err)
 		}
 		had = append(had, l)
 	}
@@ -341,14 +341,14 @@ func (o *observed) lookAtGroups(want *topology.Lab) error {
 // running tells what is known of a running lab: nil where it does not run.
 func runningLab(ctx context.Context, want *topology.Lab) (*observed, error) {
 	dir := dirOf(want.Name)
-	live, _ := alive(dir)
-	if !live {
+	if !alive(dir) {
 		return nil, nil //nolint:nilnil // that is the answer
 	}
 	rec, err := readRecord(dir)
 	if err != nil {
 		return nil, &Error{Lab: want.Name, Op: "read its record", Err: err, Remedy: "take it down first"}
 	}
+	rec.InitPID = initPID(dir)
 	if !rec.Built || ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}

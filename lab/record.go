@@ -74,8 +74,8 @@ func validName(s string) bool { return index.ValidName(s) }
 
 func dirOf(name string) string { return index.Dir(name) }
 
-// alive reports whether a lab's init lives, and its pid, see index.Alive.
-func alive(dir string) (bool, int) { return index.Alive(dir) }
+// alive reports whether a lab's init lives, see index.Alive. Which process it is tells findInit.
+func alive(dir string) bool { return index.Alive(dir) }
 
 // locked is a lab's directory, held by its lock.
 type locked struct {
@@ -109,7 +109,7 @@ func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, er
 		if err := failpoint.Hit("create", lockFile); err != nil {
 			return nil, recordError(name, "create the record", err)
 		}
-		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) && create {
 				continue // a down has just removed the directory
@@ -151,7 +151,7 @@ func lockHost(ctx context.Context) (*os.File, error) {
 		if err := failpoint.Hit("create", globalLock); err != nil {
 			return nil, err
 		}
-		f, err := os.OpenFile(filepath.Join(RunDir, globalLock), os.O_RDWR|os.O_CREATE, 0o600)
+		f, err := os.OpenFile(filepath.Join(RunDir, globalLock), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := os.MkdirAll(RunDir, 0o700); err != nil { // the last lab's down has just removed it
 				return nil, err
@@ -197,6 +197,9 @@ func readRecord(dir string) (*record, error) {
 	if r.Schema > schema {
 		return nil, fmt.Errorf("read %s: %w (version %d of the record, this one knows %d)", filepath.Join(dir, stateFile), errNewer, r.Schema, schema)
 	}
+	if err := r.check(dir); err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, stateFile), err)
+	}
 	return r, nil
 }
 
@@ -228,9 +231,9 @@ func readLab(dir string) (*topology.Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &topology.Lab{}
-	if err := json.Unmarshal(b, l); err != nil {
-		return nil, err
+	l, err := decodeLab(dir, b)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, labFile), err)
 	}
 	_, err = withUpdates(dir, l)
 	return l, err
@@ -270,9 +273,13 @@ func bootID() string {
 	return string(bytes.TrimSpace(b))
 }
 
+// needRoot looks whether this is root, and whether the record is root's alone.
 func needRoot() error {
 	if os.Geteuid() != 0 {
 		return &Error{Err: ErrPermission, Remedy: "run it as root, with sudo for example"}
+	}
+	if err := index.CheckRunDir(); err != nil {
+		return &Error{Op: "look for labs", Err: err, Remedy: "find out who has made it; then remove it, or run chown root " + RunDir + " and chmod 0700 " + RunDir}
 	}
 	return nil
 }
@@ -326,7 +333,7 @@ func allocateIDs(self string, nodes int) (base, count uint32, err error) {
 		r, err := readRecord(dirOf(n))
 		if err == nil {
 			taken = append(taken, span{r.Base, r.Base + r.IDs})
-		} else if live, _ := alive(dirOf(n)); live {
+		} else if alive(dirOf(n)) {
 			return 0, 0, fmt.Errorf("lab %s runs, and which ids it has is not known: %w", n, err)
 		}
 	}

@@ -106,6 +106,7 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		}
 		return nil, &Error{Lab: name, Op: "read its record", Err: err}
 	}
+	r.InitPID = initPID(dir)
 	l, err := readLab(dir)
 	if errors.Is(err, fs.ErrNotExist) { // a down is at it
 		return nil, &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
@@ -115,7 +116,7 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	}
 	st := &Status{Name: name, State: StateRunning, File: r.File, Created: r.Created, InitPID: r.InitPID, Links: l.Links}
 	var states map[string]*proto.NodeState
-	live, _ := alive(dir)
+	live := alive(dir)
 	switch {
 	case live && !r.Built:
 		st.State, st.Reason = "building", "nsnet up is at work, or was killed"
@@ -189,7 +190,7 @@ func (st *Status) observe(r *record, l *topology.Lab) error {
 		err = seen.addLearned(st.Nodes)
 	}
 	if err != nil {
-		if live, _ := alive(dirOf(r.Name)); !live || busy(dirOf(r.Name)) {
+		if !alive(dirOf(r.Name)) || busy(dirOf(r.Name)) {
 			return nil //nolint:nilerr // it changed while it was looked at
 		}
 	}
@@ -309,7 +310,7 @@ func Find(_ context.Context, ref string) (labName, node string, err error) {
 	}
 	var in []string
 	for _, l := range names {
-		if live, _ := alive(dirOf(l)); !live {
+		if !alive(dirOf(l)) {
 			continue
 		}
 		if has, err := recordHas(dirOf(l), ref); err == nil && has {

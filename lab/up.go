@@ -117,12 +117,12 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 
 // current is the record of the lab if it runs, and its state. What a dead one left is removed.
 func current(ctx context.Context, dir *locked, name string) (*record, *proto.LabState, error) {
-	if live, _ := alive(dir.dir); live {
+	if alive(dir.dir) {
 		r, err := readRecord(dir.dir)
 		if err != nil {
 			return nil, nil, &Error{Lab: name, Op: "read the record of the running lab", Err: err, Remedy: "take it down first"}
 		}
-		if r.Built {
+		if r.InitPID = initPID(dir.dir); r.Built {
 			if state, err := settledState(ctx, name); !hasGone(err) {
 				return r, state, err
 			}

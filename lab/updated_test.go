@@ -13,7 +13,7 @@ import (
 // What Update has given a node counts in place of the topology's, until a change.
 func TestUpdatedLimits(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := inDir(t, "x")
 	text := `{"name":"x","nodes":[{"name":"a","limits":{"pids":7}},{"name":"b","limits":{"pids":8}},{"name":"a.limits"}]}`
 	if err := os.WriteFile(filepath.Join(dir, labFile), []byte(text), 0o600); err != nil {
 		t.Fatal(err)

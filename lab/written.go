@@ -161,7 +161,7 @@ func writerOf(id fileID) string {
 		return ""
 	}
 	for _, e := range entries {
-		if live, _ := alive(dirOf(e.Name())); !live {
+		if !alive(dirOf(e.Name())) {
 			continue
 		}
 		if who := writerIn(e.Name(), id); who != "" {

@@ -3,7 +3,6 @@ package index
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/nsnet/nsnet/internal/lockfile"
@@ -36,29 +35,22 @@ func ValidName(s string) bool {
 	return true
 }
 
-// Alive tells whether a lab's init lives, by the lock that it holds for life, and its pid,
-// which is certain as long as Alive tells so again afterwards.
-func Alive(dir string) (bool, int) {
+// Alive tells whether a lab's init lives, by the lock that it holds for life.
+func Alive(dir string) bool {
 	f, err := os.Open(filepath.Join(dir, AliveFile))
 	if err != nil {
-		return false, 0
+		return false
 	}
 	defer f.Close()
-	if !lockfile.Held(f) {
-		return false, 0
-	}
-	b := make([]byte, 32)
-	n, _ := f.Read(b)
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil {
-		return true, 0
-	}
-	return true, pid
+	return lockfile.Held(f)
 }
 
 // Find turns "LAB/NODE", or "NODE" where one running lab has it, into both names. False: that takes a look at the whole
 // record, which above all tells what is wrong.
 func Find(ref string) (lab, node string, ok bool) {
+	if CheckRunDir() != nil {
+		return "", "", false
+	}
 	if lab, node, ok = strings.Cut(ref, "/"); ok {
 		if !ValidName(lab) {
 			return "", "", false
@@ -72,7 +64,7 @@ func Find(ref string) (lab, node string, ok bool) {
 	}
 	found := ""
 	for _, lab := range labs {
-		if live, _ := Alive(Dir(lab)); !live {
+		if live := Alive(Dir(lab)); !live {
 			continue
 		}
 		x, known := Read(Dir(lab))
@@ -91,7 +83,7 @@ func Find(ref string) (lab, node string, ok bool) {
 func Settled() bool {
 	labs, err := labs()
 	for _, lab := range labs {
-		live, _ := Alive(Dir(lab))
+		live := Alive(Dir(lab))
 		if _, known := Read(Dir(lab)); !live || !known {
 			return false
 		}
