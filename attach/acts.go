@@ -129,7 +129,7 @@ func (r *Record) bridgeActs(s *script, h *handles, o *observed) error {
 // keepMAC tells whether a bridge would change its MAC as a port with this one comes or goes, and which it
 // is to keep. To be given it makes a bridge forget its neighbours, so that it is left out where it can be.
 func (o *observed) keepMAC(port string) (net.HardwareAddr, bool) {
-	if o.pinned {
+	if o.pinned || bytes.Equal(o.link.MAC, make([]byte, len(o.link.MAC))) { // nobody's, since its last port left
 		return nil, false
 	}
 	mac, err := net.ParseMAC(port)

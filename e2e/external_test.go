@@ -64,6 +64,66 @@ func TestExternalBridgeKeepsItsAddress(t *testing.T) {
 	})
 }
 
+// So does one that has no port, and one whose MTU was set keeps that. One that has lost its address with its last port can be
+// used nevertheless.
+func TestExternalBridgeWithoutPorts(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		of := func(file string) string { return testenv.MustCommand(t, "cat", "/sys/class/net/bare/"+file) }
+		add := func() {
+			testenv.MustCommand(t, "ip", "link", "add", "bare", "type", "bridge")
+			testenv.MustCommand(t, "ip", "link", "set", "bare", "mtu", "9000", "up")
+		}
+		file := writeFile(t, t.TempDir(), "lab.yaml", strings.ReplaceAll(onHostBridge, "BRIDGE", "bare"))
+		name := testenv.LabName(t)
+		kept := func(what, mac string) {
+			t.Helper()
+			if got := of("address"); got != mac {
+				t.Errorf("%s: the bridge was %s, and is %s", what, mac, got)
+			}
+			if got := of("mtu"); got != "9000\n" {
+				t.Errorf("%s: its MTU is %s", what, got)
+			}
+		}
+		add()
+		mac := of("address")
+		r := startAs(t, name, file)
+		kept("up", mac)
+		if got := testenv.Run(t, "plan", "--name", name, file); got.Code != 0 {
+			t.Errorf("plan of what is up: %+v", got)
+		}
+		r.ping("a", "b")
+		testenv.Must(t, "down", name)
+		kept("down", mac)
+		testenv.MustCommand(t, "ip", "link", "del", "bare")
+
+		// A lab that runs comes to it.
+		testenv.Must(t, "up", "--name", name, writeFile(t, t.TempDir(), "before.yaml", "nodes: {a: {}, b: {}}\n"))
+		add()
+		mac = of("address")
+		testenv.Must(t, "up", "--name", name, file)
+		kept("an up of a lab that runs", mac)
+		testenv.MustCommand(t, "ip", "link", "del", "bare")
+
+		// The kernel leaves zeros, which are no address to give.
+		add()
+		testenv.MustCommand(t, "ip", "link", "add", "once", "type", "veth", "peer", "name", "once-q")
+		testenv.MustCommand(t, "ip", "link", "set", "once", "master", "bare")
+		testenv.MustCommand(t, "ip", "link", "del", "once")
+		if got := of("address"); got != "00:00:00:00:00:00\n" {
+			t.Fatalf("the bridge without ports is %s", got)
+		}
+		testenv.Must(t, "attach", "--node", name+"/a", "--bridge", "bare", "--ip", "172.17.201.9/24", "--ifname", "more")
+		if got := of("address"); got == "00:00:00:00:00:00\n" {
+			t.Error("the bridge has no address while something is attached to it")
+		}
+		testenv.Must(t, "detach", "--node", name+"/a", "--all")
+		testenv.Must(t, "up", "--name", name, file)
+		r.ping("a", "b")
+		testenv.MustCommand(t, "ip", "link", "del", "bare")
+	})
+}
+
 // A bridge of the host keeps its MTU, which those of nodes on it have that say nothing else.
 func TestExternalBridgeMTU(t *testing.T) {
 	t.Parallel()

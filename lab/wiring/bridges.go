@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -51,6 +52,23 @@ func (p *planner) bridges() {
 			Step{Verb: UpBridge, Place: Fabric, Link: b.Name, Index: index, Bridge: b})
 		p.changes = append(p.changes, c)
 	}
+}
+
+// keepMAC gives a bridge of the host that has no port the hardware address that it has, once: else it would take that
+// of the first port, and zeros when the last one leaves (br_stp_recalculate_bridge_id in net/bridge/br_stp_if.c). A bridge without
+// ports has no neighbours that it could forget by that. Of one that has ports the least address stays the least, see portMAC.
+func (pl *place) keepMAC(c *Change, name string) {
+	l := pl.byName[name]
+	if l == nil || l.Kind != "bridge" || pl.kept[name] || bytes.Equal(l.MAC, make([]byte, len(l.MAC))) {
+		return
+	}
+	pl.kept[name] = true
+	for i := range pl.net.Links {
+		if pl.net.Links[i].Master == l.Index {
+			return
+		}
+	}
+	c.Steps = append(c.Steps, Step{Verb: SetLink, Place: Host, Link: name, Index: l.Index, Set: Set{MAC: l.MAC.String()}})
 }
 
 // mtu is what a bridge's comes to, with these ports.

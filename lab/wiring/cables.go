@@ -204,6 +204,7 @@ func (p *planner) freshEnd(c *Change, e *End, index int, pl *place) {
 		if e.Master != "" {
 			m := pl.bridges[e.Master]
 			s.Set.Master = &m
+			pl.keepMAC(c, e.Master)
 		}
 		c.Steps = append(c.Steps, s)
 	}
@@ -238,6 +239,9 @@ func (p *planner) end(c *Change, e *End, pl *place, l *rtnl.Link) (why []string)
 	if m, there := pl.bridges[e.Master]; e.Master != "" && (!there || m != l.Master) { // one of the host's may be gone
 		set.Master = &m
 		why = append(why, who+" is not a port of "+e.Master)
+		if e.Place == Host {
+			pl.keepMAC(c, e.Master)
+		}
 	}
 	if set != (Set{}) {
 		c.Steps = append(c.Steps, Step{Verb: SetLink, Place: e.Place, Link: e.Name, Index: l.Index, Set: set})

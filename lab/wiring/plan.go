@@ -26,11 +26,12 @@ func Plan(want *Want, had []*Want, seen Seen, focus *Focus) ([]Change, error) {
 type place struct {
 	net     *Net
 	byName  map[string]*rtnl.Link
-	used    map[int]bool   // indexes
-	next    map[int]int    // where to look for a free index, by the first
-	deleted map[int]bool   // interfaces, by index
-	index   map[string]int // of the interfaces that are wanted, as they will be
-	bridges map[string]int // index of those wanted, as they will be
+	used    map[int]bool    // indexes
+	next    map[int]int     // where to look for a free index, by the first
+	deleted map[int]bool    // interfaces, by index
+	index   map[string]int  // of the interfaces that are wanted, as they will be
+	bridges map[string]int  // index of those wanted, as they will be
+	kept    map[string]bool // bridges of the host whose hardware address was looked at
 	byIndex map[int][]rtnl.InterfaceAddress
 }
 
@@ -79,7 +80,7 @@ func (p *planner) place(name Place) *place {
 		return pl
 	}
 	pl := &place{net: p.seen[name], byName: map[string]*rtnl.Link{}, used: map[int]bool{}, next: map[int]int{}, deleted: map[int]bool{},
-		index: map[string]int{}, bridges: map[string]int{}, byIndex: map[int][]rtnl.InterfaceAddress{}}
+		index: map[string]int{}, bridges: map[string]int{}, kept: map[string]bool{}, byIndex: map[int][]rtnl.InterfaceAddress{}}
 	if pl.net == nil {
 		pl.net = &Net{}
 	}
