@@ -37,6 +37,16 @@ type Status struct {
 	Port      string   `json:"port,omitempty"` // the other end's name, where that is
 	PID       int      `json:"pid,omitempty"`
 	Ref       Ref      `json:"ref"`
+	// Peer is the other end of a cable to a second target.
+	Peer *PeerStatus `json:"peer,omitempty"`
+}
+
+// PeerStatus is the end of a cable that a second target has.
+type PeerStatus struct {
+	Ref       Ref      `json:"ref"`
+	Interface string   `json:"interface"`
+	MAC       string   `json:"mac"`
+	Addresses []string `json:"addresses"`
 }
 
 // List tells what is attached on this host, oldest first.
@@ -52,6 +62,12 @@ func List(_ context.Context) ([]Status, error) {
 		}
 		for _, p := range r.Addresses {
 			s.Addresses = append(s.Addresses, p.String())
+		}
+		if v := &r.Request.Via; v.Kind == ViaPeer {
+			s.Peer = &PeerStatus{Ref: v.Peer, Interface: v.Interface, MAC: r.HostMAC, Addresses: []string{}}
+			for _, p := range v.Addresses {
+				s.Peer.Addresses = append(s.Peer.Addresses, p.String())
+			}
 		}
 		out = append(out, s)
 	}

@@ -53,3 +53,28 @@ links:
 		}
 	})
 }
+
+// Of a route that moves from one interface to another plan says both, also where its next hop stays.
+func TestRouteMoves(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir, name := t.TempDir(), testenv.LabName(t)
+		file := func(route string) string {
+			return writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes: {a: {routes: ["+route+"]}, b: {}}\nlinks:\n"+
+				"  - {endpoints: ['a:eth0', 'b:eth0'], addresses: [10.1.0.1/24, 10.1.0.2/24]}\n  - {endpoints: ['a:eth1', 'b:eth1'], addresses: [10.2.0.1/24, 10.2.0.2/24]}\n")
+		}
+		testenv.Must(t, "up", file("{to: default, via: 10.1.0.2}"))
+		defer testenv.Must(t, "down", name)
+		moves := func(route, from, to string) {
+			t.Helper()
+			path := file(route)
+			want := "- route  a: 0.0.0.0/0 via " + from + " (the file has another one in its place)\n+ route  a: 0.0.0.0/0 via " + to + "\n"
+			if got := testenv.Run(t, "plan", path); got.Code != 10 || strings.Join(strings.Fields(got.Stdout), " ") != strings.Join(strings.Fields(want), " ") {
+				t.Errorf("%s: %+v", route, got)
+			}
+			testenv.Must(t, "up", path)
+		}
+		moves("{to: default, via: 10.2.0.2}", "10.1.0.2 dev eth0", "10.2.0.2 dev eth1")
+		moves("{to: default, via: 10.2.0.2, dev: eth0}", "10.2.0.2 dev eth1", "10.2.0.2 dev eth0")
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,11 +33,11 @@ func (o *psOptions) AddFlags(f *pflag.FlagSet) {
 func newPS(std stdio) *cobra.Command {
 	var o psOptions
 	cmd := &cobra.Command{
-		Use:     "ps [LAB]",
+		Use:     "ps [LAB[/PATTERN]]",
 		GroupID: groupLab,
 		Short:   "List labs, their nodes, and attached interfaces",
-		Long: `List the nodes of all labs, or of one, and interfaces that nsnet attach has made.
-A node is
+		Long: `List the nodes of all labs, or of one, and interfaces that nsnet attach has made. LAB/NODE
+lists one node alone, and LAB/PATTERN those that it fits: * and ? and [a-z]. A node is
 
   running        its command runs
   idle           it has no command
@@ -53,14 +54,22 @@ A node with a check is ready, unhealthy, or waiting until it is ready: running(r
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission),
 		Example: `  nsnet ps
   nsnet ps demo --json
+  nsnet ps 'demo/r*'
   nsnet ps -q demo`,
 		Args:              maxArgs(1),
-		ValidArgsFunction: completeLab,
+		ValidArgsFunction: completeLabOrNode,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.Quiet && o.JSON {
 				return usagef(cmd, "--quiet and --json exclude each other")
 			}
-			return runPS(cmd.Context(), o, args, std)
+			var only selector
+			if len(args) == 1 {
+				var err error
+				if only, err = parseSelector(args[0]); err != nil {
+					return usagef(cmd, "%v", err)
+				}
+			}
+			return runPS(cmd.Context(), o, only, std)
 		},
 	}
 	o.AddFlags(cmd.Flags())
@@ -70,14 +79,18 @@ A node with a check is ready, unhealthy, or waiting until it is ready: running(r
 // psResult is what ps prints as JSON.
 type psResult struct {
 	Labs     []lab.Status    `json:"labs"`
-	Attached []attach.Status `json:"attached"` // of a lab's nodes alone, where a lab was named
+	Attached []attach.Status `json:"attached"` // of the nodes alone that were named
 }
 
-func runPS(ctx context.Context, o psOptions, args []string, std stdio) error {
+// runPS lists what only names, all where that is empty.
+func runPS(ctx context.Context, o psOptions, only selector, std stdio) error {
 	var res psResult
 	var err error
-	if len(args) == 1 {
-		s, inspectErr := lab.Inspect(ctx, args[0])
+	if only.lab != "" {
+		s, inspectErr := lab.Inspect(ctx, only.lab)
+		if inspectErr == nil {
+			inspectErr = onlyNodes(s, only)
+		}
 		if inspectErr != nil {
 			return inspectErr
 		}
@@ -95,8 +108,8 @@ func runPS(ctx context.Context, o psOptions, args []string, std stdio) error {
 	all, listErr := attach.List(ctx)
 	err = errors.Join(err, listErr)
 	res.Attached = all
-	if len(args) == 1 {
-		res.Attached = ofLab(all, args[0])
+	if only.lab != "" {
+		res.Attached = ofNodes(all, only)
 	}
 	withAttached(res.Labs, all)
 	if o.JSON {
@@ -108,6 +121,18 @@ func runPS(ctx context.Context, o psOptions, args []string, std stdio) error {
 		text += "\n" + attachedTable(res.Attached, color, tableWidth(std.out))
 	}
 	return errors.Join(err, printText(std.out, text))
+}
+
+// onlyNodes leaves out of a lab's status the nodes that are not meant. It is an error when none is.
+func onlyNodes(s *lab.Status, only selector) error {
+	if only.pattern == "" {
+		return nil
+	}
+	s.Nodes = slices.DeleteFunc(s.Nodes, func(n lab.NodeStatus) bool { return !only.matches(s.Name, n.Name) })
+	if len(s.Nodes) == 0 {
+		return &lab.Error{Lab: s.Name, Node: only.pattern, Err: lab.ErrNotFound, Remedy: "nsnet ps " + s.Name + " lists the nodes there are"}
+	}
+	return nil
 }
 
 // inspectAll inspects the named labs. A lab that is gone by now is left out; one that

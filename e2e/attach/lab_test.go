@@ -156,6 +156,15 @@ func TestOnNode(t *testing.T) {
 		if out := must(t, "inspect %s/a", name); !strings.Contains(out, "out") || !strings.Contains(out, "10.2.0.2/32") || !strings.Contains(out, "attached") {
 			t.Errorf("inspect:\n%s", out)
 		}
+		// So it is at the other end of a cable.
+		if out := must(t, "inspect %s/b", name); !strings.Contains(out, "attached to a cable to node "+name+"/a:q0") || !strings.Contains(out, "10.1.2.2/32") || strings.Contains(out, "made in the node") {
+			t.Errorf("inspect of the peer:\n%s", out)
+		}
+		if out := must(t, "ps %s/b", name); !strings.Contains(out, "q0 ") || !strings.Contains(out, "10.1.2.2/32") || strings.Contains(out, "p0 ") || strings.Contains(out, "10.1.1.1/32") {
+			t.Errorf("ps of one node:\n%s", out)
+		}
+		refused(t, nsnet(t, "ps %s/nobody", name), 4, "nsnet ps "+name+" lists")
+		refused(t, nsnet(t, "ps %s/[", name), 2, "LAB/PATTERN")
 
 		must(t, "detach --node %s/b --ifname q0", name)
 		must(t, "detach --node %s/a --all", name)

@@ -42,7 +42,7 @@ func (p *planner) routes() {
 		}
 		del := func(r *rtnl.TableRoute, why string) {
 			route := Route{To: r.To, Via: r.Via, Metric: r.Metric}
-			p.changes = append(p.changes, Change{Op: "-", Kind: "route", Node: n.Name, Name: n.Name + ": " + route.text(), Reason: why,
+			p.changes = append(p.changes, Change{Op: "-", Kind: "route", Node: n.Name, Name: n.Name + ": " + route.text(), Detail: pl.leaves(r.Index), Reason: why,
 				Steps: []Step{{Verb: DelRoute, Place: here, Route: route, Raw: r.Raw}}})
 		}
 		for j := range n.Routes {
@@ -56,8 +56,12 @@ func (p *planner) routes() {
 					del(r, "the file has another one in its place")
 				}
 			}
-			p.changes = append(p.changes, Change{Op: "+", Kind: "route", Node: n.Name, Name: n.Name + ": " + w.text(),
-				Steps: []Step{{Verb: AddRoute, Place: here, Index: pl.index[w.Dev], Route: *w}}})
+			c := Change{Op: "+", Kind: "route", Node: n.Name, Name: n.Name + ": " + w.text()}
+			if w.Via.IsValid() && w.Dev != "" { // else it is in the name, or the kernel's choice
+				c.Detail = "dev " + w.Dev
+			}
+			c.Steps = []Step{{Verb: AddRoute, Place: here, Index: pl.index[w.Dev], Route: *w}}
+			p.changes = append(p.changes, c)
 		}
 		for _, r := range has {
 			ours := r.Type == unix.RTN_UNICAST && slices.ContainsFunc(p.had.routes[here], func(o Route) bool {
@@ -70,6 +74,16 @@ func (p *planner) routes() {
 			}
 		}
 	}
+}
+
+// leaves says by which interface a route of the place leads.
+func (pl *place) leaves(index int) string {
+	for i := range pl.net.Links {
+		if l := &pl.net.Links[i]; l.Index == index {
+			return "dev " + l.Name
+		}
+	}
+	return ""
 }
 
 // loopbacks brings up the nodes' lo, which gets its addresses from the kernel then, and gives it those that it has lost since.
