@@ -256,6 +256,10 @@ func TestLayoutOfReferences(t *testing.T) {
 			t.Errorf("which of two: %v", err)
 		}
 	}
+	tagged := layoutOf(t, map[string]map[string]string{"1": {refName: "1.0", containerdName: "docker.io/library/two:1.0"}, "2": {refName: "2.0", containerdName: "docker.io/library/two:2.0"}})
+	for _, n := range []string{"2.0", "docker.io/library/two:2.0"} {
+		mustEqual(t, n, content(pull(t, s, topology.Image{Kind: topology.ImageOCI, Path: tagged, Name: n}), "f"), "2")
+	}
 }
 
 // packed makes an archive of a layout.

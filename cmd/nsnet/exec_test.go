@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"github.com/spf13/cobra"
-	"pgregory.net/rapid"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"github.com/nsnet/nsnet/lab/early"
 )
@@ -95,39 +96,50 @@ func TestExecResultIsSilentAboutTheCommand(t *testing.T) {
 func TestExecEarlyArguments(t *testing.T) {
 	t.Parallel()
 	lookup := func(key string) (string, bool) { return "here", key == "SET" }
+	options := [][]string{
+		{"-i"}, {"--interactive"}, {"-t"}, {"-it"}, {"-e", "A=1"}, {"--env", "A="}, {"-e", "=1"}, {"-e", ""}, {"-e", "SET"}, {"-e", "UNSET"}, {"--env=A=1"}, {"-eA=1"},
+		{"-w", "/tmp"}, {"--workdir", "tmp"}, {"-w", ""}, {"-w", "-i"}, {"-u", "root"}, {"--user", ""}, {"-e"}, {"-"}, {"--"}, {"-x"}, {"--all"}, {"--help"},
+	}
+	lines := [][]string{nil}
+	for _, first := range options {
+		lines = append(lines, first)
+		for _, second := range options {
+			lines = append(lines, slices.Concat(first, second))
+		}
+	}
 	taken := 0
-	rapid.Check(t, func(t *rapid.T) {
-		words := rapid.SampledFrom([]string{"-i", "--interactive", "-t", "-it", "-e", "--env", "--env=A=1", "-eA=1", "-w", "--workdir", "-u", "--user", "--",
-			"-", "", "web", "demo/web", "A=1", "A=", "=1", "SET", "UNSET", "/tmp", "tmp", "root", "true", "-x", "--all", "--help"})
-		args := rapid.SliceOfN(words, 0, 7).Draw(t, "args")
-		ref, got, ok := early.Parse(append([]string{"nsnet", "exec"}, args...), lookup)
-		if !ok {
-			return
+	for _, line := range lines {
+		for _, rest := range [][]string{nil, {"web"}, {"web", "--"}, {"web", ""}, {"", "true"}, {"demo/web", "true"}, {"web", "--", "true", "-e"}, {"web", "--", "--", "true"}, {"web", "-i", "--"}} {
+			args := slices.Concat(line, rest)
+			ref, got, ok := early.Parse(append([]string{"nsnet", "exec"}, args...), lookup)
+			if !ok {
+				continue
+			}
+			taken++
+			cmd := newExec(stdio{})
+			check := cmd.Args
+			var left []string
+			cmd.Args = func(cmd *cobra.Command, args []string) error {
+				left = args
+				return check(cmd, args)
+			}
+			cmd.RunE = func(*cobra.Command, []string) error { return nil }
+			cmd.SetArgs(args)
+			cmd.SilenceErrors, cmd.SilenceUsage = true, true
+			if err := cmd.Execute(); err != nil {
+				t.Errorf("%q is taken early, and is an error: %v", args, err)
+				continue
+			}
+			value := func(flag string) string { return cmd.Flags().Lookup(flag).Value.String() }
+			env, err := cmd.Flags().GetStringArray("env")
+			node, argv := execArgs(left)
+			if err != nil || node != ref || !slices.Equal(argv, got.Argv) || value("tty") != "false" || got.TTY || value("interactive") != strconv.FormatBool(got.Stdin != nil) ||
+				value("workdir") != got.Workdir || value("user") != got.User || !slices.Equal(execEnv(execOptions{Env: env}, lookup), got.Env) {
+				t.Errorf("%q is early %+v, else %q of %s with %q", args, got, argv, node, env)
+			}
 		}
-		taken++
-		var o execOptions
-		cmd := newExec(stdio{})
-		cmd.ResetFlags()
-		o.AddFlags(cmd.Flags())
-		check := cmd.Args
-		var left []string
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			left = args
-			return check(cmd, args)
-		}
-		cmd.RunE = func(*cobra.Command, []string) error { return nil }
-		cmd.SetArgs(args)
-		cmd.SilenceErrors, cmd.SilenceUsage = true, true
-		if err := cmd.Execute(); err != nil {
-			t.Fatalf("%q is taken early, and is an error: %v", args, err)
-		}
-		node, argv := execArgs(left)
-		if node != ref || !slices.Equal(argv, got.Argv) || o.TTY || got.TTY || o.Interactive != (got.Stdin != nil) ||
-			o.Workdir != got.Workdir || o.User != got.User || !slices.Equal(execEnv(o, lookup), got.Env) {
-			t.Fatalf("%q is early %+v, else %+v with %q", args, got, o, left)
-		}
-	})
-	if taken == 0 {
-		t.Error("nothing is taken early")
+	}
+	if most := len(lines) * 3 / 10; taken < most {
+		t.Errorf("of %d command lines %d are taken early", len(lines), taken)
 	}
 }

@@ -101,6 +101,7 @@ func TestUnit(t *testing.T) {
 		{"a shell's command", "[Service]\nExecStartPre=/bin/sh -c 'test -d /run/a || mkdir -p /run/a && chmod 700 /run/a'\nExecStartPre=/bin/bash -ec \"mkdir /run/b 2>/dev/null; mkdir /run/c\"\n",
 			"run/a 700 :\nrun/b 755 :\nrun/c 755 :\n"},
 		{"the environment", "[Service]\nEnvironment=A=/run/a \"B=b c\"\nExecStartPre=mkdir $A ${A}/x $C/y\nExecStartPre=mkdir ${A}-z\n", "run/a-z 755 :\n"},
+		{"files of the environment", "[Service]\nEnvironmentFile=-/missing\nEnvironmentFile=-/etc/bird/envvars\nExecStartPre=mkdir /run/x-$BIRD_RUN_USER\n", "run/x-bird 755 :\n"},
 		{"an instance's", "[Service]\nExecStartPre=/bin/mkdir -p /run/%i\n", ""},
 		{"no scripts", "[Service]\nExecStartPre=/usr/bin/prog\nExecStartPre=/usr/bin/python\nExecStartPre=/missing\n", ""},
 		{"scripts without an end", "[Service]\nExecStartPre=/loop\n", "run/loop 755 :\n"},

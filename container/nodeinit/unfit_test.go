@@ -5,6 +5,7 @@ import (
 	"debug/elf"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,12 +32,23 @@ func TestUnfit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for i := 1; i <= 6; i++ { // scripts of scripts, of which the kernel takes five
+		text := "#!" + dir + "/nested" + strconv.Itoa(i-1) + ".sh\n"
+		if i == 1 {
+			text = "#!/bin/sh\n"
+		}
+		if err := os.WriteFile(filepath.Join(dir, "nested"+strconv.Itoa(i)+".sh"), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, want := range map[string]string{
 		"sh": "", "good.sh": "", "spaces.sh": "", "here.sh": "", "bare.sh": "", "long.sh": "", "text": "", "empty": "", "elf": "", "foreign": "", "static": "", "cut": "", "gone": "",
 		"crlf.sh":    `/crlf.sh: its interpreter /bin/sh\r does not exist (the file has Windows line ends)`,
 		"missing.sh": "/missing.sh: its interpreter /no/such does not exist",
 		"nested.sh":  "/missing.sh: its interpreter /no/such does not exist",
 		"dir.sh":     "/dir.sh: its interpreter /tmp cannot be executed",
+		"nested5.sh": "",
+		"nested6.sh": "/bin/sh: its interpreters are too many: each is a script itself",
 		"loop.sh":    "/loop.sh: its interpreters are too many: each is a script itself",
 		"control.sh": "/control.sh: its interpreter /no/?[31m does not exist",
 		"broken":     "/broken: its dynamic linker /bil",
