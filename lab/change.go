@@ -96,6 +96,7 @@ func (c *change) restart(ctx context.Context) error {
 	}
 	spec := proto.ChangeSpec{Remove: c.todo.remove, Add: nil, Table: c.todo.table, Close: c.todo.closed}
 	var hosts []int
+	var err error
 	if len(c.todo.add) > 0 {
 		names := byName(c.todo.add)
 		for i := range c.lab.Nodes {
@@ -103,7 +104,6 @@ func (c *change) restart(ctx context.Context) error {
 				c.nodes = append(c.nodes, *n)
 			}
 		}
-		var err error
 		if c.mounts, err = newMounter(c.dir); err != nil {
 			return &Error{Op: "prepare", Err: err}
 		}
@@ -112,17 +112,18 @@ func (c *change) restart(ctx context.Context) error {
 		if spec.Kept, err = c.keep(); err != nil {
 			return err
 		}
-		if err := c.mounts.prepare(c.lab, c.nodes); err != nil {
-			return &Error{Op: "prepare the nodes' files", Err: err}
+		err = c.mounts.prepare(c.lab, c.nodes)
+		if err == nil {
+			err = c.mounts.prepared() // before anything is ended for it
+		}
+		if err != nil {
+			return prepareError(err)
 		}
 		if spec.Setups, spec.Common, err = c.setupNodes(); err != nil {
 			return err
 		}
 		c.setups, spec.Add = spec.Setups, c.nodes
-		if hosts, err = c.mounts.hosts(); err != nil {
-			return &Error{Op: "prepare the nodes' files", Err: err}
-		}
-		defer closeFDs(hosts)
+		hosts = c.mounts.hosts()
 	}
 	fds := hosts
 	if spec.Kept {
@@ -132,7 +133,6 @@ func (c *change) restart(ctx context.Context) error {
 	if order := nodeNames(c.lab); len(c.seen.had) > 1 || !slices.Equal(order, nodeNames(c.seen.had[0])) {
 		spec.Order = order
 	}
-	var err error
 	if c.conn, err = dial(c.rec.Name); err != nil {
 		return err
 	}

@@ -26,12 +26,13 @@ const hostsFile = "etc/hosts"
 // commonLayers are the layers that nodes of a lab have in common, above their images.
 type commonLayers struct {
 	layers []commonLayer
+	hosts  []byte            // /etc/hosts, one file in all of them
 	byNode map[string]string // names of layers
 }
 
 type commonLayer struct {
 	name    string
-	entries []overlayfs.Entry // in the order that overlayfs.Apply wants
+	entries []overlayfs.Entry // but for /etc/hosts, in the order that overlayfs.Apply wants
 }
 
 // of returns the name of a node's common layer.
@@ -41,26 +42,26 @@ func (c *commonLayers) of(n *topology.Node) string { return c.byNode[n.Name] }
 func (c *commonLayers) entries(name string) []overlayfs.Entry {
 	for _, l := range c.layers {
 		if l.name == name {
-			return l.entries
+			return append(slices.Clip(l.entries), overlayfs.Entry{Path: hostsFile, Kind: overlayfs.File, Mode: 0o644, Data: c.hosts})
 		}
 	}
 	return nil
 }
 
-// write makes the layers below a directory. Their /etc/hosts are one file.
+// write makes the layers below a directory. Their /etc/hosts are one file, which writeHosts has made there.
 func (c *commonLayers) write(at string, mark overlayfs.Mark) error {
 	for i, l := range c.layers {
 		if err := makeLayer(filepath.Join(at, l.name), l.entries, mark); err != nil {
 			return err
 		}
+		file := filepath.Join(at, l.name, hostsFile)
 		if i == 0 {
+			if err := os.Rename(filepath.Join(at, newHosts), file); err != nil {
+				return err
+			}
 			continue
 		}
-		file := filepath.Join(at, l.name, hostsFile)
 		if err := failpoint.Hit("link", file); err != nil {
-			return err
-		}
-		if err := os.Remove(file); err != nil {
 			return err
 		}
 		if err := os.Link(filepath.Join(at, c.layers[0].name, hostsFile), file); err != nil {
@@ -70,12 +71,27 @@ func (c *commonLayers) write(at string, mark overlayfs.Mark) error {
 	return nil
 }
 
+// newHosts is where /etc/hosts of the common layers is until there are any.
+const newHosts = "etc-hosts"
+
+// writeHosts makes /etc/hosts of the common layers-to-be below a directory, and returns it open for writing.
+func writeHosts(at string, l *topology.Lab) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(at, newHosts), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Write(dns.Hosts(l)); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
 // planCommon returns the common layers of these nodes of a lab.
 func (m *mounter) planCommon(l *topology.Lab, nodes []topology.Node) (commonLayers, error) {
-	all := commonLayers{byNode: map[string]string{}}
-	hosts := dns.Hosts(l)
+	all := commonLayers{byNode: map[string]string{}, hosts: dns.Hosts(l)}
 	if slices.ContainsFunc(nodes, func(n topology.Node) bool { return n.Image.Kind == topology.ImageHost }) {
-		entries, err := hostLayer(hosts)
+		entries, err := hostLayer()
 		if err != nil {
 			return all, err
 		}
@@ -97,7 +113,7 @@ func (m *mounter) planCommon(l *topology.Lab, nodes []topology.Node) (commonLaye
 			if n.Image.Kind == topology.ImageHost {
 				declaring = stack[:len(stack)-1] // what the host's services expect is in the layer below
 			}
-			c, boot, err := otherLayer(hosts, declaring, stack)
+			c, boot, err := otherLayer(declaring, stack)
 			if err != nil {
 				return all, err
 			}
@@ -116,7 +132,7 @@ func (m *mounter) planCommon(l *topology.Lab, nodes []topology.Node) (commonLaye
 }
 
 // hostLayer returns what all nodes on the host's root have above it.
-func hostLayer(hosts []byte) ([]overlayfs.Entry, error) {
+func hostLayer() ([]overlayfs.Entry, error) {
 	root, err := bootdirs.Open("/")
 	if err != nil {
 		return nil, fmt.Errorf("look at the host's image: %w", err)
@@ -131,11 +147,12 @@ func hostLayer(hosts []byte) ([]overlayfs.Entry, error) {
 	}
 	var c layer
 	for _, e := range entries {
-		c.put(e)
+		if e.Path != hostsFile {
+			c.put(e)
+		}
 	}
 	c.mountPoints()
 	c.services(dirs, root)
-	c.file(hostsFile, hosts)
 	if conf := hostResolvConf(); conf != nil {
 		c.file("etc/resolv.conf", conf)
 	}
@@ -144,7 +161,7 @@ func hostLayer(hosts []byte) ([]overlayfs.Entry, error) {
 
 // otherLayer returns what all nodes have above a root of the directories in stack, for the services that
 // some of these declare. It returns a text, too, which is another for another layer.
-func otherLayer(hosts []byte, declaring, stack []string) ([]overlayfs.Entry, string, error) {
+func otherLayer(declaring, stack []string) ([]overlayfs.Entry, string, error) {
 	var c layer
 	c.mountPoints()
 	before := len(c.entries)
@@ -161,7 +178,6 @@ func otherLayer(hosts []byte, declaring, stack []string) ([]overlayfs.Entry, str
 	defer root.Close()
 	c.services(dirs, root)
 	boot := fmt.Sprintf("%v", c.entries[before:])
-	c.file(hostsFile, hosts)
 	return c.sorted(), boot, nil
 }
 

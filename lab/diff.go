@@ -304,6 +304,11 @@ func (w *writableLayers) common(hosts, resolv []byte) error {
 	if w.m.commons, err = w.m.planCommon(w.lab, []topology.Node{*w.node}); err != nil {
 		return err
 	}
+	f, err := writeHosts(w.m.at, w.lab)
+	if err != nil {
+		return err
+	}
+	f.Close()
 	if err := w.m.commons.write(w.m.at, overlayfs.TrustedMark); err != nil {
 		return err
 	}

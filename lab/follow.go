@@ -24,11 +24,6 @@ import (
 
 // start starts the lab init and tells it what to build.
 func (b *builder) start(spec *proto.LabSpec) error {
-	devs, err := b.mounts.devs()
-	if err != nil {
-		return &Error{Op: "prepare device nodes", Err: err}
-	}
-	defer unix.Close(devs)
 	exe, err := sealedExecutable()
 	if err != nil {
 		return &Error{Op: "open the nsnet program", Err: err}
@@ -80,12 +75,7 @@ func (b *builder) start(spec *proto.LabSpec) error {
 		return &Error{Op: "write the lab's pid", Err: err}
 	}
 	b.listen()
-	hosts, err := b.mounts.hosts()
-	if err != nil {
-		return &Error{Op: "start the lab", Err: err}
-	}
-	defer closeFDs(hosts)
-	if err := proto.Send(b.conn, proto.Spec, spec, append([]int{int(exe.Fd()), devs}, hosts...)...); err != nil {
+	if err := proto.Send(b.conn, proto.Spec, spec, append([]int{int(exe.Fd()), b.mounts.devs}, b.mounts.hosts()...)...); err != nil {
 		return b.initDied(err)
 	}
 	// Before anything on the host is named after it.
@@ -171,6 +161,10 @@ func (b *builder) build(ctx context.Context) error {
 			closeFDs(e.fds)
 			err = b.legs()
 		case proto.Node:
+			if err := b.mounts.prepared(); err != nil {
+				closeFDs(e.fds)
+				return prepareError(err)
+			}
 			err = b.node(e)
 		case proto.Progress:
 			var p proto.ProgressReport
@@ -196,6 +190,9 @@ func (b *builder) build(ctx context.Context) error {
 		}
 	}
 }
+
+// prepareError tells that what the nodes have in common could not be made.
+func prepareError(err error) error { return &Error{Op: "prepare the nodes' files", Err: err} }
 
 // cause is why the lab init ended, if that is why something of the lab was not there any more.
 func (b *builder) cause(ctx context.Context, err error) error {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -34,12 +35,15 @@ type mounter struct {
 	// On this kernel the nodes' roots are assembled here and not by their inits.
 	assembles bool
 
-	commons commonLayers
+	devs     int          // a detached mount of the device nodes
+	newHosts *os.File     // /etc/hosts that the common layers share, open for writing; nil: each node has its own
+	commons  commonLayers // once prepared
+	prepared func() error // waits for them
 }
 
 // newMounter starts the thread; at is an existing directory.
 func newMounter(at string) (*mounter, error) {
-	m := &mounter{work: make(chan func()), at: at}
+	m := &mounter{work: make(chan func()), at: at, devs: -1, prepared: func() error { return nil }}
 	ready := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
@@ -76,7 +80,17 @@ func newMounter(at string) (*mounter, error) {
 	return m, nil
 }
 
-func (m *mounter) close() { close(m.work) }
+// close ends the thread, when it is done with what it was given.
+func (m *mounter) close() {
+	_ = m.prepared()
+	if m.devs >= 0 {
+		_ = unix.Close(m.devs)
+	}
+	if m.newHosts != nil {
+		_ = m.newHosts.Close()
+	}
+	close(m.work)
+}
 
 // do runs f on the mounter's thread.
 func (m *mounter) do(f func() error) error {
@@ -85,18 +99,34 @@ func (m *mounter) do(f func() error) error {
 	return <-done
 }
 
-// prepare fills the tmpfs for these nodes of a lab: device nodes, and the common layers.
+// prepare fills the tmpfs for these nodes of a lab. Device nodes and /etc/hosts are there when it returns, and the common
+// layers, for which the host's files are looked through, when prepared does: what else the thread is asked to do waits for them.
 func (m *mounter) prepare(l *topology.Lab, nodes []topology.Node) error {
-	return m.do(func() error {
-		if err := m.devices(); err != nil {
-			return err
-		}
+	if err := m.do(func() error { return m.first(l, len(nodes) > 0) }); err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	m.prepared = sync.OnceValue(func() error { return <-done })
+	m.work <- func() {
 		var err error
-		if m.commons, err = m.planCommon(l, nodes); err != nil || m.assembles {
-			return err
+		if m.commons, err = m.planCommon(l, nodes); err == nil && !m.assembles {
+			err = m.commons.write(m.at, overlayfs.UserMark)
 		}
-		return m.commons.write(m.at, overlayfs.UserMark)
-	})
+		done <- err
+	}
+	return nil
+}
+
+// first makes what takes no time, and is asked for first.
+func (m *mounter) first(l *topology.Lab, hosts bool) error {
+	err := m.devices()
+	if err == nil {
+		m.devs, err = clone(filepath.Join(m.at, "devs"), unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, -1, false)
+	}
+	if err == nil && hosts && !m.assembles {
+		m.newHosts, err = writeHosts(m.at, l)
+	}
+	return err
 }
 
 // devices makes the nodes that every node of a lab may have. They are made here because
@@ -124,22 +154,13 @@ func (m *mounter) devices() error {
 	return nil
 }
 
-// hosts opens the common layers' /etc/hosts for writing: nodes that have not changed the file see what
-// is written there, all at once.
-func (m *mounter) hosts() (fds []int, err error) {
-	if m.assembles || len(m.commons.layers) == 0 {
-		return nil, nil // each has its own
+// hosts is the common layers' /etc/hosts, open for writing: nodes that have not changed the file see what is written there, all
+// at once. The mounter closes it.
+func (m *mounter) hosts() []int {
+	if m.newHosts == nil {
+		return nil // each has its own
 	}
-	err = m.do(func() error {
-		// It is one file in all of them.
-		fd, err := unix.Open(filepath.Join(m.at, m.commons.layers[0].name, hostsFile), unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-		if err != nil {
-			return fmt.Errorf("open the nodes' /etc/hosts: %w", err)
-		}
-		fds = append(fds, fd)
-		return nil
-	})
-	return fds, err
+	return []int{int(m.newHosts.Fd())}
 }
 
 // clone is overlayfs.Clone with this package's error for what the kernel has not.
@@ -148,15 +169,6 @@ func clone(path string, attr uint64, userns int, recursive bool) (int, error) {
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	return fd, err
-}
-
-// devs is a detached mount of the device nodes.
-func (m *mounter) devs() (fd int, err error) {
-	err = m.do(func() error {
-		fd, err = clone(filepath.Join(m.at, "devs"), unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, -1, false)
-		return err
-	})
 	return fd, err
 }
 

@@ -247,19 +247,14 @@ func (b *builder) up(ctx context.Context) error {
 	if err := b.openKept(); err != nil {
 		return err
 	}
-	prepared := make(chan error, 1)
-	go func() { prepared <- b.mounts.prepare(b.lab, b.nodes) }()
+	if err := b.mounts.prepare(b.lab, b.nodes); err != nil {
+		return prepareError(err)
+	}
 	spec, err := b.spec()
-	if err == nil {
-		b.setups = spec.Nodes
-	}
-	// Waited for in any case: the mounter may not be closed while it works.
-	if perr := <-prepared; perr != nil && err == nil {
-		err = &Error{Op: "prepare the nodes' files", Err: perr}
-	}
 	if err != nil {
 		return err
 	}
+	b.setups = spec.Nodes
 	if err := b.start(spec); err != nil {
 		return err
 	}
