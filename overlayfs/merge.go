@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/dirents"
 )
 
 // Merged is one directory of a union, as its layers have it: open directories, the first wins. It is how package
@@ -156,25 +158,14 @@ func ReadNames(dir int) ([]string, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
-	buf := make([]byte, 32<<10)
 	var names []string
-	for {
-		n, err := unix.Getdents(fd, buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if errors.Is(err, unix.ENOENT) { // the directory was removed
-			return names, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			slices.Sort(names)
-			return slices.Compact(names), nil // one that is renamed meanwhile may be told twice
-		}
-		for _, d := range appendDirents(nil, buf[:n]) {
-			names = append(names, d.name)
-		}
+	err = dirents.Each(fd, make([]byte, dirents.BufferSize), func(name []byte, _ uint8) bool {
+		names = append(names, string(name))
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
+	slices.Sort(names)
+	return slices.Compact(names), nil // one that is renamed meanwhile may be told twice
 }

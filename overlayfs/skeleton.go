@@ -1,13 +1,14 @@
 package overlayfs
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/dirents"
 )
 
 // Bounds of a skeleton. What is beyond them is closed all the same, by the layer below;
@@ -91,9 +92,11 @@ func HostSkeleton(root string) ([]Entry, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, fmt.Errorf("stat %s: %w", root, err)
 	}
-	w := &walker{areas: make(map[string]*area, len(areas)), buf: make([]byte, 32<<10), dev: st.Dev}
+	w := &walker{areas: make(map[string]*area, len(areas)), parents: map[string]bool{}, buf: make([]byte, dirents.BufferSize), dev: st.Dev}
 	for i := range areas {
-		w.areas[areas[i].path] = &areas[i]
+		path := areas[i].path
+		w.areas[path] = &areas[i]
+		w.parents[path[:strings.LastIndexByte(path, '/')+1]] = true
 	}
 	top := w.areas["."]
 	w.add(".", Dir, &st)
@@ -115,51 +118,50 @@ func HostSkeleton(root string) ([]Entry, error) {
 // walker collects the entries of a skeleton.
 type walker struct {
 	areas   map[string]*area
+	parents map[string]bool // of areas, as scan has them
 	entries []Entry
 	buf     []byte // for getdents64
 	dev     uint64 // of root
-}
-
-// dirent is a name in a directory.
-type dirent struct {
-	name string
-	typ  uint8 // DT_*
+	st      unix.Stat_t
 }
 
 // scan adds the entries of what is closed in a directory, whose path is "" for the root
 // and ends in "/" otherwise. It looks dirs levels deep for directories, and files levels
 // for files.
 func (w *walker) scan(fd int, path string, dirs, files int) error {
-	list, err := w.readDir(fd)
+	list, err := w.readDir(fd, files < 1)
 	if err != nil {
 		return fmt.Errorf("read directory %q: %w", path, err)
 	}
-	if err := w.addForced(fd, path); err != nil {
-		return err
-	}
-	for _, d := range list {
-		if d.typ == unix.DT_LNK || d.typ != unix.DT_DIR && d.typ != unix.DT_UNKNOWN && files < 1 {
-			continue
+	special := w.parents[path]
+	if special {
+		if err := w.addForced(fd, path); err != nil {
+			return err
 		}
-		name := path + d.name
-		a := w.areas[name]
+	}
+	for _, name := range list {
+		var a *area
+		if special {
+			a = w.areas[path+name]
+		}
 		if a != nil && (a.force && a.do == empty || a.do == hide || a.do == leave) {
 			continue
 		}
-		st, ok, err := stat(fd, d.name)
+		st := &w.st
+		ok, err := statInto(fd, name, st)
 		if err != nil {
-			return fmt.Errorf("stat %q: %w", name, err)
+			return fmt.Errorf("stat %q: %w", path+name, err)
 		}
 		if !ok {
 			continue
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			if st.Mode&unix.S_IFMT != unix.S_IFLNK && files >= 1 && st.Mode&0o004 == 0 {
-				w.add(name, Whiteout, st)
+				w.add(path+name, Whiteout, st)
 			}
 			continue
 		}
-		if err := w.scanDir(fd, d.name, name, st, a, dirs-1, files-1); err != nil {
+		if err := w.scanDir(fd, name, path+name, st, a, dirs-1, files-1); err != nil {
 			return err
 		}
 	}
@@ -248,27 +250,28 @@ func (w *walker) tree(parent int, base, path string, dev uint64, levels int) err
 		return nil
 	}
 	defer unix.Close(fd)
-	list, err := w.readDir(fd)
+	list, err := w.readDir(fd, true)
 	if err != nil {
 		return fmt.Errorf("read directory %q: %w", path, err)
 	}
-	for _, d := range list {
-		name := path + "/" + d.name
-		if d.typ != unix.DT_DIR && d.typ != unix.DT_UNKNOWN || w.areas[name] != nil {
+	for _, name := range list {
+		at := path + "/" + name
+		if w.areas[at] != nil {
 			continue
 		}
-		st, ok, err := stat(fd, d.name)
+		st := &w.st
+		ok, err := statInto(fd, name, st)
 		if err != nil {
-			return fmt.Errorf("stat %q: %w", name, err)
+			return fmt.Errorf("stat %q: %w", at, err)
 		}
 		if !ok || st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			continue
 		}
-		w.add(name, Dir, st)
+		w.add(at, Dir, st)
 		if st.Mode&0o005 != 0o005 || st.Dev != dev {
 			continue
 		}
-		if err := w.tree(fd, d.name, name, dev, levels-1); err != nil {
+		if err := w.tree(fd, name, at, dev, levels-1); err != nil {
 			return err
 		}
 	}
@@ -292,57 +295,35 @@ func dirEntry(path string, kind Kind, st *unix.Stat_t) Entry {
 	return Entry{Path: path, Kind: kind, Mode: st.Mode & 0o7777, UID: int(st.Uid), GID: int(st.Gid)}
 }
 
-// readDir returns what is in a directory, as many as are looked at.
-func (w *walker) readDir(fd int) ([]dirent, error) {
-	var list []dirent
-	for len(list) < maxDirEntries {
-		n, err := unix.Getdents(fd, w.buf)
-		if errors.Is(err, unix.EINTR) {
-			continue
+// readDir returns what is in a directory, as many as are looked at, but for symbolic links and, where only directories
+// are wanted, for all that is known not to be one.
+func (w *walker) readDir(fd int, onlyDirs bool) ([]string, error) {
+	var list []string
+	seen := 0
+	err := dirents.Each(fd, w.buf, func(name []byte, typ uint8) bool {
+		if typ == unix.DT_DIR || typ == unix.DT_UNKNOWN || typ != unix.DT_LNK && !onlyDirs {
+			list = append(list, string(name))
 		}
-		if errors.Is(err, unix.ENOENT) { // the directory was removed
-			return list, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return list, nil
-		}
-		list = appendDirents(list, w.buf[:n])
-	}
-	return list, nil
-}
-
-// appendDirents decodes struct linux_dirent64, see getdents64(2): inode and offset of
-// eight bytes each, two bytes of length, one of type, a name that ends with a zero byte.
-func appendDirents(list []dirent, buf []byte) []dirent {
-	const header = 19
-	for len(buf) > header {
-		length := int(binary.NativeEndian.Uint16(buf[16:]))
-		if length <= header || length > len(buf) {
-			break
-		}
-		name := buf[header:length]
-		if i := slices.Index(name, 0); i >= 0 {
-			name = name[:i]
-		}
-		if s := string(name); s != "" && s != "." && s != ".." {
-			list = append(list, dirent{s, buf[18]})
-		}
-		buf = buf[length:]
-	}
-	return list
+		seen++
+		return seen < maxDirEntries
+	})
+	return list, err
 }
 
 // stat is fstatat(2) of a name in a directory; ok is false when it is gone.
 func stat(fd int, name string) (st *unix.Stat_t, ok bool, err error) {
 	st = new(unix.Stat_t)
+	ok, err = statInto(fd, name, st)
+	return st, ok, err
+}
+
+// statInto is stat for many names.
+func statInto(fd int, name string, st *unix.Stat_t) (ok bool, err error) {
 	err = unix.Fstatat(fd, name, st, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT)
 	if errors.Is(err, unix.ENOENT) {
-		return nil, false, nil
+		return false, nil
 	}
-	return st, err == nil, err
+	return err == nil, err
 }
 
 // openChild opens a directory in a directory; ok is false when it is gone or no

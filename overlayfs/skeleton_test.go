@@ -375,14 +375,3 @@ func BenchmarkHostSkeleton(b *testing.B) {
 		}
 	}
 }
-
-func FuzzAppendDirents(f *testing.F) {
-	f.Add([]byte("0123456789abcdef\x18\x00\x08abc\x00"))
-	f.Fuzz(func(t *testing.T, buf []byte) {
-		for _, d := range appendDirents(nil, buf) {
-			if d.name == "" || d.name == "." || d.name == ".." || strings.Contains(d.name, "\x00") {
-				t.Fatalf("name %q", d.name)
-			}
-		}
-	})
-}

@@ -1,6 +1,7 @@
 package bootdirs
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container/passwd"
+	"github.com/nsnet/nsnet/internal/dirents"
 	"github.com/nsnet/nsnet/internal/inroot"
 )
 
@@ -39,6 +41,7 @@ type Root struct {
 	layers []int // the topmost first
 	files  int   // that were read
 	bytes  int
+	buf    []byte // for what is read
 }
 
 // Open opens a root filesystem that is made of these directories, the topmost first. In all but the
@@ -123,9 +126,9 @@ func (r *Root) Find() []Dir {
 	if len(wants) == 0 {
 		return nil
 	}
-	accounts := accounts{}
-	accounts.passwd, _ = r.read("etc/passwd", maxAccount)
-	accounts.group, _ = r.read("etc/group", maxAccount)
+	users, _ := r.read("etc/passwd", maxAccount)
+	groups, _ := r.read("etc/group", maxAccount)
+	accounts := accounts{[]byte(users), []byte(groups)}
 	var dirs []Dir
 	seen := map[string]bool{}
 	for _, w := range wants {
@@ -152,8 +155,7 @@ func (r *Root) declarations(suffix string, dirs ...string) []declaration {
 	more := map[string][]declaration{}
 	for _, dir := range dirs {
 		for _, l := range r.layers {
-			r.eachIn(l, dir, func(fd int, e os.DirEntry) {
-				name := e.Name()
+			r.eachIn(l, dir, [][]byte{[]byte(suffix), []byte(suffix + ".d")}, func(fd int, name string, typ uint8) {
 				switch {
 				case strings.HasPrefix(name, "systemd-"): // half of all files, and no service of a node's
 				case strings.HasSuffix(name, suffix):
@@ -161,15 +163,15 @@ func (r *Root) declarations(suffix string, dirs ...string) []declaration {
 						return
 					}
 					all[name] = ""
-					if e.Type().IsRegular() {
+					if typ == unix.DT_REG {
 						all[name], _ = r.readIn(fd, name)
 					}
-				case strings.HasSuffix(name, suffix+".d") && e.IsDir():
-					r.eachIn(fd, name, func(fd int, e os.DirEntry) {
-						if strings.HasSuffix(e.Name(), ".conf") && e.Type().IsRegular() {
-							text, _ := r.readIn(fd, e.Name())
+				case typ == unix.DT_DIR:
+					r.eachIn(fd, name, [][]byte{[]byte(".conf")}, func(fd int, drop string, typ uint8) {
+						if typ == unix.DT_REG {
+							text, _ := r.readIn(fd, drop)
 							of := strings.TrimSuffix(name, ".d")
-							more[of] = append(more[of], declaration{e.Name(), text})
+							more[of] = append(more[of], declaration{drop, text})
 						}
 					})
 				}
@@ -189,18 +191,44 @@ func (r *Root) declarations(suffix string, dirs ...string) []declaration {
 	return found
 }
 
-// eachIn calls f for what is in a directory, as much of it as is looked at, with the open directory.
-func (r *Root) eachIn(root int, dir string, f func(fd int, e os.DirEntry)) {
+// eachIn calls f for what is in a directory and whose name ends in one of these ways, as much of it as is looked at, with the
+// open directory.
+func (r *Root) eachIn(root int, dir string, suffixes [][]byte, f func(fd int, name string, typ uint8)) {
 	fd, err := inroot.Open(root, dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, unix.RESOLVE_NO_SYMLINKS|unix.RESOLVE_NO_XDEV)
 	if err != nil {
 		return
 	}
-	open := os.NewFile(uintptr(fd), dir)
-	defer open.Close()
-	entries, _ := open.ReadDir(maxNames)
-	for _, e := range entries {
-		f(fd, e)
+	defer unix.Close(fd)
+	type entry struct {
+		name string
+		typ  uint8
 	}
+	var found []entry
+	seen := 0
+	_ = dirents.Each(fd, r.buffer(), func(name []byte, typ uint8) bool {
+		for _, s := range suffixes {
+			if bytes.HasSuffix(name, s) {
+				found = append(found, entry{string(name), typ})
+			}
+		}
+		seen++
+		return seen < maxNames
+	})
+	for _, e := range found {
+		var st unix.Stat_t
+		if e.typ == unix.DT_UNKNOWN && unix.Fstatat(fd, e.name, &st, unix.AT_SYMLINK_NOFOLLOW) == nil {
+			e.typ = uint8(st.Mode & unix.S_IFMT >> 12) // as IFTODT of dirent.h
+		}
+		f(fd, e.name, e.typ)
+	}
+}
+
+// buffer is for what is read, until the next is.
+func (r *Root) buffer() []byte {
+	if r.buf == nil {
+		r.buf = make([]byte, maxFile)
+	}
+	return r.buf
 }
 
 // script returns the text of a file that a unit names. On the way to it /bin and its like may be
@@ -253,7 +281,11 @@ func (r *Root) readAll(fd int, most int) (string, bool) {
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size >= int64(most) {
 		return "", false
 	}
-	b := make([]byte, st.Size)
+	b := r.buffer()
+	if st.Size > int64(len(b)) {
+		b = make([]byte, st.Size)
+	}
+	b = b[:st.Size]
 	n := 0
 	for n < len(b) {
 		got, err := unix.Read(fd, b[n:])
@@ -273,7 +305,7 @@ func (r *Root) readAll(fd int, most int) (string, bool) {
 }
 
 // accounts are a root's users and groups.
-type accounts struct{ passwd, group string }
+type accounts struct{ passwd, group []byte }
 
 // ofUser stands for the group of the user.
 const ofUser = ":"
@@ -282,7 +314,7 @@ const ofUser = ":"
 func (a *accounts) dir(w want) (Dir, bool) {
 	d := Dir{Path: w.path, Mode: w.mode}
 	if w.user != "" {
-		uid, gid, _, _, err := passwd.Lookup(w.user, []byte(a.passwd), []byte(a.group))
+		uid, gid, _, _, err := passwd.Lookup(w.user, a.passwd, nil)
 		if err != nil {
 			return d, false
 		}
@@ -292,7 +324,7 @@ func (a *accounts) dir(w want) (Dir, bool) {
 		}
 	}
 	if w.group != "" && w.group != ofUser {
-		_, gid, _, _, err := passwd.Lookup("0:"+w.group, []byte(a.passwd), []byte(a.group))
+		_, gid, _, _, err := passwd.Lookup("0:"+w.group, a.passwd, a.group)
 		if err != nil {
 			return d, false
 		}

@@ -1,0 +1,2 @@
+// Package dirents reads directories in bulk: names and types, and no more, without an allocation for each.
+package dirents
