@@ -48,6 +48,7 @@ nodes:
   child: {command: [sleep, "600"], limits: {memory: 16MiB}}
   updated: {command: "x=$(head -c 33554432 /dev/zero | tr '\\0' x); echo full; sleep 600; echo ${#x}", limits: {memory: 256MiB}}
   fine: {command: [sleep, "600"], limits: {memory: 64MiB}}
+  again: {command: "test -e /tmp/second && exec sleep 600; touch /tmp/second; exec tail /dev/zero", restart: on-failure, limits: {memory: 16MiB}}
 `)
 		told := func(what, text, limit string) {
 			t.Helper()
@@ -82,8 +83,9 @@ nodes:
 			t.Errorf("%+v", n)
 		}
 
+		testenv.Eventually(t, 20*time.Second, "a killed command runs again", func() bool { n := r.node("again"); return n.Restarts == 1 && n.State == lab.StateRunning })
 		table := testenv.Must(t, "ps", r.name)
-		for _, want := range []string{`command +exited\(137,oom\)`, `child +running\(oom\)`, `updated +exited\(137,oom\)`, `fine +running `} {
+		for _, want := range []string{`command +exited\(137,oom\)`, `child +running `, `updated +exited\(137,oom\)`, `fine +running `, `again +running `} {
 			if !regexp.MustCompile(want).MatchString(table) {
 				t.Errorf("ps has no %s:\n%s", want, table)
 			}
@@ -102,6 +104,14 @@ nodes:
 		})
 		if got := r.node("child").Reason; !strings.HasPrefix(got, "the node's init was killed by signal 9; out of memory: limit 16 MiB, ") {
 			t.Errorf("a node whose init was killed: %q", got)
+		}
+
+		// How a command has last ended is told beside what it does now.
+		if n := r.node("again"); n.State != lab.StateRunning || n.LastEnd == nil || !n.LastEnd.OOMKilled || n.LastEnd.ExitCode != 137 || n.LastEnd.Signal != "SIGKILL" {
+			t.Errorf("a command that was started again: %+v", n)
+		}
+		if got := testenv.Must(t, "inspect", r.name+"/again"); !regexp.MustCompile(`state +running\n`).MatchString(got) || !regexp.MustCompile(`last ended +killed by SIGKILL, out of memory, [0-9ms]+ ago`).MatchString(got) {
+			t.Errorf("inspect: %s", got)
 		}
 
 		// A node that is started anew begins to count anew.

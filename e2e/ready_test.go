@@ -3,6 +3,8 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -247,6 +249,65 @@ func TestUpWaitFails(t *testing.T) {
 	}
 }
 
+// What has made a node unhealthy may be mended by the very up that waits: it waits for what is found out afterwards. Without a time of its own
+// it waits no longer than for that, and with one until then.
+func TestWaitLooksAnew(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir, name := t.TempDir(), testenv.LabName(t)
+		file := func(db string) string {
+			return writeFile(t, dir, "lab.yaml", "name: "+name+`
+nodes:
+  db: {}
+  web: {command: [sleep, inf], ready: {exec: "echo >>/tmp/checks; ping -n -c 1 -W 0.3 10.3.0.9", start_period: 0s, retries: 2, interval: 200ms}}
+  app: {command: [sleep, inf], depends_on: {web: {condition: ready}}}
+bridges: {lan0: {subnet: 10.3.0.0/24}}
+links:
+  - {endpoints: ["db:eth0", lan0], address: `+db+`}
+  - {endpoints: ["web:eth0", lan0], address: 10.3.0.3/24}
+`)
+		}
+		if got := testenv.Run(t, "up", "--wait", file("10.3.0.10/24")); got.Code != 11 || !strings.Contains(got.Stderr, "web is not ready: it is unhealthy") {
+			t.Fatalf("up --wait: %+v", got)
+		}
+		atEnd(t, testenv.Binary(t), "down", name)
+		r := run{t, name}
+		checks := func() int {
+			n, err := strconv.Atoi(r.sh("web", "wc -l </tmp/checks"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		for _, what := range []string{"wait " + name, "wait " + name + "/web", "up --wait " + dir + "/lab.yaml"} {
+			before := checks()
+			if got := testenv.Run(t, strings.Fields(what)...); got.Code != 11 || !strings.Contains(got.Stderr, "node web is not ready: it is unhealthy") {
+				t.Errorf("%s of a node that stays unhealthy: %+v", what, got)
+			}
+			if n := checks(); n < before+2 {
+				t.Errorf("%s has not looked at more than %d checks", what, n-before)
+			}
+		}
+		testenv.Must(t, "up", "--wait", file("10.3.0.9/24"))
+		if n := r.node("app"); n.State != lab.StateRunning {
+			t.Errorf("app is %s", n.State)
+		}
+
+		testenv.Must(t, "up", file("10.3.0.10/24"))
+		testenv.Eventually(t, 10*time.Second, "web is unhealthy", func() bool { return r.node("web").Ready == "unhealthy" })
+		waits := exec.CommandContext(t.Context(), testenv.Binary(t), "wait", name, "--timeout", "1m")
+		if err := waits.Start(); err != nil {
+			t.Fatal(err)
+		}
+		from := checks()
+		testenv.Eventually(t, 20*time.Second, "it is checked more often than it takes to be unhealthy", func() bool { return checks() > from+8 })
+		testenv.Must(t, "up", file("10.3.0.9/24"))
+		if err := waits.Wait(); err != nil {
+			t.Errorf("wait with a time: %v", err)
+		}
+	})
+}
+
 // FAULTS 2: how a node's init has ended is shown; policies are about commands, and do not bring it back; up does.
 func TestDeadNodeIsShown(t *testing.T) {
 	t.Parallel()
@@ -268,6 +329,61 @@ func TestDeadNodeIsShown(t *testing.T) {
 		if got := strings.Fields(row(t, testenv.Must(t, "ps", r.name), "a"))[2]; got != "running(ready)" {
 			t.Errorf("up has made it %s", got)
 		}
+	})
+}
+
+// What ps says of a node that is dead it says from the first time on, and it is said of the node's init: not of what its command came to before.
+func TestDeadNodeIsShownAtOnce(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		// A pid namespace with more processes ends more slowly.
+		r := startText(t, `
+defaults: {command: "for i in $(seq 60); do sleep inf & done; wait"}
+nodes: {stopped: , restarted: , paused: , signalled: , busy: , nothing: }
+`)
+		testenv.Must(t, "stop", r.name+"/stopped")
+		testenv.Must(t, "restart", r.name+"/restarted")
+		testenv.Must(t, "pause", r.name+"/paused")
+		testenv.Must(t, "resume", r.name+"/paused")
+		testenv.Must(t, "pause", r.name+"/paused")
+		testenv.Must(t, "kill", r.name+"/signalled", "-s", "TERM")
+		r.until("signalled", lab.StateExited)
+		for _, name := range []string{"stopped", "restarted", "paused", "signalled", "busy", "nothing"} {
+			testenv.MustCommand(t, "kill", "-9", fmt.Sprint(r.node(name).PID))
+			var n lab.NodeStatus
+			testenv.Eventually(t, 10*time.Second, name+" is dead", func() bool { n = r.node(name); return n.State == lab.StateDead })
+			if name == "paused" && n.Reason == "the node's init was killed while it was paused" && n.Signal == "" && n.ExitCode == nil {
+				continue // its end is not there yet
+			}
+			if n.Reason != "the node's init was killed by signal 9" || n.Signal != "SIGKILL" || n.LastEnd != nil {
+				t.Errorf("%s is %q, signal %q, %+v", name, n.Reason, n.Signal, n.LastEnd)
+			}
+		}
+	})
+}
+
+// ps counts what plan lists.
+func TestDriftIsThePlan(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		hostBridge(t, "goesbr", "1500")
+		r := startText(t, `
+nodes: {a: {command: [sleep, inf]}, b: {command: [sleep, inf]}, c: {command: "exit 3"}}
+bridges: {goesbr: {external: true, subnet: 10.4.0.0/24}}
+links: [{endpoints: ["a:eth0", goesbr]}, {endpoints: ["a:eth1", "b:eth1"]}]
+`)
+		r.until("c", lab.StateExited)
+		for _, step := range [][]string{{}, {testenv.Binary(t), "stop", r.name + "/b"}, {"ip", "-n", r.name + ".b", "link", "set", "eth1", "down"}, {"ip", "link", "del", "goesbr"}} {
+			if len(step) > 0 {
+				testenv.MustCommand(t, step...)
+			}
+			plan := testenv.Run(t, "plan", "--name", r.name, r.status().File)
+			want := fmt.Sprintf("differs from its file: %d change", strings.Count(plan.Stdout, "\n"))
+			if got := testenv.Must(t, "ps", r.name); plan.Code != 10 || !strings.Contains(got, want) {
+				t.Errorf("after %v: %s\n%+v", step, got, plan)
+			}
+		}
+		testenv.MustCommand(t, "ip", "link", "add", "goesbr", "type", "bridge") // for hostBridge to take away
 	})
 }
 

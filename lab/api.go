@@ -167,6 +167,7 @@ type NodeStatus struct {
 	OOMKills   uint64            `json:"oom_kills,omitempty"`         // how many
 	MemoryPeak uint64            `json:"memory_peak_bytes,omitempty"` // of a node that has had one killed, where the kernel counts it
 	Reason     string            `json:"reason,omitempty"`            // "out of memory: limit 10 MiB, peak 9.9 MiB, 1 process killed", "command not found"
+	LastEnd    *LastEnd          `json:"last_end,omitempty"`          // of the command, whatever it does now
 	Ready      string            `json:"ready,omitempty"`             // of a node with a check: "waiting", "ready" or "unhealthy"
 	CheckSaid  string            `json:"check_output,omitempty"`      // by the last check that failed
 	Restarts   int               `json:"restarts,omitempty"`          // by its restart policy, since it was last started by request
@@ -178,6 +179,14 @@ type NodeStatus struct {
 	Storage    []StorageStatus   `json:"storage"` // the root first, then unions
 	// Spec is all that the file says of the node, with defaults filled in and addresses decided.
 	Spec topology.Node `json:"spec"`
+}
+
+// LastEnd is how a node's command has last ended.
+type LastEnd struct {
+	At        time.Time `json:"at"`
+	ExitCode  int       `json:"exit_code"` // 128+signal when killed
+	Signal    string    `json:"signal,omitempty"`
+	OOMKilled bool      `json:"oom_killed,omitempty"` // by SIGKILL, in a node that has lost processes at its limit of memory
 }
 
 // InterfaceStatus is an interface of a node, as the file wants it, or one that was attached.

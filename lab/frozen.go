@@ -22,6 +22,7 @@ func markKilled(st *proto.LabState) {
 		}
 		if b, err := os.ReadFile("/proc/" + strconv.Itoa(n.PID) + "/status"); err == nil && killPending(b) {
 			n.State, n.Reason = StateDead, "the node's init was killed while it was paused"
+			n.WaitStatus, n.Ended, n.EndedAt = 0, false, 0 // of the command: how the init ends is not told yet
 		}
 	}
 }

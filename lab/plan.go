@@ -31,12 +31,7 @@ func Plan(ctx context.Context, l *topology.Lab) (planned []Action, err error) {
 		}
 		return actions(l), nil
 	}
-	gone := missing(l)
-	if len(gone) > 0 {
-		if was, err := readLab(dirOf(l.Name)); err == nil {
-			l = withoutBridges(l, was, gone)
-		}
-	}
+	l, gone := goneFrom(l)
 	seen, err := runningLab(ctx, l)
 	if err != nil {
 		return nil, err
@@ -45,14 +40,27 @@ func Plan(ctx context.Context, l *topology.Lab) (planned []Action, err error) {
 		return actions(l), foresee(ctx, l)
 	}
 	d := compare(l, seen)
-	planned = d.actions
-	for _, name := range gone {
-		d.say("~", "bridge", name, "", "the host's bridge is gone, and up fails until it is there", "")
-	}
-	if len(gone) > 0 {
+	if d.sayGone(gone); len(gone) > 0 {
 		return d.actions, written(ctx, l, d.add)
 	}
-	return planned, foreseeChange(ctx, l, seen, d)
+	return d.actions, foreseeChange(ctx, l, seen, d)
+}
+
+// goneFrom returns a lab as it is to be compared, and the host's bridges that it has links to and that are gone.
+func goneFrom(l *topology.Lab) (*topology.Lab, []string) {
+	gone := missing(l)
+	if len(gone) > 0 {
+		if was, err := readLab(dirOf(l.Name)); err == nil {
+			l = withoutBridges(l, was, gone)
+		}
+	}
+	return l, gone
+}
+
+func (d *difference) sayGone(bridges []string) {
+	for _, name := range bridges {
+		d.say("~", "bridge", name, "", "the host's bridge is gone, and up fails until it is there", "")
+	}
 }
 
 // written refuses directories that unions of nodes to start would write, and another lab's do.

@@ -152,6 +152,9 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		if host != nil {
 			if o, err := oomOf(host, name, n.Name); err == nil && o.Kills > 0 {
 				n.OOMKilled, n.OOMKills, n.MemoryPeak = true, o.Kills, o.Peak
+				if n.LastEnd != nil {
+					n.LastEnd.OOMKilled = n.LastEnd.Signal == "SIGKILL"
+				}
 				switch {
 				case n.Reason == "":
 					n.Reason = oomText(o)
@@ -174,19 +177,16 @@ func (st *Status) observe(r *record, l *topology.Lab) error {
 	if busy(dirOf(r.Name)) {
 		return nil
 	}
-	given := *l
+	given, gone := goneFrom(l)
 	state, err := labState(r.Name)
 	var seen *observed
 	if err == nil {
-		for i := range state.Nodes {
-			if n := &state.Nodes[i]; n.State == StateStopped {
-				n.State = StateRunning // somebody wants it so
-			}
-		}
-		seen, err = observe(r, state, &given)
+		seen, err = observe(r, state, given)
 	}
 	if err == nil {
-		st.Drift = compare(&given, seen).actions
+		d := compare(given, seen)
+		d.sayGone(gone)
+		st.Drift = d.actions
 		err = seen.addLearned(st.Nodes)
 	}
 	if err != nil {
@@ -215,6 +215,13 @@ func nodeStatus(r *record, n *topology.Node, w *proto.NodeState) NodeStatus {
 	if w.Retry != 0 {
 		at := time.Unix(0, w.Retry)
 		s.NextTry = &at
+	}
+	if w.EndedAt != 0 && s.State != StateDead {
+		ws := syscall.WaitStatus(w.WaitStatus)
+		s.LastEnd = &LastEnd{At: time.Unix(0, w.EndedAt), ExitCode: execute.ExitCode(ws)}
+		if ws.Signaled() {
+			s.LastEnd.Signal = unix.SignalName(ws.Signal())
+		}
 	}
 	switch s.State {
 	case StateExited, StateStopped, StateRestarting, StateDead:

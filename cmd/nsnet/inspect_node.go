@@ -22,6 +22,7 @@ func inspectNode(labName string, n lab.NodeStatus, color bool, width int) string
 		{"signal", plain(n.Signal)},
 		{"reason", plain(n.Reason)},
 		{"check", plain(n.CheckSaid)},
+		{"last ended", lastEndText(n.LastEnd, time.Now())},
 		{"restarts", number(n.Restarts)},
 		{"next try", untilText(n.NextTry, time.Now())},
 		{"hostname", plain(n.Hostname)},
@@ -47,6 +48,21 @@ func inspectNode(labName string, n lab.NodeStatus, color bool, width int) string
 	section("sysctls", sysctlRows(n.Spec.Sysctls), columns{})
 	section("hosts", lineRows("LINE", n.Spec.Hosts), columns{})
 	return b.String()
+}
+
+// lastEndText says how and when a node's command has last ended: "killed by SIGKILL, out of memory, 3m0s ago".
+func lastEndText(e *lab.LastEnd, now time.Time) string {
+	if e == nil {
+		return ""
+	}
+	text := "with exit code " + strconv.Itoa(e.ExitCode)
+	switch {
+	case e.OOMKilled:
+		text = "killed by " + e.Signal + ", out of memory"
+	case e.Signal != "":
+		text = "killed by " + e.Signal
+	}
+	return plain(text) + ", " + max(now.Sub(e.At), 0).Round(time.Second).String() + " ago"
 }
 
 // specFacts is what the file says of a node in one line each, without what its state says already.

@@ -32,7 +32,7 @@ func TestStateText(t *testing.T) {
 	code := func(n int) *int { return &n }
 	for want, n := range map[string]lab.NodeStatus{
 		"running":              {State: lab.StateRunning},
-		"running(ready)":       {State: lab.StateRunning, Ready: "ready"},
+		"running(ready)":       {State: lab.StateRunning, Ready: "ready", OOMKilled: true}, // whichever of its processes
 		"running(unhealthy)":   {State: lab.StateRunning, Ready: "unhealthy"},
 		"idle(waiting)":        {State: lab.StateIdle, Ready: "waiting"},
 		"paused":               {State: lab.StatePaused, Ready: "ready"},

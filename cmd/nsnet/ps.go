@@ -196,7 +196,7 @@ func psNames(labs []lab.Status) string {
 	return b.String()
 }
 
-// stateText is a node's state: "running", "running(ready)", "running(ready,oom)", "exited(1)", "exited(0,ready)", "exited(137,oom)", "dead (signal 9)", "dead (signal 9, oom)".
+// stateText is a node's state: "running", "running(ready)", "exited(1)", "exited(0,ready)", "exited(137,oom)", "dead (signal 9)", "dead (signal 9, oom)".
 func stateText(n lab.NodeStatus) string {
 	var more []string
 	switch n.State {
@@ -211,6 +211,9 @@ func stateText(n lab.NodeStatus) string {
 		if n.Ready != "" && n.ExitCode != nil && *n.ExitCode == 0 { // it has left a daemon
 			more = append(more, n.Ready)
 		}
+		if n.OOMKilled {
+			more = append(more, "oom")
+		}
 	case lab.StateDead:
 		if n.Signal != "" && n.ExitCode != nil {
 			if n.OOMKilled {
@@ -218,9 +221,6 @@ func stateText(n lab.NodeStatus) string {
 			}
 			return fmt.Sprintf("dead (signal %d)", *n.ExitCode-128)
 		}
-	}
-	if n.OOMKilled {
-		more = append(more, "oom")
 	}
 	if len(more) > 0 {
 		return plain(n.State + "(" + strings.Join(more, ",") + ")")

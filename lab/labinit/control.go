@@ -203,12 +203,20 @@ func (l *labInit) await(r *proto.AwaitRequest, gone <-chan struct{}) proto.Await
 	if len(r.Nodes) > 0 {
 		nodes = slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return !slices.Contains(r.Nodes, n.name) })
 	}
+	if !r.Ended {
+		l.doubt()
+	}
+	decided := func(name string) (supervise.Node, bool) {
+		d, ok := l.super.decided(name)
+		d.Patient = r.Timeout > 0
+		return d, ok
+	}
 	var reply proto.AwaitReply
 	l.super.until(stop, func() bool {
 		reply.Unready = nil
 		failed := false
 		for _, n := range nodes {
-			u, ok := n.unready()
+			u, ok := n.unready(r.Timeout > 0)
 			if r.Ended {
 				u, ok = n.unended()
 			}
@@ -216,7 +224,7 @@ func (l *labInit) await(r *proto.AwaitRequest, gone <-chan struct{}) proto.Await
 				continue
 			}
 			if n.unit.Phase == supervise.Waiting {
-				if v, why := supervise.Blocked(n.deps, l.super.decided); v != supervise.Good {
+				if v, why := supervise.Blocked(n.deps, decided); v != supervise.Good {
 					u.Why, u.Failed = "it waits for "+why, v == supervise.Failed
 				}
 			}
@@ -236,9 +244,25 @@ func (l *labInit) await(r *proto.AwaitRequest, gone <-chan struct{}) proto.Await
 	return reply
 }
 
-// unready tells whether a node is ready, and if not, all that is known about it.
-func (n *node) unready() (proto.Unready, bool) {
-	v, why := n.decided().Readiness()
+// doubt has what is known of unhealthy nodes count for nothing until it is found out again, as what has made them so may have been
+// mended by who begins to wait.
+func (l *labInit) doubt() {
+	l.super.mu.Lock()
+	defer l.super.mu.Unlock()
+	now := time.Now()
+	for _, n := range l.super.nodes {
+		if n.health.State == supervise.Unhealthy {
+			n.health.Doubt(now)
+			l.do(n, nil)
+		}
+	}
+}
+
+// unready tells whether a node is ready, and if not, all that is known about it. Patient is who waits until a time of its own.
+func (n *node) unready(patient bool) (proto.Unready, bool) {
+	d := n.decided()
+	d.Patient = patient
+	v, why := d.Readiness()
 	return proto.Unready{Node: n.name, Why: why, Failed: v == supervise.Failed, Check: checkText(n.ready), Output: n.health.Output}, v == supervise.Good
 }
 

@@ -105,6 +105,7 @@ func (l *labInit) reaped(pid int, ws syscall.WaitStatus) {
 		known := n.init != nil // of an earlier node whose id was given again
 		if !known {
 			n.init = &ws
+			l.super.tell()
 		}
 		l.super.mu.Unlock()
 		if !known {
@@ -122,6 +123,7 @@ func (l *labInit) statusOf(name string) proto.LabState {
 	if n == nil {
 		return proto.LabState{Nodes: []proto.NodeState{}}
 	}
+	l.awaitEnds([]*node{n})
 	s := l.stateOf(n)
 	n.mu.Lock()
 	spec := n.spec
@@ -134,6 +136,7 @@ func (l *labInit) statusOf(name string) proto.LabState {
 func (l *labInit) status() proto.LabState {
 	st := proto.LabState{Nodes: []proto.NodeState{}, IPv6: l.ipv6}
 	nodes := l.all()
+	l.awaitEnds(nodes)
 	st.Turn, st.Touched, st.Quiet = l.quiet.look(len(nodes))
 	for _, n := range nodes {
 		st.Nodes = append(st.Nodes, l.stateOf(n))
@@ -149,6 +152,36 @@ func (l *labInit) status() proto.LabState {
 		st.Hosts = append(st.Hosts, int(f.Fd()))
 	}
 	return st
+}
+
+// reapWait bounds the wait for the status of a node's init whose connection has ended: its pid namespace ends first.
+const reapWait = 2 * time.Second
+
+// awaitEnds waits until of each node that is dead it is known how its init has ended, once for each.
+func (l *labInit) awaitEnds(nodes []*node) {
+	unknown := func() (left []*node) {
+		for _, n := range nodes {
+			if n.unit.Phase == supervise.Dead && n.init == nil && !n.unreaped {
+				left = append(left, n)
+			}
+		}
+		return left
+	}
+	l.super.mu.Lock()
+	left := unknown()
+	l.super.mu.Unlock()
+	if len(left) == 0 {
+		return
+	}
+	late := make(chan struct{})
+	defer time.AfterFunc(reapWait, func() { close(late) }).Stop()
+	if !l.super.until(late, func() bool { return len(unknown()) == 0 }) {
+		l.super.mu.Lock()
+		for _, n := range unknown() {
+			n.unreaped = true
+		}
+		l.super.mu.Unlock()
+	}
 }
 
 // stateOf is the state of one node.
@@ -185,6 +218,9 @@ func (n *node) seen() proto.NodeState {
 	u, h := n.unit, n.health
 	s := proto.NodeState{Name: n.name, State: u.State(), CommandPID: u.PID, WaitStatus: uint32(u.Status), Ended: u.Ended, Reason: u.Reason,
 		Restarts: u.Restarts, Ready: h.State.String(), Output: h.Output}
+	if u.Ended {
+		s.EndedAt = u.EndedAt.UnixNano()
+	}
 	if at := u.Retry(); !at.IsZero() {
 		s.Retry = at.UnixNano()
 	}
@@ -192,7 +228,8 @@ func (n *node) seen() proto.NodeState {
 		s.Ready = "" // nothing is left that could become so
 	}
 	if u.Phase == supervise.Dead {
-		if s.Reason = "the node's init has ended"; n.init != nil {
+		s.Reason, s.WaitStatus, s.Ended, s.EndedAt = "the node's init has ended", 0, false, 0 // the command's says nothing any more
+		if n.init != nil {
 			s.WaitStatus, s.Ended = uint32(*n.init), true
 		}
 		s.Stays = n.stays

@@ -37,8 +37,9 @@ type supervised struct {
 	due     *time.Timer   // at unit.Deadline
 	look    *time.Timer   // at health.Due
 
-	init  *syscall.WaitStatus // of the node's init, once it was waited for
-	stays string              // why links of a dead node could not be set down
+	init     *syscall.WaitStatus // of the node's init, once it was waited for
+	unreaped bool                // it was not, in spite of some patience
+	stays    string              // why links of a dead node could not be set down
 }
 
 // newSupervised is what a node's part of the topology asks for.

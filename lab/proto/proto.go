@@ -177,6 +177,7 @@ type NodeState struct {
 	CommandPID int    `json:",omitempty"`
 	WaitStatus uint32 `json:",omitempty"` // of the last end of the command or, of a dead node, of its init
 	Ended      bool   `json:",omitempty"` // there was one
+	EndedAt    int64  `json:",omitempty"` // when the command has last ended, Unix time in nanoseconds
 	Reason     string `json:",omitempty"`
 	Stays      string `json:",omitempty"` // why a dead node's links are not down
 	Restarts   int    `json:",omitempty"` // since the last start by request

@@ -26,6 +26,8 @@ type Node struct {
 	Unit   *Unit
 	Health *Health
 	Paused bool // its processes are frozen
+	// Patient is who asks and waits until a time of its own: an unhealthy node that may still become ready has not failed.
+	Patient bool
 }
 
 // Verdict is how a node stands for somebody who waits for it.
@@ -76,6 +78,8 @@ func (n Node) whenResumed() (Verdict, string) {
 		}
 	}
 	switch {
+	case h.State == Unhealthy && (h.doubted || n.Patient && (h.Goes() || u.Active())):
+		return Pending, "it is unhealthy"
 	case h.State == Unhealthy:
 		return Failed, "it is unhealthy"
 	case u.Restarting():

@@ -27,6 +27,9 @@ type Health struct {
 	wait    time.Duration
 	failed  int
 	wasGood bool
+	looking bool // a check is under way
+	early   bool // it has begun before Doubt
+	doubted bool // that it is unhealthy was found out before Doubt
 }
 
 // HealthState is whether a node is ready.
@@ -63,6 +66,7 @@ func (h *Health) Reset(now time.Time) {
 		return
 	}
 	h.State, h.Output, h.failed, h.checks, h.wasGood = Checking, "", 0, false, false
+	h.looking, h.early, h.doubted = false, false, false
 	h.limit, h.Due = now.Add(h.Probe.StartPeriod), time.Time{}
 }
 
@@ -72,6 +76,7 @@ func (h *Health) Begin(now time.Time) {
 		return
 	}
 	h.checks, h.wait, h.failed = true, FirstCheck, 0
+	h.looking, h.early = false, false
 	if h.State == Ready {
 		h.State = Checking
 	}
@@ -111,12 +116,26 @@ func (h *Health) Look(now time.Time) bool {
 	}
 	h.Due = time.Time{}
 	if h.checks && !h.Probe.Passive {
+		h.looking = true
 		return true
 	}
 	if h.State == Checking {
 		h.State = Unhealthy
 	}
+	h.doubted = false
 	return false
+}
+
+// Doubt tells that somebody waits who may have mended what made the node unhealthy: it is not taken for that until as many checks as before
+// have failed that begin from now on or, where there is nothing to look at, another start period is over. What is shown of it stays.
+func (h *Health) Doubt(now time.Time) {
+	if h.State != Unhealthy {
+		return
+	}
+	h.doubted, h.early, h.failed, h.limit = true, h.looking, 0, now.Add(h.Probe.StartPeriod)
+	if !h.checks || h.Probe.Passive {
+		h.Due = h.limit
+	}
 }
 
 // Result tells what a check has said, and when the next is due.
@@ -125,15 +144,17 @@ func (h *Health) Result(now time.Time, good bool, output string) {
 		return // of a command that has ended meanwhile
 	}
 	h.Due = time.Time{}
+	early := h.early
+	h.looking, h.early = false, false
 	if good {
-		h.State, h.failed, h.wasGood, h.Output = Ready, 0, true, ""
+		h.State, h.failed, h.wasGood, h.Output, h.doubted = Ready, 0, true, "", false
 	} else {
 		h.Output = output
-		if h.wasGood || !now.Before(h.limit) {
+		if !early && (h.wasGood || !now.Before(h.limit)) {
 			h.failed++
 		}
 		if h.failed >= h.Probe.Retries {
-			h.State = Unhealthy
+			h.State, h.doubted = Unhealthy, false
 		}
 	}
 	if h.Probe.Passive {
@@ -150,6 +171,6 @@ func (h *Health) Result(now time.Time, good bool, output string) {
 // Postpone tells that no check could be made, as the node is paused.
 func (h *Health) Postpone(now time.Time) {
 	if h.Probe != nil && h.checks {
-		h.Due = now.Add(h.Probe.Interval)
+		h.looking, h.Due = false, now.Add(h.Probe.Interval)
 	}
 }

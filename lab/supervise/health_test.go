@@ -198,3 +198,73 @@ func TestHealthAlwaysDue(t *testing.T) {
 		}
 	})
 }
+
+// Who begins to wait has an unhealthy node found so once more: by as many checks as ever, of which those count that begin later.
+func TestHealthDoubt(t *testing.T) {
+	verdict := func(h *Health, u Unit, patient bool) Verdict {
+		v, _ := Node{Unit: &u, Health: h, Patient: patient}.Readiness()
+		return v
+	}
+	expect := func(what string, h *Health, want Verdict) {
+		t.Helper()
+		if got := verdict(h, Unit{Phase: Running}, false); got != want {
+			t.Fatalf("%s: %d, not %d", what, got, want)
+		}
+	}
+	p := probe()
+	p.StartPeriod = 0
+	h := NewHealth(p)
+	h.Reset(at(0))
+	h.Doubt(at(0))
+	state(t, h, Checking)
+	h.Begin(at(0))
+	h.Result(at(50), false, "")
+	h.Result(at(100), false, "")
+	expect("unhealthy", h, Failed)
+	h.Doubt(at(110))
+	state(t, h, Unhealthy)
+	expect("in doubt", h, Pending)
+	h.Result(at(200), false, "")
+	expect("one check", h, Pending)
+	h.Result(at(300), false, "")
+	expect("both checks", h, Failed)
+	// One that is under way looks at what was before.
+	now := int(h.Due.Sub(at(0)) / time.Millisecond)
+	if !h.Look(at(now)) {
+		t.Fatal("no check is due")
+	}
+	h.Doubt(at(now))
+	h.Result(at(now), false, "")
+	h.Result(at(now), false, "")
+	expect("an early check and one", h, Pending)
+	h.Result(at(now), false, "")
+	expect("an early check and two", h, Failed)
+	h.Doubt(at(now))
+	h.Result(at(now), true, "")
+	expect("a good one", h, Good)
+	h.Result(at(now), false, "")
+	h.Result(at(now), false, "")
+	expect("unhealthy again", h, Failed)
+
+	// Who waits until a time of its own has it find itself, for as long as something is to come.
+	for phase, want := range map[Phase]Verdict{Running: Pending, BackingOff: Pending, Starting: Pending, Idle: Pending, Stopped: Failed, Dead: Failed} {
+		if got := verdict(h, Unit{Phase: phase}, true); got != want {
+			t.Errorf("phase %d: %d, not %d", phase, got, want)
+		}
+	}
+
+	// What is told, and not looked at, has another start period.
+	passive := NewHealth(Probe{StartPeriod: time.Second, Retries: 1, Passive: true})
+	passive.Reset(at(0))
+	passive.Begin(at(0))
+	passive.Look(at(1000))
+	expect("no line", passive, Failed)
+	passive.Doubt(at(5000))
+	due(t, passive, 6000)
+	expect("no line, in doubt", passive, Pending)
+	passive.Look(at(6000))
+	expect("no line again", passive, Failed)
+	passive.Doubt(at(7000))
+	passive.Result(at(7500), true, "")
+	expect("the line", passive, Good)
+}

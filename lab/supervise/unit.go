@@ -43,6 +43,7 @@ type Unit struct {
 	PID      int                // in the node, of the running command
 	Status   syscall.WaitStatus // of the last end
 	Ended    bool               // there was one
+	EndedAt  time.Time          // of the last end
 	Reason   string             // why the last start failed
 	Restarts int                // by policy, since the last start by request
 	Ran      bool               // it was started since the last start by request
@@ -204,7 +205,7 @@ func (u *Unit) Started(now time.Time, pid int) {
 
 // End tells that the command has ended, or with a reason that it could not be started.
 func (u *Unit) End(now time.Time, status syscall.WaitStatus, reason string) []Action {
-	u.PID, u.Status, u.Ended, u.Reason = 0, status, true, reason
+	u.PID, u.Status, u.Ended, u.EndedAt, u.Reason = 0, status, true, now, reason
 	switch u.Phase {
 	case Stopping:
 		if u.swept {
