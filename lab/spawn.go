@@ -51,10 +51,17 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 		return nil, &Error{Op: "start the lab", Err: err}
 	}
 	defer null.Close()
+	// In the child ForkExec uses the numbers above the highest of these descriptors for its own, which must not be exe's: up opens
+	// other files at the same time, and any may be the highest.
+	top, err := unix.FcntlInt(null.Fd(), unix.F_DUPFD_CLOEXEC, int(exe.Fd())+1)
+	if err != nil {
+		return nil, &Error{Op: "start the lab", Err: err}
+	}
+	defer unix.Close(top)
 	attr := &syscall.ProcAttr{
 		Dir:   "/",
 		Env:   append(failpoint.Environ("lab init"), nodeinit.EnvKey+"="+labinit.EnvValue),
-		Files: append([]uintptr{null.Fd()}, files...),
+		Files: append([]uintptr{uintptr(top)}, files...),
 		Sys: &syscall.SysProcAttr{
 			Setsid: true,
 			Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET |
