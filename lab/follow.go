@@ -18,6 +18,7 @@ import (
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
+	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/lab/index"
 	"github.com/nsnet/nsnet/lab/proto"
 )
@@ -277,7 +278,7 @@ func (b *builder) node(e event) error {
 		return err
 	}
 	n := &b.nodes[m.Index]
-	pid, err := pidOf(e.fds[0])
+	pid, err := pidfd.PID(e.fds[0])
 	if err != nil {
 		return &Error{Node: n.Name, Op: "find its process", Err: err}
 	}
@@ -326,21 +327,6 @@ func logFiles(node string) []string { return []string{node + ".log", node + ".lo
 // uidBase is the first id of the node that has a lab's slot, as the host sees it. The lab's own root has
 // the first range, its nodes the ones behind it.
 func uidBase(r *record, slot int) uint32 { return r.Base + uint32(slot+1)*container.IDs }
-
-// pidOf is the pid of a pidfd's process as this process sees it; ESRCH: it has ended. proc_pid_fdinfo(5).
-func pidOf(pidfd int) (int, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/self/fdinfo/%d", pidfd))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		var pid int
-		if n, _ := fmt.Sscanf(line, "Pid:\t%d", &pid); n == 1 && pid > 0 {
-			return pid, nil
-		}
-	}
-	return 0, fmt.Errorf("it has ended: %w", unix.ESRCH)
-}
 
 // finish writes what names the lab on the host, and commits.
 func (b *builder) finish(ctx context.Context, r *proto.LabState) error {

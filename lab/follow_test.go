@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/internal/testenv"
 	"github.com/nsnet/nsnet/lab/proto"
 )
@@ -28,13 +29,13 @@ func TestCauseOfANodeThatHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if pid, err := pidOf(fd); pid != cmd.Process.Pid || err != nil {
+	if pid, err := pidfd.PID(fd); pid != cmd.Process.Pid || err != nil {
 		t.Errorf("pid %d, %v; it is %d", pid, err, cmd.Process.Pid)
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	pid, err := pidOf(fd)
+	pid, err := pidfd.PID(fd)
 	if !errors.Is(err, unix.ESRCH) {
 		t.Fatalf("of a process that has ended: pid %d, %v", pid, err)
 	}

@@ -1,4 +1,4 @@
-// Package pidfd waits for processes that are known by a descriptor, whose number cannot pass to another one. pidfd_open(2).
+// Package pidfd waits for processes that are known by a descriptor, whose number cannot pass to another one, and tells their pids. pidfd_open(2).
 //
 // # Traps
 //
