@@ -156,11 +156,11 @@ func ownFiles(n *topology.Node, s *proto.NodeSetup) []overlayfs.Entry {
 }
 
 // mountWeak does what nodeinit's overlayWeak does, for a node whose ids begin at base: it mounts a
-// read-only overlay as nobody with CAP_SYS_ADMIN alone. That the overlay keeps these
+// read-only overlay as an id that owns no file with CAP_SYS_ADMIN alone. That the overlay keeps these
 // credentials is what closes to the node what the host closes to its ordinary users.
 // Credentials are a thread's own, and the mounter's thread serves nobody else.
 func mountWeak(at, data string, base uint32) (err error) {
-	const nobody = 65534
+	const ownerless = 65535 // as there
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var had, have [2]unix.CapUserData
 	if err := unix.Capget(&header, &had[0]); err != nil {
@@ -176,12 +176,12 @@ func mountWeak(at, data string, base uint32) (err error) {
 			err = fmt.Errorf("take capabilities back: %w", e)
 		}
 	}()
-	id := int(base) + nobody
+	id := int(base) + ownerless
 	if err := unix.Setfsgid(id); err != nil {
-		return fmt.Errorf("become nobody: %w", err)
+		return fmt.Errorf("become an id without files: %w", err)
 	}
 	if err := unix.Setfsuid(id); err != nil {
-		return fmt.Errorf("become nobody: %w", err)
+		return fmt.Errorf("become an id without files: %w", err)
 	}
 	have = had
 	have[0].Effective, have[1].Effective = 1<<unix.CAP_SYS_ADMIN, 0

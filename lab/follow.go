@@ -25,7 +25,11 @@ import (
 
 // start starts the lab init and tells it what to build.
 func (b *builder) start(spec *proto.LabSpec) error {
-	exe, err := sealedExecutable()
+	open := sealedExecutable
+	if !b.rec.UserNS {
+		open = copiedExecutable
+	}
+	exe, err := open()
 	if err != nil {
 		return &Error{Op: "open the nsnet program", Err: err}
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"strconv"
@@ -38,6 +39,40 @@ func sealedExecutable() (*os.File, error) {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	return container.Executable(fd)
+}
+
+// copiedExecutable is sealedExecutable for a lab with a privileged node: the host's root can make a read-only mount writable, and this
+// takes a copy in memory that nobody can write any more. memfd_create(2), fcntl(2) F_ADD_SEALS.
+func copiedExecutable() (*os.File, error) {
+	if err := failpoint.Hit("memfd_create", "nsnet"); err != nil {
+		return nil, err
+	}
+	program, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return nil, err
+	}
+	defer program.Close()
+	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+	fd, err := unix.MemfdCreate("nsnet", flags|unix.MFD_EXEC)
+	if errors.Is(err, unix.EINVAL) { // before Linux 6.3 all of them can be executed
+		fd, err = unix.MemfdCreate("nsnet", flags)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f, err := container.Executable(fd)
+	if err != nil {
+		return nil, err
+	}
+	_, err = io.Copy(f, program)
+	if err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("copy it: %w", err)
+	}
+	return f, nil
 }
 
 // initTitle is what the arguments of a lab init begin with, before the lab's name.

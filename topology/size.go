@@ -3,10 +3,12 @@ package topology
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
+
+// maxSize is more than any machine has, in bytes: 1 PiB. A larger number is a slip.
+const maxSize = 1 << 50
 
 // parseSize reads an amount of bytes as people write it: 1048576, 512k, 64M, 64MiB, 1.5G.
 // K, M, G and T alone and with "iB" are powers of 1024, with "B" powers of 1000.
@@ -25,7 +27,7 @@ func parseSize(s string) (int64, error) {
 	}
 	if !strings.Contains(digits, ".") {
 		v, err := strconv.ParseInt(digits, 10, 64)
-		if err != nil || v > math.MaxInt64/factor {
+		if err != nil || v > maxSize/factor {
 			return 0, errors.New("it is too large")
 		}
 		return v * factor, nil
@@ -34,7 +36,7 @@ func parseSize(s string) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("%q is not a number", digits)
 	}
-	if f *= float64(factor); f >= math.MaxInt64 {
+	if f *= float64(factor); f > maxSize {
 		return 0, errors.New("it is too large")
 	}
 	return int64(f), nil

@@ -10,18 +10,25 @@ import (
 const EnvKey = "_NSNET_ATTACH"
 
 func init() {
-	if v, ok := syscall.Getenv(EnvKey); ok {
-		syscall.Exit(run(v))
+	v, found := syscall.Getenv(EnvKey)
+	if !found {
+		return
 	}
+	// The caller of a command may have whatever in its environment.
+	if plan, report, ok := parse(v); ok && plan > 2 && isPipe(report) {
+		syscall.Exit(run(plan, report))
+	}
+}
+
+// isPipe tells whether a descriptor is one.
+func isPipe(fd int) bool {
+	var st syscall.Stat_t
+	return syscall.Fstat(fd, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFIFO
 }
 
 // run is a worker. It is on the main thread, which Go locks during initialisation, so that
 // it may change its network namespace.
-func run(numbers string) int {
-	plan, report, ok := parse(numbers)
-	if !ok {
-		return 2
-	}
+func run(plan, report int) int {
 	b, errno := readAll(plan)
 	acts, ok := decode(b)
 	if errno != 0 || !ok {

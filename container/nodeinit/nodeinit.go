@@ -14,7 +14,11 @@ const EnvKey = "_NSNET_INIT"
 const Socket = 3
 
 func init() {
-	switch v, _ := syscall.Getenv(EnvKey); v {
+	v, found := syscall.Getenv(EnvKey)
+	if !found || !isSocket(Socket) { // the caller of a command may have whatever in its environment
+		return
+	}
+	switch v {
 	case "node":
 		syscall.Exit(run())
 	case "spawn":
@@ -22,6 +26,12 @@ func init() {
 	case "serve":
 		syscall.Exit(serve())
 	}
+}
+
+// isSocket tells whether a descriptor is one.
+func isSocket(fd int) bool {
+	var st syscall.Stat_t
+	return syscall.Fstat(fd, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFSOCK
 }
 
 // state is one node init: its processes by pid, and where to report.

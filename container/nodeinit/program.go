@@ -115,7 +115,7 @@ func (s *state) attach(n int, fds []int, path string) failure {
 	return fail(moveMount(fds[n], at), path)
 }
 
-// overlayWeak mounts a read-only overlay as nobody with the one capability that mount(2)
+// overlayWeak mounts a read-only overlay as a user and group that own no file anywhere, with the one capability that mount(2)
 // asks for. The overlay keeps those credentials for every look at its layers: what the
 // host closes to an ordinary user stays closed, even to root in the node.
 func overlayWeak(path, data string) failure {
@@ -123,8 +123,8 @@ func overlayWeak(path, data string) failure {
 	if _, _, e := syscall.RawSyscall(syscall.SYS_SETGROUPS, 0, uintptr(unsafe.Pointer(&gone)), 0); e != 0 {
 		return fail(e, "setgroups")
 	}
-	syscall.RawSyscall(syscall.SYS_SETFSGID, overflowID, 0, 0) //nolint:errcheck // reports through a second call only
-	syscall.RawSyscall(syscall.SYS_SETFSUID, overflowID, 0, 0) //nolint:errcheck // as above
+	syscall.RawSyscall(syscall.SYS_SETFSGID, ownerless, 0, 0) //nolint:errcheck // reports through a second call only
+	syscall.RawSyscall(syscall.SYS_SETFSUID, ownerless, 0, 0) //nolint:errcheck // as above
 	e := setEffective(1 << capSysAdmin)
 	var f failure
 	if e == 0 {

@@ -1,6 +1,7 @@
 package nodeinit
 
 import (
+	"slices"
 	"syscall"
 	"unsafe"
 )
@@ -40,7 +41,7 @@ const (
 	fionread        = 0x541b
 	pollIn          = 1
 	tiocsptlck      = 0x40045431
-	overflowID      = 65534
+	ownerless       = 65535 // -1 in the 16 bits that ids once had: no file is given to it, as some are to nobody (65534)
 	atSymlinkNofoll = 0x100
 )
 
@@ -169,7 +170,9 @@ func defaultSignals() {
 		mask                     uint64
 	}
 	byDefault := sigaction{}
-	for _, s := range append(Forwarded(), 32, 33, 34) { // SIGCANCEL, SIGSETXID, musl's SIGSYNCCALL
+	// Faults of the runtime's own end the process as they would with its handler. Those that a node's root sends would end it, too.
+	sent := []syscall.Signal{syscall.SIGILL, syscall.SIGTRAP, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSTKFLT, syscall.SIGSYS}
+	for _, s := range slices.Concat(Forwarded(), sent, []syscall.Signal{32, 33, 34}) { // SIGCANCEL, SIGSETXID, musl's SIGSYNCCALL
 		if s != syscall.SIGCONT {
 			syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0) //nolint:errcheck // cannot fail with these arguments
 		}

@@ -149,3 +149,17 @@ func TestNoRoot(t *testing.T) {
 		nothingLeft(t, before, "nobody's attempts")
 	})
 }
+
+// What a caller has in the environment makes no command something else.
+func TestEnvironmentOfInits(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		for _, v := range []string{"_NSNET_INIT=node", "_NSNET_INIT=spawn", "_NSNET_INIT=serve", "_NSNET_INIT=lab", "_NSNET_ATTACH=", "_NSNET_ATTACH=3,4", "_NSNET_ATTACH=0,1"} {
+			cmd := exec.Command(testenv.Binary(t), "version")
+			cmd.Env = append(os.Environ(), v)
+			if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "nsnet") {
+				t.Errorf("%s: %q, error %v", v, out, err)
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -131,7 +132,18 @@ func TestNodeAttacks(t *testing.T) {
 		canary := "/run/canary" // of the host; nodes have a /run of their image, which is not this one
 		writeFile(t, canary, "host")
 		t.Cleanup(func() { remove(t, canary) })
-		secret := filepath.Join(t.TempDir(), "secret") // seen in the nodes' image, which is the host's
+		// Seen in the nodes' image, which is the host's; /tmp is their own.
+		seen, err := os.MkdirTemp("/srv", "nsnet-test-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(seen) })
+		if err := os.Chmod(seen, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		public := filepath.Join(seen, "public")
+		writeFile(t, public, "everybody's")
+		secret := filepath.Join(seen, "secret")
 		writeFile(t, secret, "of root")
 		if err := os.Chmod(secret, 0o600); err != nil {
 			t.Fatal(err)
@@ -140,8 +152,17 @@ func TestNodeAttacks(t *testing.T) {
 		r := start(t, "name: NAME\ndefaults: {"+probe(t)+"}\nnodes:\n  a: {limits: {pids: 100}}\n  b: {command: [sleep, infinity]}\n  admin: {caps: [SYS_ADMIN]}\n  open: {seccomp: unconfined}\n")
 		kept := fileSum(t, testenv.Binary(t))
 
+		// What a lab finds closed is not there for its nodes; this is closed by its mode alone.
+		lateSecret, ofNobody := filepath.Join(seen, "late"), filepath.Join(seen, "of-nobody")
+		writeFile(t, lateSecret, "of root")
+		writeFile(t, ofNobody, "of nobody") // who is no user of a node
+		if err := errors.Join(os.Chmod(lateSecret, 0o600), os.Chmod(ofNobody, 0o660), os.Chown(ofNobody, 65534, 65534)); err != nil {
+			t.Fatal(err)
+		}
+
 		r.allowed("a", "read", "/proc/self/status") // the probe runs, and tells what succeeds
 		r.allowed("admin", "unshare")
+		r.allowed("a", "read", public)
 		for _, node := range []string{"a", "open"} {
 			for _, attempt := range [][]string{
 				{"open-write", "/proc/1/exe"}, {"mknod"}, {"mount"}, {"newmount"}, {"setns"}, {"by-handle"},
@@ -150,7 +171,7 @@ func TestNodeAttacks(t *testing.T) {
 				{"write", "/proc/sys/kernel/core_pattern", "|/x"}, {"write", "/proc/sys/kernel/modprobe", "/x"},
 				{"write", "/proc/sys/kernel/sysrq", "1"}, {"write", "/proc/sysrq-trigger", "h"}, {"write", "/sys/kernel/uevent_helper", "/x"},
 				{"write", "/proc/sys/vm/drop_caches", "1"}, {"write", "/proc/sys/fs/file-max", "1"},
-				{"read", "/proc/kcore"}, {"read", "/proc/keys"}, {"read", secret}, {"write", secret, "x"}, {"read", "/dev/kmsg"}, {"read", "/proc/1/mem"},
+				{"read", "/proc/kcore"}, {"read", "/proc/keys"}, {"read", secret}, {"write", secret, "x"}, {"read", lateSecret}, {"read", ofNobody}, {"read", "/dev/kmsg"}, {"read", "/proc/1/mem"},
 				{"open-write", "/proc/1/mem"}, {"read", "/proc/1/environ"},
 			} {
 				t.Log(node, attempt, r.refused(node, attempt...))
@@ -222,14 +243,36 @@ func TestPrivilegedNodeCannotChangeNsnet(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		r := start(t, "name: NAME\ndefaults: {"+probe(t)+"}\nnodes: {p: {privileged: true}, a: {}}\n")
 		r.refused("p", "open-write", "/proc/1/exe")
-		// That is ETXTBSY, for as long as the program runs. The seal is what stays.
-		if got := r.refused("p", "chmod", "/proc/1/exe"); got != "read-only file system" {
-			t.Errorf("refused with %q", got)
-		}
 		r.refused("a", "open-write", "/proc/1/exe")
+		// It is root of the host, and can make a mount writable that is not.
+		sum, mode := fileSum(t, testenv.Binary(t)), fileMode(t, testenv.Binary(t))
+		got := r.exec("p", "/probe", "unseal", "/proc/1/exe")
+		t.Log(got.Stdout, got.Stderr)
+		if fileSum(t, testenv.Binary(t)) != sum || fileMode(t, testenv.Binary(t)) != mode {
+			t.Error("it has changed the host's program")
+		}
 		ids, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", r.node("a").PID))
 		if err != nil || strings.Fields(string(ids))[1] == "0" {
 			t.Errorf("the other node's uid_map: %s, %v", ids, err)
+		}
+	})
+}
+
+// No signal from inside ends a node's init, or stops it, be it idle or run a command: those that the init passes on to the
+// command reach that.
+func TestInitIsDeafToItsNode(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := start(t, "name: NAME\nnodes: {idle: {}, busy: {command: [sh, -c, \"trap '' 1 2 3 10 12 15; while :; do sleep 1000; done\"]}, execs: {}}\n")
+		for _, node := range []string{"idle", "busy", "execs"} {
+			if node == "execs" {
+				r.sh(node, "true") // it is no copy of an idle one any more
+			}
+			pid := r.node(node).PID
+			r.exec(node, "bash", "-c", "for s in {1..64}; do kill -$s 1; done; true")
+			if now := r.node(node); now.PID != pid || now.State == "dead" {
+				t.Errorf("%s: %s, pid %d, was %d: %s", node, now.State, now.PID, pid, now.Reason)
+			}
 		}
 	})
 }
@@ -238,6 +281,15 @@ func TestPrivilegedNodeCannotChangeNsnet(t *testing.T) {
 func hostValues(t *testing.T) string {
 	t.Helper()
 	return testenv.MustCommand(t, "sh", "-c", "cd /proc/sys && cat kernel/core_pattern kernel/modprobe kernel/sysrq fs/file-max; cat /proc/swaps")
+}
+
+func fileMode(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode()
 }
 
 func fileSum(t *testing.T, path string) string {

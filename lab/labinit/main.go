@@ -30,8 +30,11 @@ const (
 // EnvValue of nodeinit.EnvKey marks a process that is to be a lab init.
 const EnvValue = "lab"
 
-// Wanted tells whether this process was started to be a lab init.
-func Wanted() bool { return os.Getenv(nodeinit.EnvKey) == EnvValue && os.Getpid() == 1 }
+// Wanted tells whether this process was started to be a lab init: the environment alone may be anybody's.
+func Wanted() bool {
+	var st unix.Stat_t
+	return os.Getenv(nodeinit.EnvKey) == EnvValue && os.Getpid() == 1 && unix.Fstat(SocketFD, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
+}
 
 // Main is the lab init. It returns when it cannot go on; the caller exits, and the kernel
 // takes down all that the lab is made of.

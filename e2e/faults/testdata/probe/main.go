@@ -18,7 +18,7 @@ func main() {
 	runtime.LockOSThread()
 	attempts := map[string]func(args []string) error{
 		"open-write": openWrite,
-		"chmod":      chmod,
+		"unseal":     unseal,
 		"read":       read,
 		"write":      write,
 		"mknod":      mknod,
@@ -54,13 +54,16 @@ func openWrite(args []string) error {
 	return err
 }
 
-// chmod changes nothing, which the kernel allows where it would allow a change.
-func chmod(args []string) error {
-	info, err := os.Stat(args[0])
+// unseal makes the mount that a file was opened through writable, and changes the file's mode. mount_setattr(2).
+func unseal(args []string) error {
+	fd, err := unix.Open(args[0], unix.O_PATH, 0)
 	if err != nil {
 		return err
 	}
-	return unix.Chmod(args[0], uint32(info.Mode().Perm()))
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		return err
+	}
+	return os.Chmod(args[0], 0o700)
 }
 
 func read(args []string) error {
