@@ -1,7 +1,6 @@
 package nodeinit
 
 import (
-	"slices"
 	"syscall"
 	"unsafe"
 )
@@ -172,7 +171,7 @@ func defaultSignals() {
 	byDefault := sigaction{}
 	// Faults of the runtime's own end the process as they would with its handler. Those that a node's root sends would end it, too.
 	sent := []syscall.Signal{syscall.SIGILL, syscall.SIGTRAP, syscall.SIGABRT, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGSEGV, syscall.SIGSTKFLT, syscall.SIGSYS}
-	for _, s := range slices.Concat(Forwarded(), sent, []syscall.Signal{32, 33, 34}) { // SIGCANCEL, SIGSETXID, musl's SIGSYNCCALL
+	for _, s := range append(append(sent, Forwarded()...), 32, 33, 34) { // SIGCANCEL, SIGSETXID, musl's SIGSYNCCALL
 		if s != syscall.SIGCONT {
 			syscall.RawSyscall6(syscall.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&byDefault)), 0, 8, 0, 0) //nolint:errcheck // cannot fail with these arguments
 		}
