@@ -31,7 +31,7 @@ func TestLeastMemory(t *testing.T) {
 		if got := testenv.Run(t, "update", "busy", "--memory", "8MiB"); got.Code == 0 || !strings.Contains(got.Stderr, "remove some, or give it more memory") {
 			t.Errorf("update below what is in use: %+v", got)
 		}
-		if got := testenv.Run(t, "update", "busy", "--memory", "3MiB"); got.Code != 2 || !strings.Contains(got.Stderr, "memory must be at least 4194304 bytes") {
+		if got := testenv.Run(t, "update", "busy", "--memory", "3MiB"); got.Code != 2 || !strings.Contains(got.Stderr, "memory must be at least 4MiB") {
 			t.Errorf("update below the least: %+v", got)
 		}
 	})

@@ -42,6 +42,39 @@ func TestSysctlThatIsNotThere(t *testing.T) {
 		if got := testenv.Must(t, "up", dir+"/lab.yaml"); !strings.Contains(got, "nothing to do") {
 			t.Errorf("again: %s", got)
 		}
+		if got := up("net.ipv4.conf.eth0/5.rp_filter: 2"); got.Code != 3 || !strings.Contains(got.Stderr, "with dots") {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// Of forwarding that a lab no longer needs plan says whether it goes back or another lab has it on from then on.
+func TestForwardingOfTwoLabs(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.MustCommand(t, "sh", "-c", "echo 0 >/proc/sys/net/ipv4/ip_forward")
+		dir, name := t.TempDir(), testenv.LabName(t)
+		file := func(lab, subnet, nat string) string {
+			return writeFile(t, dir, lab+".yaml", "name: "+lab+"\nnodes: {a: {}}\nbridges: {lan0: {address: "+subnet+".1/24, nat: "+nat+"}}\nlinks: [{endpoints: ['a:eth0', lan0]}]\n")
+		}
+		one, two := name+"a", name+"b"
+		testenv.Must(t, "up", file(one, "10.45.0", "true"))
+		defer testenv.Must(t, "down", one)
+		testenv.Must(t, "up", file(two, "10.46.0", "true"))
+		off := func(lab, subnet, want, forwards string) {
+			t.Helper()
+			path := file(lab, subnet, "false")
+			if got := testenv.Run(t, "plan", path); got.Code != 10 || !strings.Contains(got.Stdout, "forwarding") || !strings.Contains(got.Stdout, want) {
+				t.Errorf("plan of %s: %+v", lab, got)
+			}
+			testenv.Must(t, "up", path)
+			if got := testenv.MustCommand(t, "cat", "/proc/sys/net/ipv4/ip_forward"); got != forwards+"\n" {
+				t.Errorf("after %s: forwarding is %s", lab, got)
+			}
+		}
+		defer testenv.Must(t, "down", two)
+		off(one, "10.45.0", "stays on, as lab "+two+" needs it", "1")
+		off(two, "10.46.0", "back to what it was", "0")
 	})
 }
 

@@ -208,9 +208,22 @@ func releaseSysctls(r *record) error {
 	if len(r.Sysctls) == 0 || r.BootID != "" && r.BootID != bootID() {
 		return nil
 	}
-	names, err := Names()
+	name, o, err := heir(r)
 	if err != nil {
 		return err
+	}
+	if o == nil {
+		return bridge.RestoreSysctls(r.Sysctls)
+	}
+	o.Sysctls = append(slices.Clone(r.Sysctls), o.Sysctls...)
+	return o.write(dirOf(name))
+}
+
+// heir finds a lab other than that of a record which needs forwarding, or is about to, and its record: none where it is nil.
+func heir(r *record) (name string, o *record, err error) {
+	names, err := Names()
+	if err != nil {
+		return "", nil, err
 	}
 	for _, n := range names {
 		if n == r.Name {
@@ -223,13 +236,9 @@ func releaseSysctls(r *record) error {
 		if !alive(dirOf(n)) && !busy(dirOf(n)) {
 			continue
 		}
-		o.Sysctls = append(slices.Clone(r.Sysctls), o.Sysctls...)
-		if err := o.write(dirOf(n)); err != nil {
-			return err
-		}
-		return nil
+		return n, o, nil
 	}
-	return bridge.RestoreSysctls(r.Sysctls)
+	return "", nil, nil
 }
 
 // removeNetns removes the names of the lab's network namespaces: those of its record, or

@@ -103,7 +103,7 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 			if len(why) == 0 && s.Digest == node && s.Command != command && !s.Fresh && !n.Image.Stored() && s.State != StateIdle && len(n.Command) > 0 {
 				d.again = append(d.again, n.Name)
 				d.digests[n.Name] = command
-				d.say("~", "command", n.Name, strings.Join(n.Command, " "), strings.Join(differing(last[n.Name], n), ", ")+" changed", CostCommand)
+				d.say("~", "command", n.Name, strings.Join(n.Command, " "), changedText(differing(last[n.Name], n)), CostCommand)
 				continue
 			}
 			if len(why) == 0 && s.Digest == node && s.Command == command {
@@ -115,7 +115,7 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 				continue
 			}
 			if s.Digest != node || s.Command != command {
-				why = append([]string{strings.Join(differing(last[n.Name], o.resolved(n)), ", ") + " changed"}, why...)
+				why = append([]string{changedText(differing(last[n.Name], o.resolved(n)))}, why...)
 			}
 			d.remove = append(d.remove, n.Name)
 			d.add = append(d.add, *n)
@@ -167,7 +167,7 @@ func sameStart(a, b *topology.Node) bool { return reflect.DeepEqual(fixedOf(a), 
 // differing names the keys in which two nodes differ, of those that a node is started with, both with what their images say.
 func differing(a, b *topology.Node) []string {
 	if a == nil {
-		return []string{"its content"}
+		return nil
 	}
 	x, y := reflect.ValueOf(fixedOf(a)), reflect.ValueOf(fixedOf(b))
 	var keys []string
@@ -177,11 +177,16 @@ func differing(a, b *topology.Node) []string {
 			keys = append(keys, strings.TrimSuffix(key, "_given"))
 		}
 	}
-	if len(keys) == 0 { // by a change that was broken off
-		return []string{"its content"}
-	}
 	slices.Sort(keys)
 	return slices.Compact(keys)
+}
+
+// changedText says which keys have changed. Where none has, a change to what the file says was broken off.
+func changedText(keys []string) string {
+	if len(keys) == 0 {
+		return "it is not yet as the file wants it"
+	}
+	return strings.Join(keys, ", ") + " changed"
 }
 
 func nodeText(n *topology.Node) string {
@@ -393,7 +398,11 @@ func (d *difference) host(want *topology.Lab, o *observed) {
 		}
 	}
 	if now == "" && len(o.rec.Sysctls) > 0 {
-		d.say("~", "sysctl", "forwarding", "back to what it was", "", CostInPlace)
+		what := "back to what it was"
+		if o.heir != "" {
+			what = "stays on, as lab " + o.heir + " needs it"
+		}
+		d.say("~", "sysctl", "forwarding", what, "", CostInPlace)
 	}
 }
 

@@ -49,6 +49,7 @@ type observed struct {
 	images map[string]imageNow // of the store, that the nodes are to run from, by name
 
 	forwarding   []bridge.Sysctl // of the host, to be turned on
+	heir         string          // the lab that needs what this one has turned on, and no longer needs
 	rules        []bridge.Rule   // that the host's firewall needs
 	missingRules []bridge.Rule   // of these
 	notes        []string
@@ -283,7 +284,10 @@ func namespaceNames(l *topology.Lab) []string {
 func (o *observed) lookAtHost(want *topology.Lab) (err error) {
 	legs, v4, v6 := natLegs(want)
 	if !v4 && !v6 {
-		return nil
+		if len(o.rec.Sysctls) > 0 {
+			o.heir, _, err = heir(o.rec)
+		}
+		return err
 	}
 	if o.forwarding, err = bridge.PlanForwarding(v4, v6); err != nil {
 		return &Error{Op: "look at the host's forwarding", Err: err}

@@ -371,7 +371,7 @@ func (d *decoder) size(n *yaml.Node, what string, least int64) (int64, bool) {
 		return 0, false
 	}
 	if v < least {
-		d.errorf(n, "%s must be at least %d bytes, not %s", what, least, n.Value)
+		d.errorf(n, "%s must be at least %s, not %s", what, sizeText(least), n.Value)
 		return 0, false
 	}
 	return v, true

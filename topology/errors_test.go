@@ -85,7 +85,7 @@ func TestErrors(t *testing.T) {
 		"fraction of a process": {"nodes: {a: {limits: {pids: §1.5}}}", []string{`pids must be a whole number, not 1.5`}},
 		"weight":                {"nodes: {a: {limits: {cpu_weight: §10001}}}", []string{`cpu_weight must be a whole number from 1 to 10000, not 10001`}},
 		"size":                  {"nodes: {a: {limits: {memory: §64Mib s}}}", []string{`memory must be a size such as 64MiB, not "64Mib s": unknown unit "Mib s"`}},
-		"small memory":          {"nodes: {a: {limits: {memory: §64}}}", []string{`memory must be at least 4194304 bytes, not 64`}},
+		"small memory":          {"nodes: {a: {limits: {memory: §64}}}", []string{`memory must be at least 4MiB, not 64`}},
 		"huge memory":           {"nodes: {a: {limits: {memory: §9999999999T}}}", []string{`memory must be a size such as 64MiB, not "9999999999T": it is too large`}},
 		"io without device":     {"nodes: {a: {limits: {io: [§{read_bps: 1M}]}}}", []string{`device is missing`}},
 		"io without limit":      {"nodes: {a: {limits: {io: [§{device: /dev/sda}]}}}", []string{`a limit is missing: read_bps, write_bps, read_iops, write_iops or weight`}},

@@ -45,9 +45,9 @@ func (l *Limits) Conflict() error {
 	case l.MemorySwap > 0 && l.Memory == 0:
 		return errors.New("memory_swap is memory and swap together, and needs a limit of memory")
 	case l.MemorySwap > 0 && l.MemorySwap < l.Memory:
-		return fmt.Errorf("memory_swap is memory and swap together, and %d bytes are less than the %d of memory", l.MemorySwap, l.Memory)
+		return fmt.Errorf("memory_swap is memory and swap together, and %s is less than the %s of memory", sizeText(l.MemorySwap), sizeText(l.Memory))
 	case l.Memory > 0 && l.MemoryReservation > l.Memory:
-		return fmt.Errorf("memory_reservation, %d bytes, is more than the %d of memory", l.MemoryReservation, l.Memory)
+		return fmt.Errorf("memory_reservation, %s, is more than the %s of memory", sizeText(l.MemoryReservation), sizeText(l.Memory))
 	}
 	return nil
 }

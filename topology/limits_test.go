@@ -62,9 +62,9 @@ nodes:
 	}
 	for text, want := range map[string]string{
 		"{memory_swap: 1GiB}":                      ":2:21: node a: memory_swap is memory and swap together, and needs a limit of memory",
-		"{memory: 3MiB}":                           ":2:30: memory must be at least 4194304 bytes, not 3MiB",
-		"{memory: 4MiB, memory_swap: 1MiB}":        ":2:21: node a: memory_swap is",
-		"{memory: 4MiB, memory_reservation: 5MiB}": ":2:21: node a: memory_reservation, 5242880 bytes, is more",
+		"{memory: 3MiB}":                           ":2:30: memory must be at least 4MiB, not 3MiB",
+		"{memory: 4MiB, memory_swap: 1MiB}":        ":2:21: node a: memory_swap is memory and swap together, and 1MiB is less than the 4MiB of memory",
+		"{memory: 4MiB, memory_reservation: 5MiB}": ":2:21: node a: memory_reservation, 5MiB, is more",
 		"{cpuset: 2-x}":                            ":2:30: cpuset must be a list of processors",
 		"{hugetlb: {2MB: 2MiB}}":                   "is not the size of a huge page",
 		"{hugetlb: {2MiB: 2MiB, 2048KiB: 2MiB}}":   "pages of 2MiB are limited already",

@@ -42,6 +42,16 @@ func parseSize(s string) (int64, error) {
 	return int64(f), nil
 }
 
+// sizeText writes an amount of bytes as people do, in the largest unit that it is a whole number of.
+func sizeText(n int64) string {
+	for i, unit := range []string{"TiB", "GiB", "MiB", "KiB"} {
+		if shift := 40 - 10*i; n != 0 && n%(1<<shift) == 0 {
+			return strconv.FormatInt(n>>shift, 10) + unit
+		}
+	}
+	return strconv.FormatInt(n, 10) + " bytes"
+}
+
 func sizeUnit(unit string) (int64, error) {
 	if unit == "" || strings.EqualFold(unit, "B") {
 		return 1, nil

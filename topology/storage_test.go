@@ -71,7 +71,7 @@ func TestWrongLayers(t *testing.T) {
 		"unions: [{path: /x, layers: [{image: d, mode: rw}]}]": "cannot be rw",
 		"{unions: [{path: /x, layers: [/a]}], tmpfs: [/x]}":    "has a mount on /x already",
 		"storage: overlya":                                     `did you mean "overlay"?`,
-		"writable_size: 100":                                   "at least 1048576 bytes",
+		"writable_size: 100":                                   "at least 1MiB",
 		"{persist: true, writable_size: 1MiB}":                 "has it on disk",
 		"persist: yes please":                                  "must be true or false",
 	} {

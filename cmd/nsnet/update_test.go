@@ -32,7 +32,7 @@ func TestUpdateFlags(t *testing.T) {
 		"update":                  "NODE is missing; see nsnet update --help",
 		"update a":                "no limit is given: --cpu, --memory, --pids or another; see nsnet update --help",
 		"update a --cpu -1":       "cpu must be a number from 0.001 to 8192, not -1; see nsnet update --help",
-		"update a --memory 1":     "memory must be at least 4194304 bytes, not 1",
+		"update a --memory 1":     "memory must be at least 4MiB, not 1",
 		"update a --pids 0":       "pids must be",
 		"update a --cpu-weight x": "cpu_weight must be a whole number",
 		"update a --io 8:0":       "in an item of io",
