@@ -86,10 +86,19 @@ func NewSpawner(exe *os.File) (*Spawner, error) {
 // Close ends the spawner. The node inits that it started stay.
 func (s *Spawner) Close() error { return s.conn.Close() }
 
+// Spawned is a node init that is to be started.
+type Spawned struct {
+	Name       string
+	Base       uint32 // the first of its ids, in the caller's user namespace
+	Owner      uint32 // an id that nobody has and what the node uses up of the kernel's is counted for
+	Processes  uint64 // that it may have, no more than the caller may
+	Privileged bool   // it has no user namespace, and no use of all these
+}
+
 // Spawn starts a node init in new namespaces: UTS, IPC, PID, mount, network, and a user
-// namespace whose ids start at base in the caller's, unless privileged. The cgroup
+// namespace unless privileged. The cgroup
 // namespace is the boot program's, as the process has to be in its cgroup first.
-func (s *Spawner) Spawn(name string, base uint32, privileged bool) (*Process, error) {
+func (s *Spawner) Spawn(n Spawned) (*Process, error) {
 	ours, theirs, err := SocketPair()
 	if err != nil {
 		return nil, err
@@ -99,22 +108,24 @@ func (s *Spawner) Spawn(name string, base uint32, privileged bool) (*Process, er
 	if err != nil {
 		return nil, err
 	}
-	p, err := s.spawn(name, base, privileged, theirs)
+	p, err := s.spawn(&n, theirs)
 	if err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
-	p.name, p.Conn = name, conn
+	p.name, p.Conn = n.Name, conn
 	return p, nil
 }
 
-func (s *Spawner) spawn(name string, base uint32, privileged bool, socket *os.File) (*Process, error) {
+func (s *Spawner) spawn(n *Spawned, socket *os.File) (*Process, error) {
 	var w wire.Writer
-	w.String(name)
-	w.Uint(uint64(base))
-	w.Uint(flag(privileged))
+	w.String(n.Name)
+	w.Uint(uint64(n.Base))
+	w.Uint(uint64(n.Owner))
+	w.Uint(n.Processes)
+	w.Uint(flag(n.Privileged))
 	if failpoint.Enabled {
-		errno, kill := failpoint.Errno("clone", name)
+		errno, kill := failpoint.Errno("clone", n.Name)
 		w.Uint(uint64(errno))
 		w.Uint(flag(kill))
 	}

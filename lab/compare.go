@@ -443,8 +443,11 @@ func limitsText(was, now topology.Limits) string {
 			if v.IsZero() {
 				return "none"
 			}
-			if key == "memory" {
+			switch {
+			case key == "memory":
 				return size(v.Int())
+			case key == "pids" && v.Int() == topology.AllPids:
+				return "max"
 			}
 			return fmt.Sprint(v.Interface())
 		}

@@ -77,15 +77,19 @@ func execFailure(o *ExecOptions, f *wire.Failure) (int, error) {
 
 // fullOfProcesses says which limit it is that lets a command not be started, and what to do.
 func fullOfProcesses(o *ExecOptions) (remedy string, err error) {
+	const host = "look at kernel.pid_max, ulimit -u and the pids control groups above nsnet's"
 	if l, err := readLab(dirOf(o.Lab)); err == nil {
-		for i := range l.Nodes {
-			if n := &l.Nodes[i]; n.Name == o.Node && n.Limits.Pids > 0 {
-				return fmt.Sprintf("let some end, or allow more with nsnet update %s/%s --pids NUMBER", o.Lab, o.Node),
-					fmt.Errorf("%w: the node has its %d processes and threads, pids in its limits", unix.EAGAIN, n.Limits.Pids)
-			}
+		switch n := byName(l.Nodes)[o.Node]; {
+		case n == nil || processesOf(n) == 0: // nothing of its own bounds it
+		case n.Limits.Pids > 0:
+			return fmt.Sprintf("let some end, or allow more with nsnet update %s/%s --pids NUMBER", o.Lab, o.Node),
+				fmt.Errorf("%w: the node has its %d processes and threads, pids in its limits", unix.EAGAIN, n.Limits.Pids)
+		default:
+			return "let some of the node's end, or give it more pids in its limits; else " + host,
+				fmt.Errorf("%w: the node has its %d processes and threads, or the host all that it can have", unix.EAGAIN, processesOf(n))
 		}
 	}
-	return "look at kernel.pid_max, ulimit -u and the pids control groups above nsnet's", fmt.Errorf("%w: the host's limit of processes is reached", unix.EAGAIN)
+	return host, fmt.Errorf("%w: the host's limit of processes is reached", unix.EAGAIN)
 }
 
 // commandFault is what is wrong with a command that was not found fit to start, by what a node's init says of it; nil where that is not

@@ -20,8 +20,8 @@ import (
 // is each process's own matter; signals are put right by a node's init.
 
 // asIfFirst runs f, which starts the lab's init, with the limits, and on a thread with the priorities, of a process that the machine
-// has just started.
-func asIfFirst(f func() error) error {
+// has just started, and as the user that a user namespace it makes is to be counted for; 0: as it is.
+func asIfFirst(owner uint32, f func() error) error {
 	restore, err := standardLimits()
 	if err != nil {
 		return err
@@ -31,7 +31,11 @@ func asIfFirst(f func() error) error {
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 		standardThread()
-		done <- f()
+		if owner == 0 {
+			done <- f()
+			return
+		}
+		done <- as(owner, f)
 	}()
 	return <-done
 }
@@ -59,11 +63,19 @@ func standardLimits() (restore func(), err error) {
 	if err != nil {
 		return nil, &Error{Op: "look at the limits of processes", Err: err}
 	}
+	pids, err := container.MaxPIDs()
+	if err != nil {
+		return nil, &Error{Op: "look at the limits of processes", Err: err}
+	}
 	previous := map[int]unix.Rlimit{}
-	for _, l := range container.Limits(threads) {
+	for _, l := range container.LabLimits(threads, pids) {
 		var now unix.Rlimit
 		if l.Resource == unix.RLIMIT_NOFILE || unix.Getrlimit(l.Resource, &now) != nil {
 			continue // the Go runtime sees to the open files
+		}
+		if l.Resource == unix.RLIMIT_MSGQUEUE && l.Hard > now.Max && unix.Setrlimit(l.Resource, &unix.Rlimit{Cur: l.Soft, Max: l.Hard}) == nil {
+			previous[l.Resource] = now // the kernel's own is for one user, and a lab is many
+			continue
 		}
 		soft := l.Within(now.Max).Soft
 		if soft == now.Cur {

@@ -31,6 +31,7 @@ type runningNode struct {
 	paused bool
 	idle   bool           // it has no command
 	lost   []string       // unions whose servers have ended
+	made   proto.Made     // what it was started with
 	spec   *topology.Node // as the last up has it; of its limits see limitsOf
 }
 
@@ -80,7 +81,7 @@ func whileRunning(name, node string, f func(*running) error) error {
 				}
 				continue
 			}
-			r.nodes = append(r.nodes, runningNode{name: spec.Name, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle, lost: s.Lost, spec: spec})
+			r.nodes = append(r.nodes, runningNode{name: spec.Name, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle, lost: s.Lost, made: s.Made, spec: spec})
 		}
 		return f(r)
 	})

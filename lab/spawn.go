@@ -103,7 +103,9 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 				unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
 		},
 	}
+	owner := uint32(0)
 	if r.UserNS {
+		owner = r.Base + ownerID
 		attr.Sys.Cloneflags |= unix.CLONE_NEWUSER
 		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(r.Base), Size: int(r.IDs)}}
 		attr.Sys.UidMappings, attr.Sys.GidMappings = ids, ids
@@ -116,7 +118,7 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 	}
 	pid, err := -1, failpoint.Hit("clone", "lab init")
 	if err == nil {
-		err = asIfFirst(func() (err error) {
+		err = asIfFirst(owner, func() (err error) {
 			pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{initTitle + name}, attr)
 			return err
 		})

@@ -311,8 +311,8 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, Nodes: setups, Common: common,
 		Slots: b.rec.slots()}
 	// Inside the lab's user namespace ids count from 0.
-	if s.Base = container.IDs; !b.rec.UserNS {
-		s.Base = uidBase(&b.rec, 0)
+	if s.Base, s.Owner = container.IDs, firstOwnerID; !b.rec.UserNS {
+		s.Base, s.Owner = uidBase(&b.rec, 0), b.rec.Base+firstOwnerID
 	}
 	return s, nil
 }

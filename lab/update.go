@@ -51,6 +51,10 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		if err := o.merge(limits); err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: err}
 		}
+		if why := tooManyProcesses(&topology.Node{Limits: o.Set}, &n.made); len(why) > 0 {
+			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: fmt.Errorf("%w: %s", ErrConflict, why[0]),
+				Remedy: "give the node limits with more pids, or pids: max, in the lab's file, with which nsnet up starts it anew"}
+		}
 		if err := host.Check(o.Set); err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "limits", Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
 		}
@@ -100,6 +104,9 @@ func (o *UpdateOptions) merge(now topology.Limits) error {
 		o.Set.MemorySwap = now.MemorySwap
 	case o.Set.MemorySwap > 0 && o.Set.Memory == 0 && !slices.Contains(o.Lift, "memory"):
 		o.Set.Memory = now.Memory
+	}
+	if o.Set.Pids == topology.AllPids && !slices.Contains(o.Lift, "pids") {
+		o.Lift = append(slices.Clone(o.Lift), "pids") // its control group's, if it has one
 	}
 	apply(&now, o)
 	return now.Conflict()

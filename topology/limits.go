@@ -10,7 +10,7 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Limits are a node's cgroup limits; zero means no limit.
+// Limits are a node's limits; zero means that the file sets none.
 type Limits struct {
 	CPU               float64          `json:"cpu,omitempty"`                // cores
 	CPUWeight         uint64           `json:"cpu_weight,omitempty"`         // 1..10000, 100 is usual
@@ -18,10 +18,13 @@ type Limits struct {
 	Memory            int64            `json:"memory,omitempty"`             // bytes
 	MemorySwap        int64            `json:"memory_swap,omitempty"`        // bytes of memory and swap together; 0: no swap beside a limit of memory
 	MemoryReservation int64            `json:"memory_reservation,omitempty"` // bytes left to it when the host is short of memory
-	Pids              int64            `json:"pids,omitempty"`
+	Pids              int64            `json:"pids,omitempty"`               // processes and threads; AllPids: as many as there are
 	IO                []IOLimit        `json:"io,omitempty"`
 	HugeTLB           map[string]int64 `json:"hugetlb,omitempty"` // bytes by the size of page: "2MiB"
 }
+
+// AllPids is the limit of processes and threads of a node that may have as many as its lab: "max" in a file.
+const AllPids = -1
 
 // IOLimit bounds a node's traffic to one block device, in bytes or operations a second.
 type IOLimit struct {

@@ -46,7 +46,13 @@ func limitKeys() []keyDef[Limits] {
 		{"memory_reservation", func(d *decoder, l *Limits, n *yaml.Node) {
 			l.MemoryReservation, _ = d.size(n, "memory_reservation", minSoftMemory)
 		}},
-		{"pids", func(d *decoder, l *Limits, n *yaml.Node) { l.Pids, _ = d.integer(n, "pids", MinPids, maxPids) }},
+		{"pids", func(d *decoder, l *Limits, n *yaml.Node) {
+			if d.in(n).Value == "max" {
+				l.Pids = AllPids
+				return
+			}
+			l.Pids, _ = d.integer(n, "pids", MinPids, maxPids)
+		}},
 		{"io", func(d *decoder, l *Limits, n *yaml.Node) {
 			if items, ok := d.list(n, "io"); ok {
 				l.IO = each(d, items, d.ioLimit)

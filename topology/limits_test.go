@@ -20,6 +20,9 @@ func TestParseLimits(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" || err != nil {
 		t.Errorf("%v\n%s", err, d)
 	}
+	if got, err := ParseLimits(map[string][]string{"pids": {"max"}}); err != nil || got.Pids != AllPids {
+		t.Errorf("pids max are %d, %v", got.Pids, err)
+	}
 	if got, err := ParseLimits(nil); err != nil || !got.None() {
 		t.Errorf("of nothing: %+v, %v", got, err)
 	}

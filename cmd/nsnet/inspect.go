@@ -253,7 +253,9 @@ func limitsText(l topology.Limits) string {
 	if l.MemoryReservation != 0 {
 		all = append(all, "memory reservation "+bytesText(l.MemoryReservation))
 	}
-	if l.Pids != 0 {
+	if l.Pids == topology.AllPids {
+		all = append(all, "pids max")
+	} else if l.Pids != 0 {
 		all = append(all, fmt.Sprintf("pids %d", l.Pids))
 	}
 	for _, io := range l.IO {

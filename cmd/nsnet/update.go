@@ -28,7 +28,7 @@ func (o *updateOptions) AddFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Memory, "memory", "", "memory, a `SIZE` as 64MiB, or none")
 	f.StringVar(&o.MemorySwap, "memory-swap", "", "memory and swap together, a `SIZE`, or none for no swap")
 	f.StringVar(&o.MemoryReservation, "memory-reservation", "", "memory left to it when there is little, a `SIZE`, or none")
-	f.StringVar(&o.Pids, "pids", "", "processes and threads, a `NUMBER`, or none")
+	f.StringVar(&o.Pids, "pids", "", "processes and threads, a `NUMBER`, max, or none")
 	f.StringArrayVar(&o.IO, "io", nil, "traffic to a disk, as `device=PATH,read_bps=1MiB`; can be repeated; none takes all back")
 	f.StringArrayVar(&o.HugeTLB, "hugetlb", nil, "huge pages, as `2MiB=64MiB`; can be repeated; none takes all back")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")

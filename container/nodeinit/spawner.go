@@ -41,13 +41,13 @@ func spawn() int {
 			return 1
 		}
 		r := wire.NewReader(body)
-		name, base, privileged := r.String(), int(r.Uint()), r.Uint() == 1
+		n := spawned{name: r.String(), base: int(r.Uint()), owner: int(r.Uint()), processes: r.Uint(), privileged: r.Uint() == 1}
 		if f := spawnFailure(r); f != ok {
 			refuse(c, f)
 			rawClose(socket)
 			continue
 		}
-		spawnOne(c, t, name, base, privileged, socket)
+		spawnOne(c, t, &n, socket)
 		rawClose(socket)
 	}
 }
@@ -70,27 +70,50 @@ func limitFiles() {
 	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
 }
 
+// spawned is a node init to be forked.
+type spawned struct {
+	name       string
+	base       int    // its first id
+	owner      int    // the id that it is charged to, see charge
+	processes  uint64 // that its node may have
+	privileged bool   // without a user namespace
+}
+
 // spawnOne starts a node init in new namespaces: UTS, IPC, PID, mount, network, and a user
 // namespace unless privileged. clone(2).
-func spawnOne(c *channel, t title, name string, base int, privileged bool, socket int) {
+func spawnOne(c *channel, t title, n *spawned, socket int) {
 	flags := uintptr(syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET)
 	spaces := []string{"net"}
-	if !privileged {
+	if !n.privileged {
 		flags |= syscall.CLONE_NEWUSER
 		spaces = append(spaces, "user")
+		if f := charge(n.owner, n.processes); f != ok {
+			refuse(c, f)
+			return
+		}
 	}
 	pid, pidfd, e := fork(flags)
+	if pid == 0 && e == 0 {
+		syscall.Exit(idle(t, n, socket))
+	}
+	if !n.privileged {
+		if f := uncharge(); f != ok { // no other node may be this one's owner, or be made without rights
+			if e == 0 {
+				rawKill(pid)
+				rawClose(pidfd)
+			}
+			refuse(c, f)
+			return
+		}
+	}
 	if e != 0 {
 		refuse(c, fail(e, "create namespaces"))
 		return
 	}
-	if pid == 0 {
-		syscall.Exit(idle(t, name, socket, !privileged))
-	}
 	defer rawClose(pidfd)
 	proc := "/proc/" + decimal(pid)
-	if !privileged {
-		ids := "0 " + decimal(base) + " " + decimal(IDs) + "\n"
+	if !n.privileged {
+		ids := "0 " + decimal(n.base) + " " + decimal(IDs) + "\n"
 		for _, file := range []string{"/uid_map", "/gid_map"} {
 			if e := rawWriteFile(proc+file, ids); e != 0 {
 				rawKill(pid)
@@ -127,17 +150,18 @@ func refuse(c *channel, f failure) {
 // process, with one thread and no scheduler behind it: it carries out programs, and waits, by
 // straight code alone. Starting the Go program anew, a millisecond and a half and as many
 // pages as it touches, is for nodes in which something is to run.
-func idle(t title, name string, socket int, userns bool) int {
+func idle(t title, n *spawned, socket int) int {
 	defaultAll()
 	if f := takeOver(socket); f != ok {
 		return 1
 	}
-	t.set("nsnet: node " + name)
+	t.set("nsnet: node " + n.name)
 	setName()
 	syscall.Umask(0)
 	// The first message comes when the parent has mapped the ids.
 	k, more := peek(Socket)
-	if userns && more {
+	if !n.privileged && more {
+		_ = limitProcesses(0, true)
 		if f := rootInside(); f != ok {
 			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
 			return 1
@@ -156,7 +180,7 @@ func idle(t title, name string, socket int, userns bool) int {
 			}
 			// The request stays where it is, for the program.
 			_ = setCloexec(Socket, false)
-			e := become(programFD, []string{"nsnet: node " + name}, []string{EnvKey + "=node", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"})
+			e := become(programFD, []string{"nsnet: node " + n.name}, []string{EnvKey + "=node", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"})
 			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "start the node's init"}), nil)
 			return 1
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -19,13 +18,7 @@ import (
 // probe builds testdata/probe and returns a bind that shows it to nodes as /probe.
 func probe(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "probe")
-	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", path, "./testdata/probe")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the probe: %v\n%s", err, out)
-	}
-	return fmt.Sprintf("binds: [\"%s:/probe:ro\"]", path)
+	return fmt.Sprintf("binds: [\"%s:/probe:ro\"]", testenv.Program(t, "./testdata/probe"))
 }
 
 // refused fails the test unless the probe's attempt was refused, and returns why it was.

@@ -28,6 +28,7 @@ const readyTimeout = 30 * time.Second
 // labInit is one lab's init.
 type labInit struct {
 	base    uint32 // first id of the first node, as this process sees ids
+	owner   uint32 // id that the first node is counted for, and the others' follow
 	slots   int    // how many nodes there are ids for
 	exe     *os.File
 	ipv6    bool        // new network namespaces have IPv6
@@ -116,7 +117,10 @@ func (l *labInit) Open(p wiring.Place) (int, error) {
 
 // build makes the lab up to the point where only its commands are missing.
 func (l *labInit) build(s *session, spec *proto.LabSpec) error {
-	l.base, l.slots = spec.Base, spec.Slots
+	l.base, l.owner, l.slots = spec.Base, spec.Owner, spec.Slots
+	if err := boundNodes(spec.UserNS); err != nil {
+		return err
+	}
 	l.sysctls = unlike(container.DefaultSysctls())
 	l.ipv6 = hasIPv6()
 	if err := quietFabric(); err != nil {
@@ -280,7 +284,8 @@ func (l *labInit) free(n int) ([]int, error) {
 
 // spawn clones the init of the i-th node and asks up for what it needs of the host.
 func (l *labInit) spawn(s *session, sp *container.Spawner, i int, n *node) error {
-	p, err := sp.Spawn(n.name, l.base+uint32(n.slot)*container.IDs, n.spec.Privileged)
+	p, err := sp.Spawn(container.Spawned{Name: n.name, Base: l.base + uint32(n.slot)*container.IDs, Owner: l.owner + uint32(n.slot),
+		Processes: container.ProcessesOf(n.spec.Limits.Pids), Privileged: n.spec.Privileged})
 	if err != nil {
 		return &buildError{op: "start", node: n.name, err: err}
 	}

@@ -16,7 +16,7 @@ func forgetCaller() {
 			if l.Resource == unix.RLIMIT_NOFILE || unix.Getrlimit(l.Resource, &now) != nil {
 				continue // of which a lab's init needs many; the spawner sets the nodes'
 			}
-			l = l.Within(now.Max)
+			l = l.OfLab(now.Cur).Within(now.Max)
 			if l.Soft != now.Cur || l.Hard != now.Max {
 				_ = unix.Setrlimit(l.Resource, &unix.Rlimit{Cur: l.Soft, Max: l.Hard})
 			}

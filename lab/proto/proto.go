@@ -59,6 +59,7 @@ type LabSpec struct {
 	Lab    topology.Lab
 	UserNS bool   // the lab has a user namespace of its own
 	Base   uint32 // first id of the first node, as the lab init sees ids
+	Owner  uint32 // the id that the first node is counted for, and the others' follow, as the lab init sees ids
 	Slots  int    // how many nodes the lab has ids for
 	Nodes  []NodeSetup
 	Common Common
@@ -94,7 +95,9 @@ type NodeSetup struct {
 type Made struct {
 	Images  map[string]string // IDs of the images of the store that it runs from, by their names
 	Storage []Storage         // how its root, then its unions are made of their layers
-	Dirs    map[string]string `json:",omitempty"` // which directories of the host it is made of, by their paths
+	// Processes is how many the node may have in all from its start to its end; 0: it is not bounded, or an older nsnet does not say.
+	Processes uint64            `json:",omitempty"`
+	Dirs      map[string]string `json:",omitempty"` // which directories of the host it is made of, by their paths
 }
 
 // Storage is how a tree of a node is made of its layers.

@@ -12,6 +12,8 @@ type (
 	Scalar struct{}
 	// Size is an amount of bytes.
 	Size struct{}
+	// Pids is a number of processes, or max.
+	Pids struct{}
 	// CPUs is a list of processors.
 	CPUs struct{}
 	// OneOrList is a text or a list of texts.
@@ -73,6 +75,11 @@ func (Size) JSONSchema() *jsonschema.Schema {
 // JSONSchema is a number, or numbers and ranges with commas between.
 func (CPUs) JSONSchema() *jsonschema.Schema {
 	return oneOf(&jsonschema.Schema{Type: "integer", Minimum: "0"}, pattern(`^ *[0-9]+(-[0-9]+)?( *, *[0-9]+(-[0-9]+)?)* *$`))
+}
+
+// JSONSchema is a number, or max.
+func (Pids) JSONSchema() *jsonschema.Schema {
+	return oneOf(&jsonschema.Schema{Type: "integer", Minimum: "8", Maximum: "4194304"}, &jsonschema.Schema{Const: "max"})
 }
 
 // JSONSchema is a text or a list of texts.

@@ -168,8 +168,8 @@ type Limits struct {
 	MemorySwap Size `json:"memory_swap,omitempty"`
 	// Memory that is left to the node when the host is short of it.
 	MemoryReservation Size `json:"memory_reservation,omitempty"`
-	// The number of processes and threads.
-	Pids int64 `json:"pids,omitempty" jsonschema:"minimum=8,maximum=4194304"`
+	// The number of processes and threads; 4096 if not given, and max for as many as the lab may have.
+	Pids Pids `json:"pids,omitempty"`
 	// Bounds on the traffic to block devices.
 	IO []IO `json:"io,omitempty"`
 	// Huge pages: an amount for each size of page, as 2MiB.
