@@ -383,18 +383,20 @@ func (c *change) writeInside(context.Context) error {
 			continue
 		}
 		if own := slices.Contains(c.todo.files, n.Name); own || c.todo.hosts && s.Hosts {
-			c.account.begun("~ hosts "+n.Name, "~ dns "+n.Name)
+			c.account.begun("~ hosts " + n.Name)
 			if err := c.rewriteIn(s, "etc/hosts", dns.AppendHosts(hosts, lines[n.Name])); err != nil {
 				return &Error{Node: n.Name, Op: "write its /etc/hosts", Err: err}
 			}
-			if own && n.DNS != nil {
-				if err := c.rewriteIn(s, "etc/resolv.conf", dns.ResolvConf(*n.DNS)); err != nil {
-					return &Error{Node: n.Name, Op: "write its resolv.conf", Err: err}
-				}
-			}
 			if n.Name != c.lab.Name { // whose lines may be those of all
-				c.account.made("~ hosts "+n.Name, "~ dns "+n.Name)
+				c.account.made("~ hosts " + n.Name)
 			}
+		}
+		if slices.Contains(c.todo.resolv, n.Name) {
+			c.account.begun("~ dns " + n.Name)
+			if err := c.writeResolv(n, s); err != nil {
+				return &Error{Node: n.Name, Op: "write its resolv.conf", Err: err}
+			}
+			c.account.made("~ dns " + n.Name)
 		}
 	}
 	c.account.made("~ hosts", "~ dns")

@@ -39,7 +39,8 @@ type difference struct {
 	again   []string            // nodes whose command is another one
 	digests map[string]string   // of the commands that are, by node
 	hosts   bool                // what all nodes have in /etc/hosts
-	files   []string            // nodes whose own /etc/hosts or resolv.conf changes
+	files   []string            // nodes whose own /etc/hosts changes
+	resolv  []string            // nodes whose resolv.conf changes
 	names   bool                // below NetnsDir and EtcNetns
 	rebind  map[string][]int    // binds whose source is another file now, by node
 
@@ -264,9 +265,13 @@ func (d *difference) insides(want *topology.Lab, o *observed) {
 		case d.hosts && len(own[n.Name]) > 0:
 			d.files = append(d.files, n.Name)
 		}
-		if n.DNS != nil && other(func(b *topology.Node) bool { return b.DNS != nil && resolvOf(n) != resolvOf(b) }) != nil {
-			d.files = append(d.files, n.Name)
+		switch {
+		case n.DNS != nil && other(func(b *topology.Node) bool { return b.DNS == nil || resolvOf(n) != resolvOf(b) }) != nil:
+			d.resolv = append(d.resolv, n.Name)
 			d.say("~", "dns", n.Name, "resolv.conf", "", CostInPlace)
+		case n.DNS == nil && other(func(b *topology.Node) bool { return b.DNS != nil }) != nil:
+			d.resolv = append(d.resolv, n.Name)
+			d.say("~", "dns", n.Name, "resolv.conf as its image has it", "", CostInPlace)
 		}
 	}
 	d.names = d.lookAtNames(want, o, fresh)
@@ -290,7 +295,7 @@ func (d *difference) lookAtNames(want *topology.Lab, o *observed, fresh map[stri
 		}
 		if n.DNS != nil && fresh[n.Name] == nil && strings.TrimSpace(o.resolv[n.Name]) != resolvOf(n) {
 			change = true
-			if !slices.Contains(d.files, n.Name) {
+			if !slices.Contains(d.resolv, n.Name) {
 				d.say("~", "name", EtcNetns+"/"+want.Name+"."+n.Name+"/resolv.conf", "", "it is not the node's", CostInPlace)
 			}
 		}

@@ -27,9 +27,7 @@ func fixedOf(n *topology.Node) topology.Node {
 	f.Sysctls = startSysctls(n.Sysctls)
 	f.Restart, f.Ready, f.DependsOn, f.StopSignal = topology.Restart{}, nil, nil, ""
 	f.ReadyGiven, f.OfImage = false, nil
-	if f.DNS != nil {
-		f.DNS = &topology.DNS{} // that there is a file, not what is in it
-	}
+	f.DNS = nil
 	withoutStorage(&f)
 	return f
 }

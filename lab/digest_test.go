@@ -31,7 +31,7 @@ func TestWhatRestartsANode(t *testing.T) {
 		"a sysctl of the net":   {func(n *topology.Node) { n.Sysctls["net.ipv4.ip_forward"] = "0" }, false, false, ""},
 		"another sysctl":        {func(n *topology.Node) { n.Sysctls["kernel.shmmax"] = "2" }, true, false, "sysctls"},
 		"nameservers":           {func(n *topology.Node) { n.DNS = &topology.DNS{} }, false, false, ""},
-		"no resolv.conf":        {func(n *topology.Node) { n.DNS = nil }, true, false, "dns"},
+		"no resolv.conf":        {func(n *topology.Node) { n.DNS = nil }, false, false, ""},
 		"limits":                {func(n *topology.Node) { n.Limits.Pids = 9 }, false, false, ""},
 		"policy":                {func(n *topology.Node) { n.DependsOn = make([]topology.Dependency, 1) }, false, false, ""},
 		"lines of hosts":        {func(n *topology.Node) { n.Hosts = n.Hosts[:0:0] }, false, false, ""},

@@ -29,18 +29,28 @@ func rewrite(path string, content []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// rewriteIn gives a file of a running node other content. Symbolic links in the node do not lead out of its root, and what
-// is mounted there, as a bind of the file's, is left alone.
-func (c *change) rewriteIn(s *proto.NodeState, path string, content []byte) error {
+// openIn opens a directory of a running node, on the file system of its root.
+func (c *change) openIn(s *proto.NodeState, path string) (int, error) {
+	return c.openRoot(s, path, unix.O_RDONLY|unix.O_DIRECTORY)
+}
+
+// openRoot opens a file or directory of a running node, which is on the file system of its root.
+func (c *change) openRoot(s *proto.NodeState, path string, flags int) (int, error) {
 	root, err := unix.Open("/proc/"+strconv.Itoa(s.PID)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return -1, err
 	}
 	defer unix.Close(root)
 	if !childOf(s.PID, c.rec.InitPID) {
-		return errors.New("its init has ended")
+		return -1, errors.New("its init has ended")
 	}
-	fd, err := inroot.Open(root, path, unix.O_WRONLY, unix.RESOLVE_NO_XDEV)
+	return inroot.Open(root, path, flags, unix.RESOLVE_NO_XDEV)
+}
+
+// rewriteIn gives a file of a running node other content. Symbolic links in the node do not lead out of its root, and what
+// is mounted there, as a bind of the file's, is left alone.
+func (c *change) rewriteIn(s *proto.NodeState, path string, content []byte) error {
+	fd, err := c.openRoot(s, path, unix.O_WRONLY)
 	if errors.Is(err, unix.EXDEV) || errors.Is(err, unix.ENOENT) {
 		return nil // the node's own affair
 	}
