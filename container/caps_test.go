@@ -35,6 +35,14 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
+// What a file has to ask for is what a node has not by default: package topology knows the names of that.
+func TestDefaultCapabilities(t *testing.T) {
+	none, err := Capabilities(topology.Caps{Add: topology.DefaultCaps(), Drop: []string{"ALL"}}, false)
+	if err != nil || none != defaultCapabilities {
+		t.Errorf("topology.DefaultCaps is %x, the default is %x: %v", none, defaultCapabilities, err)
+	}
+}
+
 func TestCapabilitiesUnknown(t *testing.T) {
 	for _, name := range []string{"", "NET_ADMINS", "CAP_KILL", "kill", "41"} {
 		for _, c := range []topology.Caps{{Add: []string{name}}, {Drop: []string{"ALL", name}}} {

@@ -255,7 +255,7 @@ nodes:
 		name := testenv.LabName(t)
 		up := testenv.Run(t, "up", file, "--name", name)
 		atEnd(t, testenv.Binary(t), "down", name)
-		if up.Code != 0 || strings.Count(up.Stderr, "is left out, as not all of it can be mounted idmapped: "+dir+"/mixed/") != 2 || strings.Contains(up.Stderr, "/disk") {
+		if up.Code != 0 || strings.Count(up.Stderr, "is left out, as not all of it can be mounted idmapped: "+dir+"/mixed/") != 2 || strings.Contains(up.Stderr, "/disk/") {
 			t.Errorf("up: exit code %d, %s", up.Code, up.Stderr)
 		}
 		r := run{t, name}

@@ -172,7 +172,7 @@ func TestRightsThatTheCallerHasGivenUp(t *testing.T) {
 			{"--bounding-set=-sys_admin", "needs root with CAP_SYS_ADMIN"},
 			{"--securebits=+noroot", "needs root with CAP_SYS_ADMIN"},
 		} {
-			r := testenv.Command(t, "setpriv", k.flag, testenv.Binary(t), "up", file)
+			r := testenv.Command(t, "setpriv", k.flag, testenv.Binary(t), "up", "--trust", file)
 			if r.Code != 6 || !strings.Contains(r.Stderr, k.want) || !strings.Contains(r.Stderr, "whoever has started") {
 				t.Errorf("%s: exit code %d, %s", k.flag, r.Code, r.Stderr)
 				testenv.Run(t, "down", name)

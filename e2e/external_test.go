@@ -300,7 +300,7 @@ func TestExternalBridgeSTP(t *testing.T) {
 
 		other := strings.NewReplacer("172.17.200.0", "172.17.202.0").Replace(text)
 		name := testenv.LabName(t) + "two"
-		up := exec.Command(testenv.Binary(t), "up", "--name", name, writeFile(t, t.TempDir(), "lab.yaml", other))
+		up := exec.Command(testenv.Binary(t), "up", "--trust", "--name", name, writeFile(t, t.TempDir(), "lab.yaml", other))
 		if err := up.Start(); err != nil {
 			t.Fatal(err)
 		}

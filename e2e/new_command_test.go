@@ -29,7 +29,7 @@ func TestNewCommandThatCannotStart(t *testing.T) {
 		for _, policy := range []string{"", ", restart: on-failure", ", restart: always"} {
 			up := func(command, other, more string) testenv.Result {
 				t.Helper()
-				return testenv.Run(t, "up", "--allow-host-paths", file(command, other, policy+more))
+				return testenv.Run(t, "up", file(command, other, policy+more))
 			}
 			if got := up("[sleep, infinity]", "[sleep, '4241']", ""); got.Code != 0 {
 				t.Fatalf("%+v", got)
@@ -95,7 +95,7 @@ func TestNewCommandOfFileBoundAnew(t *testing.T) {
 		}
 		up := func(command string) testenv.Result {
 			t.Helper()
-			return testenv.Run(t, "up", "--allow-host-paths", writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes:\n  n: {binds: ['"+dir+"/tool:/tool'], command: "+command+"}\n"))
+			return testenv.Run(t, "up", writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes:\n  n: {binds: ['"+dir+"/tool:/tool'], command: "+command+"}\n"))
 		}
 		put("#!/no/such/shell\n")
 		if got := up("[sleep, infinity]"); got.Code != 0 {

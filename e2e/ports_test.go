@@ -370,7 +370,7 @@ func TestPortFlooded(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		r := run{t, testenv.LabName(t)}
-		testenv.MustCommand(t, "prlimit", "--nofile=96:96", testenv.Binary(t), "up", portsLab(t), "--name", r.name)
+		testenv.MustCommand(t, "prlimit", "--nofile=96:96", testenv.Binary(t), "up", "--trust", portsLab(t), "--name", r.name)
 		atEnd(t, testenv.Binary(t), "down", r.name)
 		testenv.Eventually(t, 10*time.Second, "the web server is reached", func() bool { // until then connections are reset
 			body, err := get(t, "http://127.0.0.1:8080/index.html")

@@ -187,7 +187,7 @@ func TestRemovedDirectory(t *testing.T) {
 		name := testenv.LabName(t)
 		up := func(image string) testenv.Result {
 			t.Helper()
-			const script = `mkdir "$1" && cd "$1" && rmdir "$1" && echo "$2" | "$3" up --name "$4" -`
+			const script = `mkdir "$1" && cd "$1" && rmdir "$1" && echo "$2" | "$3" up --trust --name "$4" -`
 			return testenv.Command(t, "sh", "-c", script, "sh", t.TempDir()+"/gone", "nodes: {a: {"+image+"}}", testenv.Binary(t), name)
 		}
 		if got := up("binds: ['./x:/x']"); got.Code != 3 || !strings.Contains(got.Stderr, `<stdin>:1:`) || !strings.Contains(got.Stderr, `"./x" is relative, and the working directory cannot be found`) {

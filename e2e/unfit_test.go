@@ -68,7 +68,7 @@ func TestCommandsThatCannotBeExecuted(t *testing.T) {
 						t.Errorf("%s: exit code %d, want %d: %.500s", by, got.Code, k.code, got.Stderr)
 					}
 				}
-				told("up", testenv.Run(t, "up", "--allow-host-paths", file))
+				told("up", testenv.Run(t, "up", file))
 				if ps := testenv.Must(t, "ps", "--json"); strings.Contains(ps, name) {
 					t.Errorf("the lab is there: %s", ps)
 				}
@@ -98,7 +98,7 @@ func TestLaterCommandsThatCannotBeExecuted(t *testing.T) {
 		first := "name: " + name + "\nnodes:\n  a: {command: [sleep, infinity]}\n"
 		up := func(nodes string) testenv.Result {
 			t.Helper()
-			return testenv.Run(t, "up", "--allow-host-paths", writeFile(t, dir, "lab.yaml", first+nodes))
+			return testenv.Run(t, "up", writeFile(t, dir, "lab.yaml", first+nodes))
 		}
 		bind := "binds: ['" + dir + ":/b']"
 		if got := up("  b: {command: [/b/crlf], depends_on: [a], " + bind + "}\n"); got.Code != 126 || !strings.Contains(got.Stderr, "node b: ") {
@@ -119,7 +119,7 @@ func TestLaterCommandsThatCannotBeExecuted(t *testing.T) {
 		if got := up("  b: {ready: {exec: [/b/crlf], interval: 50ms, start_period: 200ms, retries: 1}, " + bind + "}\n"); got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
-		if got := testenv.Run(t, "up", "--allow-host-paths", "--wait", dir+"/lab.yaml"); got.Code != 11 || !strings.Contains(got.Stderr, "Windows line ends") {
+		if got := testenv.Run(t, "up", "--wait", dir+"/lab.yaml"); got.Code != 11 || !strings.Contains(got.Stderr, "Windows line ends") {
 			t.Errorf("a check: %+v", got)
 		}
 	})
@@ -134,7 +134,7 @@ func TestUserOfACommand(t *testing.T) {
 		name := testenv.LabName(t)
 		up := func(node string) testenv.Result {
 			t.Helper()
-			return testenv.Run(t, "up", "--allow-host-paths", writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes: {n: {binds: ['"+passwd+":/etc/passwd'], tmpfs: ['/closed:mode=0700'], "+node+"}}\n"))
+			return testenv.Run(t, "up", writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes: {n: {binds: ['"+passwd+":/etc/passwd'], tmpfs: ['/closed:mode=0700'], "+node+"}}\n"))
 		}
 		const want = "ids end at 65535"
 		if got := up("command: [sleep, infinity], user: big"); got.Code != 1 || !strings.Contains(got.Stderr, want) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/lab/execute"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -75,10 +76,14 @@ type Step struct {
 
 // UpOptions are what Up needs to know.
 type UpOptions struct {
-	Lab      *topology.Lab
-	File     string     // the topology file's absolute path, kept in the record
-	NoWait   bool       // fail with ErrBusy instead of waiting for the lab's lock
-	Progress func(Step) // may be nil; called from one goroutine
+	Lab  *topology.Lab
+	File string // the topology file's absolute path, kept in the record
+	// Allow is what the lab may have of what it asks for (topology.Lab.Asks), besides what its file was allowed before. It is kept for
+	// the file that the lab was read from. What nobody allows is a consent.RefusedError, and nothing is done.
+	Allow    consent.Given
+	Asks     func(consent.Verdict) // may be nil; called before anything is done for a lab that asks for something
+	NoWait   bool                  // fail with ErrBusy instead of waiting for the lab's lock
+	Progress func(Step)            // may be nil; called from one goroutine
 	// StorageDriver makes every union that is made, whatever the file says; one that the lab has and another driver has made
 	// is made anew. Empty: the file's, or nsnet's choice.
 	StorageDriver string

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/cgroups"
+	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/dns"
@@ -33,6 +34,9 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	defer func() { advise(err) }()
 	start := time.Now()
 	res = UpResult{Name: o.Lab.Name, Nodes: len(o.Lab.Nodes), Bridges: len(o.Lab.Bridges), Links: len(o.Lab.Links)}
+	if err := obtain(&o); err != nil {
+		return res, err
+	}
 	dir, err := lockLab(ctx, o.Lab.Name, true, o.NoWait)
 	if err != nil {
 		return res, err
@@ -66,6 +70,21 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	}
 	res.Changed, res.New, res.Notes, res.Elapsed = running == nil || len(res.Actions) > 0, running == nil, b.notes, time.Since(start)
 	return res, err
+}
+
+// obtain refuses a lab that asks for what nobody has allowed.
+func obtain(o *UpOptions) error {
+	err := consent.This().Obtain(o.Lab, o.Allow, o.Asks)
+	var refused *consent.RefusedError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		return &Error{Lab: o.Lab.Name, Err: err, Remedy: refused.Remedy()}
+	case errors.Is(err, fs.ErrPermission) && needRoot() != nil:
+		return needRoot()
+	}
+	return &Error{Lab: o.Lab.Name, Op: "find out what its file was allowed", Err: err}
 }
 
 // create makes a lab, wholly or not at all.

@@ -19,6 +19,14 @@ func capNames() []string {
 	}
 }
 
+// DefaultCaps lists the capabilities that a node has when its file says nothing, sorted. Package container says what each is for.
+func DefaultCaps() []string {
+	return []string{
+		"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_ADMIN", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_RAW",
+		"SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+	}
+}
+
 // caps takes a list of capabilities: NAME adds, -NAME drops.
 func (d *decoder) caps(n *yaml.Node) opt[Caps] {
 	items, ok := d.list(n, "caps")

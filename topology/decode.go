@@ -18,10 +18,11 @@ const mergeDepth = 16
 
 // decoder collects the errors of one file and holds what decoding needs to know.
 type decoder struct {
-	file  string
-	dir   string
-	noDir error // why the directory is not known, for there is none to begin relative paths at
-	o     Options
+	file   string
+	dir    string
+	ownDir bool  // dir is the file's own: what is beneath it needs no consent
+	noDir  error // why the directory is not known, for there is none to begin relative paths at
+	o      Options
 
 	errs     Errors
 	more     int // errors past maxErrors
@@ -31,6 +32,8 @@ type decoder struct {
 
 	expressions map[string]bool // that were found right
 	paths       *finder
+	hostPaths   map[string]HostPath   // that the file names
+	pathAt      map[string]*yaml.Node // where it first does
 }
 
 // opt is a value of the file: v is what n says. Without n the key was not given.

@@ -103,10 +103,8 @@ func TestErrors(t *testing.T) {
 		"hostname":               {"nodes: {a: {hostname: §a..b}}", []string{`hostname "a..b" has '.' in a wrong place`}},
 
 		"image":          {"nodes: {a: {image: §Alpine:3.20}}", []string{`image "Alpine:3.20" is none of host, dir:PATH, a reference such as debian:12, oci:DIR, oci-archive:FILE, docker-archive:FILE or docker-daemon:NAME: it has a name that is not lower-case words with slashes between them: "Alpine"`}},
-		"image oci":      {"nodes: {a: {image: §'oci:../x'}}", []string{`image directory "../x" leaves the file's directory (allowed with --allow-host-paths)`}},
 		"image misspelt": {"nodes: {a: {image: §hots}}", []string{`image "hots" is nearly host (did you mean "host"?); the image of that name is docker.io/library/hots:latest`}},
 		"image dir":      {"nodes: {a: {image: §'dir:'}}", []string{`image "dir:" has no path`}},
-		"image root":     {"nodes: {a: {image: §'dir:/'}}", []string{`image directory "/" is the host's whole root (allowed with --allow-host-paths)`}},
 		"workdir":        {"nodes: {a: {workdir: §srv}}", []string{`workdir "srv" is not an absolute path (did you mean "/srv"?)`}},
 		"connected route": {"nodes: {a: {routes: [§{to: 10.0.0.0/24, dev: eth0}, {to: 10.0.0.0/24, dev: eth0, metric: 5}, {to: 10.0.0.0/25, dev: eth0}]}, b: {routes: [§{to: 10.0.0.0/24, via: 10.0.0.9}]}}\nbridges: {lan0: {subnet: 10.0.0.0/24}}\nlinks: [{endpoints: ['a:eth0', lan0]}, {endpoints: ['b:eth0', lan0]}]",
 			[]string{`the route to 10.0.0.0/24 through eth0 is there by itself, for the address 10.0.0.1/24: leave it out`, `a route to 10.0.0.0/24 is there by itself, through eth0 for the address 10.0.0.2/24, with metric 0: give this one another metric, with which it comes after that, or the parts of the subnet that it is for`}},
@@ -144,10 +142,6 @@ func TestErrors(t *testing.T) {
 		"bind":             {"nodes: {a: {binds: [§x]}}", []string{`bind "x" is not SOURCE:TARGET[:ro|rw][,idmap]`}},
 		"bind option":      {"nodes: {a: {binds: [§'./x:/x:rx']}}", []string{`unknown option "rx" of bind "./x:/x:rx"; there are ro, rw and idmap`}},
 		"bind, no options": {"nodes: {a: {binds: [§'./x:/x:']}}", []string{`bind "./x:/x:" is not SOURCE:TARGET[:ro|rw][,idmap]`}},
-		"bind of /":        {"nodes: {a: {binds: [§'/:/host']}}", []string{`bind source "/" is the host's whole root (allowed with --allow-host-paths)`}},
-		"bind of /proc":    {"nodes: {a: {binds: [§'/proc/1:/p', §'/sys:/s']}}", []string{`bind source "/proc/1" is the kernel's (allowed with --allow-host-paths)`, `bind source "/sys" is the kernel's (allowed with --allow-host-paths)`}},
-		"bind of docker":   {"nodes: {a: {binds: [§'/var/run/docker.sock:/d']}}", []string{`bind source "/var/run/docker.sock" gives root on the host (allowed with --allow-host-paths)`}},
-		"bind leaving":     {"nodes: {a: {binds: [§'./x/../../y:/d']}}", []string{`bind source "./x/../../y" leaves the file's directory (allowed with --allow-host-paths)`}},
 		"bind target":      {"nodes: {a: {binds: [§'./x:y', §'./x:/', §'./x:/dev/../sys/x']}}", []string{`bind target "y" is not an absolute path`, `bind target cannot be /`, `bind target "/dev/../sys/x" is on /sys, which the node has of its own`}},
 		"tmpfs":            {"nodes: {a: {tmpfs: [§x, §'/a:size=x', §'/b:mode=9', §'/c:ro']}}", []string{`tmpfs target "x" is not an absolute path`, `option "size=x" of tmpfs "/a": it does not begin with a number`, `option "mode=9" of tmpfs "/b": it is not an octal number such as 1777`, `option "ro" of tmpfs "/c": there are size=64MiB and mode=1777`}},
 		"two mounts":       {"nodes: {a: {binds: ['./x:/m'], tmpfs: [§/m/]}}", []string{`node a has a mount on /m already (line 1)`}},
@@ -398,21 +392,12 @@ func TestCheckFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for name, target := range map[string]string{"out": "/usr", "kernel": "/proc/1", "inside": "tree"} {
-		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	const allow = " (allowed with --allow-host-paths)"
 	for bind, want := range map[string]string{
-		"./there:/x":     "",
-		"tree:/x:rw":     "",
-		"inside/deep:/x": "",
-		"/usr:/x":        "",
-		"./missing:/x":   `bind source "./missing" does not exist`,
-		"/no/such:/x":    `bind source "/no/such" does not exist`,
-		"./out/lib:/x":   `bind source "./out/lib" is a link to "/usr/lib", which leaves the file's directory` + allow,
-		"./kernel:/x":    `bind source "./kernel" is a link to "/proc/1", which is the kernel's` + allow,
+		"./there:/x":   "",
+		"tree:/x:rw":   "",
+		"/usr:/x":      "",
+		"./missing:/x": `bind source "./missing" does not exist`,
+		"/no/such:/x":  `bind source "/no/such" does not exist`,
 	} {
 		text := "name: t\nnodes: {a: {binds: ['" + bind + "']}}"
 		got := errorLines(t, file, text, Options{CheckFiles: true})
@@ -420,9 +405,6 @@ func TestCheckFiles(t *testing.T) {
 		case want == "" && got == nil:
 		case want == "" || len(got) != 1 || got[0] != "2:21: "+want:
 			t.Errorf("%s: %q, want %q", bind, got, want)
-		}
-		if got := errorLines(t, file, text, Options{CheckFiles: true, AllowHostPaths: true}); got != nil && strings.Contains(want, allow) {
-			t.Errorf("%s, allowed: %q", bind, got)
 		}
 		if got := errorLines(t, file, text, Options{}); got != nil {
 			t.Errorf("%s, not looked at: %q", bind, got)
@@ -433,9 +415,6 @@ func TestCheckFiles(t *testing.T) {
 	}
 	if got := errorLines(t, file, "name: t\nnodes: {a: {image: 'dir:tree'}}", Options{CheckFiles: true}); got != nil {
 		t.Errorf("image: %q", got)
-	}
-	if got := errorLines(t, file, "name: t\nnodes: {a: {binds: ['../x:/x', '/:/h', '/proc:/p']}}", Options{AllowHostPaths: true}); got != nil {
-		t.Errorf("all paths allowed: %q", got)
 	}
 }
 

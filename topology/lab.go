@@ -1,6 +1,9 @@
 package topology
 
-import "net/netip"
+import (
+	"io/fs"
+	"net/netip"
+)
 
 // Lab is a topology file with every default filled in and every address decided:
 // what the file means. It is plain data, without positions but for its warnings, marshals to JSON, and is
@@ -14,6 +17,15 @@ type Lab struct {
 	Bridges []Bridge `json:"bridges"`
 	Links   []Link   `json:"links"`
 
+	// File is the file that the lab was read from, absolute and without symbolic links; empty for text that is of no file, or of
+	// a pipe. Such text has no directory of its own.
+	File string `json:"-"`
+	// Info is what File was when it was read; nil where there is none.
+	Info fs.FileInfo `json:"-"`
+	// Paths are the host's paths that the lab names, by the way it names them; see HostPath.
+	Paths map[string]HostPath `json:"-"`
+	// AskedAt are the places of the file that ask for what a lab has to ask for, the first of each; see Asks.
+	AskedAt map[Ask]Error `json:"-"`
 	// Warnings are places of the file that are legal and may not be meant, in its order. They are no part of what it means.
 	Warnings Errors `json:"-"`
 }

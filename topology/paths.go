@@ -2,7 +2,6 @@ package topology
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strconv"
@@ -170,9 +169,8 @@ func (d *decoder) target(n *yaml.Node, what, path string) (string, bool) {
 	return clean, true
 }
 
-// hostPath makes a path of the host absolute and refuses those that a file from a stranger
-// must not use. With CheckFiles it asks whether the path exists, and looks through
-// symbolic links: a link in the file's directory must not lead where the path itself may not.
+// hostPath makes a path of the host absolute and remembers where it leads. With CheckFiles it is
+// an error if it does not exist.
 func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 	if path == "" {
 		d.errorf(n, "%s is empty", what)
@@ -187,56 +185,29 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 	if relative {
 		abs = filepath.Join(d.dir, path)
 	}
-	if err := d.allowed(abs, d.dir, relative); err != nil {
-		d.errorf(n, "%s %q %v (allowed with --allow-host-paths)", what, path, err)
-		return "", false
+	real, dir := abs, d.dir
+	if d.o.CheckFiles {
+		var err error
+		switch real, err = d.paths.resolve(abs); {
+		case errors.Is(err, fs.ErrNotExist):
+			d.errorf(n, "%s %q does not exist", what, path)
+			return "", false
+		case err != nil:
+			d.errorf(n, "%s %q: %v", what, path, err)
+			return "", false
+		}
+		if dir, err = d.paths.resolve(d.dir); err != nil {
+			dir = d.dir
+		}
 	}
-	if !d.o.CheckFiles {
-		return abs, true
-	}
-	resolved, err := d.paths.resolve(abs)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		d.errorf(n, "%s %q does not exist", what, path)
-		return "", false
-	case err != nil:
-		d.errorf(n, "%s %q: %v", what, path, err)
-		return "", false
-	}
-	dir, err := d.paths.resolve(d.dir)
-	if err != nil {
-		dir = d.dir
-	}
-	if err := d.allowed(resolved, dir, relative); err != nil {
-		d.errorf(n, "%s %q is a link to %q, which %v (allowed with --allow-host-paths)", what, path, resolved, err)
-		return "", false
+	if d.pathAt[abs] == nil {
+		if d.pathAt == nil {
+			d.pathAt, d.hostPaths = map[string]*yaml.Node{}, map[string]HostPath{}
+		}
+		d.pathAt[abs], d.hostPaths[abs] = n, HostPath{Real: real}
+		if d.ownDir {
+			d.hostPaths[abs] = hostPath(real, dir)
+		}
 	}
 	return abs, true
-}
-
-// allowed says why a path must not be used.
-func (d *decoder) allowed(abs, dir string, relative bool) error {
-	if d.o.AllowHostPaths {
-		return nil
-	}
-	switch {
-	case abs == "/":
-		return errors.New("is the host's whole root")
-	case within(abs, "/proc"), within(abs, "/sys"):
-		return errors.New("is the kernel's")
-	case filepath.Base(abs) == "docker.sock":
-		return errors.New("gives root on the host")
-	case relative && !within(abs, dir):
-		return fmt.Errorf("leaves the file's directory")
-	}
-	return nil
-}
-
-// within tells whether a clean path is dir or below it.
-func within(path, dir string) bool {
-	if dir == "/" {
-		return true
-	}
-	rest, ok := strings.CutPrefix(path, dir)
-	return ok && (rest == "" || rest[0] == '/')
 }

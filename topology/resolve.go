@@ -33,7 +33,7 @@ type owner struct {
 	n   *yaml.Node
 }
 
-func resolve(d *decoder, f *fileSpec) *Lab {
+func resolve(d *decoder, f *fileSpec) *resolver {
 	r := &resolver{d: d, f: f,
 		lab: &Lab{Name: f.name, Dir: d.dir,
 			Nodes:   make([]Node, len(f.nodes)),
@@ -66,7 +66,7 @@ func resolve(d *decoder, f *fileSpec) *Lab {
 	for i := range r.wires {
 		r.lab.Links = append(r.lab.Links, r.wires[i].link)
 	}
-	return r.lab
+	return r
 }
 
 // claim records who has an address, and reports the second to claim it.

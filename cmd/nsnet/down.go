@@ -168,7 +168,7 @@ func downName(ctx context.Context, arg string, std stdio) (string, error) {
 		return arg, nil
 	}
 	// Whether the file's binds still exist says nothing about the lab that it once made.
-	l, err := loadFile(ctx, arg, std, topology.Options{AllowHostPaths: true})
+	l, err := loadFile(ctx, arg, std, topology.Options{})
 	if err != nil {
 		return "", &fileError{err: err, remedy: "the lab's name cannot be read from the file; give the name instead: nsnet down NAME (nsnet ps lists the names)"}
 	}

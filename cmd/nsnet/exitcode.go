@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
@@ -28,6 +29,7 @@ const (
 	exitChanges       = 10
 	exitNotReady      = 11
 	exitStuck         = 12
+	exitConsent       = 13
 	exitExec          = 125
 	exitNotExecutable = 126
 	exitNoCommand     = 127
@@ -38,7 +40,7 @@ const (
 func exitCodes() []int {
 	return []int{
 		exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported,
-		exitBusy, exitNotRunning, exitChanges, exitNotReady, exitStuck, exitExec, exitNotExecutable, exitNoCommand, exitSignal,
+		exitBusy, exitNotRunning, exitChanges, exitNotReady, exitStuck, exitConsent, exitExec, exitNotExecutable, exitNoCommand, exitSignal,
 	}
 }
 
@@ -69,6 +71,8 @@ func exitMeaning(code int) string {
 		return "wait, and up, start, restart --wait: a node is not ready"
 	case exitStuck:
 		return "stop, start, restart: a process cannot be killed"
+	case exitConsent:
+		return "up, plan: the file asks for what nobody has allowed (--allow, --trust)"
 	case exitExec:
 		return "exec: nsnet itself failed; the command was not run"
 	case exitNotExecutable:
@@ -165,6 +169,7 @@ func exitCode(err error) int {
 		file  *fileError
 		errs  topology.Errors
 		ready *lab.NotReadyError
+		asks  *consent.RefusedError
 	)
 	switch {
 	case err == nil:
@@ -193,6 +198,8 @@ func exitCode(err error) int {
 		return exitNotReady
 	case errors.Is(err, lab.ErrStuck):
 		return exitStuck
+	case asError(err, &asks):
+		return exitConsent
 	case errors.Is(err, lab.ErrNotExecutable):
 		return exitNotExecutable
 	case errors.Is(err, lab.ErrNoCommand):
@@ -216,6 +223,9 @@ func commandExitCode(command string, err error) int {
 func reportError(w io.Writer, err error) {
 	var exit *exitError
 	if err == nil || asError(err, &exit) && exit.err == nil {
+		return
+	}
+	if reportRefused(w, err) {
 		return
 	}
 	prefix := "nsnet: "

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -35,6 +36,7 @@ func TestExitCode(t *testing.T) {
 		{"unsupported", wrapped(lab.ErrUnsupported), 7},
 		{"busy", wrapped(lab.ErrBusy), 8},
 		{"not running", wrapped(lab.ErrNotRunning), 9},
+		{"not allowed", wrapped(&consent.RefusedError{}), 13},
 		{"a code of its own", wrapped(&exitError{42, lab.ErrNotFound}), 42},
 		{"signal", &signalError{syscall.SIGTERM}, 143},
 		{"joined", errors.Join(errors.New("x"), wrapped(lab.ErrBusy)), 8},

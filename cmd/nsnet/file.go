@@ -15,14 +15,12 @@ import (
 
 // fileOptions say how a topology file is read. The commands that read one share them.
 type fileOptions struct {
-	Name           string
-	AllowHostPaths bool
+	Name string
 }
 
 // AddFlags adds the options to f.
 func (o *fileOptions) AddFlags(f *pflag.FlagSet) {
 	f.Var((*labName)(&o.Name), "name", "use this `LAB` name instead of the file's")
-	f.BoolVar(&o.AllowHostPaths, "allow-host-paths", false, "let binds and images use any path of the host, such as / and /proc")
 }
 
 // labName is the name of --name. An empty one, as of a shell's variable that is not set, would silently be the file's.
@@ -58,7 +56,7 @@ func (o fileOptions) loadHere(ctx context.Context, path string, std stdio) (*top
 }
 
 func (o fileOptions) options() topology.Options {
-	return topology.Options{NameOverride: o.Name, AllowHostPaths: o.AllowHostPaths, CheckFiles: true}
+	return topology.Options{NameOverride: o.Name, CheckFiles: true}
 }
 
 func loadFile(ctx context.Context, path string, std stdio, o topology.Options) (*topology.Lab, error) {

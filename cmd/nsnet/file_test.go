@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -32,8 +33,12 @@ func TestTopologyFromStandardInput(t *testing.T) {
 	if err := os.WriteFile("here", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	here, err := filepath.Abs("here")
+	if err != nil {
+		t.Fatal(err)
+	}
 	equal(t, "valid", withStdin(t, "name: t\nnodes: {a: {binds: ['./here:/x']}}\n", "validate", "-"),
-		result{0, "<stdin>: lab t is valid: 1 node, 0 bridges, 0 links\n", ""})
+		result{0, "<stdin>: lab t is valid: 1 node, 0 bridges, 0 links\n", "<stdin>:2:21: asks for the path " + here + ", to read\n"})
 	equal(t, "invalid", withStdin(t, "name: t\nnodes: {a: {binds: ['./there:/x']}}\n", "validate", "-"),
 		result{exitFile, "", "<stdin>:2:21: bind source \"./there\" does not exist\n"})
 	equal(t, "empty", withStdin(t, "", "validate", "-"),

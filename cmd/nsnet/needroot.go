@@ -16,7 +16,7 @@ import (
 // that is up, which is root's to look at, plan says so itself.
 func needsRoot(cmd *cobra.Command) bool {
 	switch {
-	case cmd.HasParent() && cmd.Parent().GroupID == groupImage, cmd.Name() == "gc":
+	case cmd.HasParent() && cmd.Parent().GroupID == groupImage, cmd.Name() == "gc", cmd.Name() == "consent":
 		return true
 	case cmd.Name() == "plan":
 		return false

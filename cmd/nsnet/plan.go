@@ -1,24 +1,28 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
 )
 
 type planOptions struct {
 	fileOptions
+	consentOptions
 	JSON bool
 }
 
 // AddFlags adds the options to f.
 func (o *planOptions) AddFlags(f *pflag.FlagSet) {
 	o.fileOptions.AddFlags(f)
+	o.consentOptions.AddFlags(f)
 	f.BoolVar(&o.JSON, "json", false, "print the plan as JSON")
 }
 
@@ -34,9 +38,10 @@ file, and what was changed in the lab by hand or by accident. In parentheses is 
 and what a change costs: "in place" disturbs nothing else, "link re-made" loses that
 link's packets for a moment, "node restarted" ends the node's processes.
 Nothing is changed. The exit code tells whether there is something to do. What up would
-refuse is refused, in the same words and with the same exit code.
+refuse is refused, in the same words and with the same exit code. What the file asks for
+and nobody has allowed is, too, but what up would do with it is printed first.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported, exitChanges, exitNotExecutable, exitNoCommand),
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported, exitChanges, exitConsent, exitNotExecutable, exitNoCommand),
 		Example: `  nsnet plan demo.yaml
   nsnet plan demo.yaml --json`,
 		Args:              exactArgs("FILE"),
@@ -54,7 +59,7 @@ func runPlan(ctx context.Context, o planOptions, file string, std stdio) error {
 	if err != nil {
 		return err
 	}
-	changes, err := printPlan(ctx, l, o.JSON, std)
+	changes, err := printPlan(ctx, l, o.given(), o.JSON, std)
 	if err != nil {
 		return err
 	}
@@ -64,11 +69,12 @@ func runPlan(ctx context.Context, o planOptions, file string, std stdio) error {
 	return nil
 }
 
-// printPlan prints what up would do for l and tells whether that is anything.
-func printPlan(ctx context.Context, l *topology.Lab, asJSON bool, std stdio) (changes bool, err error) {
+// printPlan prints what up would do for l, of which some is allowed, and tells whether that is anything.
+func printPlan(ctx context.Context, l *topology.Lab, given consent.Given, asJSON bool, std stdio) (changes bool, err error) {
+	refused := planAsks(l, given, std)
 	actions, err := lab.Plan(ctx, l)
 	if err != nil {
-		return false, err
+		return false, cmp.Or(refused, err)
 	}
 	for _, note := range lab.Notes(l) {
 		say(std.err, "nsnet: note: %s\n", plain(note))
@@ -77,9 +83,9 @@ func printPlan(ctx context.Context, l *topology.Lab, asJSON bool, std stdio) (ch
 		if actions == nil {
 			actions = []lab.Action{}
 		}
-		return len(actions) > 0, printJSON(std.out, actions)
+		return len(actions) > 0, cmp.Or(printJSON(std.out, actions), refused)
 	}
-	return len(actions) > 0, printText(std.out, planText(l.Name, actions))
+	return len(actions) > 0, cmp.Or(printText(std.out, planText(l.Name, actions)), refused)
 }
 
 // planText is a plan, one action a line.

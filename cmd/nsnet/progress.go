@@ -73,6 +73,12 @@ func (p *progress) Done() {
 	}
 }
 
+// Tell prints text above the line.
+func (p *progress) Tell(text string) {
+	p.Done()
+	say(p.w, "%s", text)
+}
+
 func (p *progress) rewrite(text string) {
 	// The last column stays free: some terminals wrap when it is written to.
 	say(p.w, "\r%s\x1b[K", shorten(text, max(p.width-1, 1)))

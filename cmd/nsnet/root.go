@@ -44,6 +44,7 @@ func commands() map[string]func(stdio) *cobra.Command {
 		"attach":     newAttach,
 		"commit":     newCommit,
 		"completion": newCompletion,
+		"consent":    newConsent,
 		"cp":         newCp,
 		"detach":     newDetach,
 		"diff":       newDiff,

@@ -10,12 +10,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
 )
 
 type upOptions struct {
 	fileOptions
+	consentOptions
 	DryRun bool
 	NoWait bool
 	JSON   bool
@@ -28,6 +30,7 @@ type upOptions struct {
 // AddFlags adds the options to f.
 func (o *upOptions) AddFlags(f *pflag.FlagSet) {
 	o.fileOptions.AddFlags(f)
+	o.consentOptions.AddFlags(f)
 	f.BoolVar(&o.DryRun, "dry-run", false, "print what would be done, change nothing")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
 	f.BoolVar(&o.Wait, "wait", false, "return when all nodes are ready, as their checks say")
@@ -50,16 +53,21 @@ links that are as they should be notice nothing. "nsnet plan FILE" tells beforeh
 Images that are not in the store are fetched first, see "nsnet image --help".
 FILE may be -, for standard input; relative paths then begin here.
 
+What a file asks for beyond its own nodes and its own directory, such as privileged: true
+or a bind of /run, is told, and refused unless it is allowed: by --allow and its kind, or
+by --trust. It is then kept for this file, until that asks for something else.
+
 When up fails or is interrupted, a new lab is removed again; of a lab that ran, what was
 changed stays, and the same command finishes the work.
 
 With --wait it returns when all nodes are ready, or fails with the node that cannot
 become so, its check and what that said last; the lab then stays up.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported, exitBusy, exitNotReady, exitNotExecutable, exitNoCommand, exitSignal),
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitNotFound, exitConflict, exitPermission, exitUnsupported, exitBusy, exitNotReady, exitConsent, exitNotExecutable, exitNoCommand, exitSignal),
 		Example: `  nsnet up demo.yaml
   nsnet up demo.yaml --name demo-2
   nsnet up demo.yaml --wait --wait-timeout 1m
+  nsnet up demo.yaml --allow caps,paths
   nsnet up demo.yaml --dry-run`,
 		Args:              exactArgs("FILE"),
 		ValidArgsFunction: completeFile,
@@ -96,7 +104,7 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 		if o.StorageDriver != "" {
 			l.UseStorage(o.StorageDriver)
 		}
-		_, err := printPlan(ctx, l, o.JSON, std)
+		_, err := printPlan(ctx, l, o.given(), o.JSON, std)
 		return interrupted(ctx, err)
 	}
 	path, err := recordPath(file)
@@ -107,7 +115,8 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 		return err
 	}
 	p := newProgress(std.err, "up "+l.Name, labSize(l))
-	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, NoWait: o.NoWait, Progress: p.Step, StorageDriver: o.StorageDriver})
+	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, Allow: o.given(), NoWait: o.NoWait, Progress: p.Step, StorageDriver: o.StorageDriver,
+		Asks: func(v consent.Verdict) { p.Tell(asksText(v.Answers)) }})
 	if err == nil && o.Wait {
 		start := time.Now()
 		p.Step(lab.Step{Name: "wait until all nodes are ready"})

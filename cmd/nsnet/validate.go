@@ -27,7 +27,8 @@ type verdict struct {
 	Valid    bool             `json:"valid"`
 	Errors   []topology.Error `json:"errors,omitempty"`
 	Warnings []topology.Error `json:"warnings,omitempty"`
-	Lab      *topology.Lab    `json:"lab,omitempty"` // with every default filled in and every address decided
+	Asks     []asked          `json:"asks,omitempty"` // what up does not give without consent
+	Lab      *topology.Lab    `json:"lab,omitempty"`  // with every default filled in and every address decided
 }
 
 func newValidate(std stdio) *cobra.Command {
@@ -38,8 +39,8 @@ func newValidate(std stdio) *cobra.Command {
 		Short:   "Check a topology file",
 		Long: `Check a topology file and everything it refers to. Nothing is changed and no root is
 needed. All errors are told at once, one a line, as file:line:column: message.
-What is legal and may not be meant is told in the same way, as a warning, and does
-not change the exit code.
+What is legal and may not be meant is told in the same way, as a warning, and so is what
+the file asks for and up gives only if it is allowed. Neither changes the exit code.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitFile),
 		Example: `  nsnet validate demo.yaml
@@ -66,13 +67,16 @@ func runValidate(ctx context.Context, o validateOptions, file string, std stdio)
 	case err != nil:
 		return err
 	case o.JSON:
-		return printJSON(std.out, verdict{Valid: true, Warnings: l.Warnings, Lab: l})
+		return printJSON(std.out, verdict{Valid: true, Warnings: l.Warnings, Asks: asksOf(l), Lab: l})
 	}
 	for _, w := range l.Warnings {
 		w.Msg = "warning: " + w.Msg
 		if err := printText(std.err, plain(w.Error())+"\n"); err != nil {
 			return err
 		}
+	}
+	for _, a := range asksOf(l) {
+		say(std.err, "%s\n", plain(a.Error.Error()))
 	}
 	return printText(std.out, fmt.Sprintf("%s: lab %s is valid: %s\n", plain(shownFile(file)), plain(l.Name), labSize(l)))
 }

@@ -11,12 +11,14 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/internal/filewatch"
 	"github.com/nsnet/nsnet/lab"
 )
 
 type watchOptions struct {
 	fileOptions
+	consentOptions
 	Mend time.Duration
 	JSON bool
 }
@@ -24,6 +26,7 @@ type watchOptions struct {
 // AddFlags adds the options to f.
 func (o *watchOptions) AddFlags(f *pflag.FlagSet) {
 	o.fileOptions.AddFlags(f)
+	o.consentOptions.AddFlags(f)
 	f.DurationVar(&o.Mend, "mend", 0, "also look at the lab this often, 10s for example, and mend what was changed in it")
 	f.BoolVar(&o.JSON, "json", false, "print each result as JSON, one a line")
 }
@@ -36,7 +39,8 @@ func newWatch(std stdio) *cobra.Command {
 		Short:   "Keep a lab equal to its file while that is edited",
 		Long: `Make the lab that FILE describes run, as "nsnet up" does, and do so again whenever FILE is
 saved or what it binds is replaced, until Ctrl-C. A file with a mistake changes nothing
-and is reported; so is a change that fails. The lab stays up when watch ends.
+and is reported; so is a change that fails, and one that asks for more than was allowed
+when watch began or by "nsnet up". The lab stays up when watch ends.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitPermission, exitSignal),
 		Example: `  nsnet watch demo.yaml
@@ -108,6 +112,7 @@ type watcher struct {
 	file, path string
 	std        stdio
 	name       string // of the lab, once it is known
+	asked      string // what was told that the file asks for
 
 	sources  []string        // files and directories of the host that nodes have
 	replaced <-chan struct{} // one of them may have been replaced
@@ -127,6 +132,14 @@ func (w *watcher) follow(ctx context.Context, sources []string) {
 	}
 }
 
+// tellAsks tells what the file asks for, unless that is what was told last.
+func (w *watcher) tellAsks(v consent.Verdict) {
+	if text := asksText(v.Answers); text != w.asked {
+		w.asked = text
+		say(w.std.err, "%s", text)
+	}
+}
+
 // apply does so once. What there is to say about a look that found nothing is not said unless asked for.
 func (w *watcher) apply(ctx context.Context, tell bool) error {
 	l, err := w.o.loadHere(ctx, w.file, w.std)
@@ -139,7 +152,10 @@ func (w *watcher) apply(ctx context.Context, tell bool) error {
 		return fmt.Errorf("the file's lab is called %s now, and %s when watch began: end watch to take that one down, or name the lab with --name", plain(l.Name), plain(w.name))
 	}
 	w.follow(ctx, lab.Sources(l))
-	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: w.path})
+	// What an edit asks for is not what was allowed when watch began.
+	given := w.o.given()
+	w.o.consentOptions = consentOptions{}
+	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: w.path, Allow: given, Asks: w.tellAsks})
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func TestWatchBinds(t *testing.T) {
 		writeFile(t, dir+"one", "1")
 		writeFile(t, dir+"two", "1")
 		out := &said{}
-		cmd := exec.Command(testenv.Binary(t), "watch", r.file)
+		cmd := exec.Command(testenv.Binary(t), "watch", "--trust", r.file)
 		cmd.Stdout, cmd.Stderr = out, out
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

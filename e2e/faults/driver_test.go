@@ -144,7 +144,7 @@ func (s scenario) trace(t *testing.T, r run) []act {
 // failing runs the nsnet with failpoints.
 func failing(t *testing.T, variable string, args []string) testenv.Result {
 	t.Helper()
-	return testenv.Command(t, append([]string{"env", variable, testenv.FailpointBinary(t)}, args...)...)
+	return testenv.Command(t, append([]string{"env", variable, testenv.FailpointBinary(t)}, testenv.Trusting(args...)...)...)
 }
 
 // cut is one run of a scenario with something at one act.

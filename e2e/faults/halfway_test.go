@@ -105,7 +105,6 @@ func TestUpFailsHalfWay(t *testing.T) {
 			want: []string{"node n0: limits: not supported by this kernel", "memory controller"},
 		}, {
 			name: "image on a file system without idmapped mounts", text: "name: NAME\nnodes: {bad: {image: \"dir:/proc/tty\"}}\n", code: 7,
-			argv: func(up []string) []string { return append(up, "--allow-host-paths") },
 			want: []string{"node bad", "not supported by this kernel", "idmapped mounts", "/proc/tty", "Linux 6.3"},
 		}, {
 			name: "root of a user namespace", code: 6, argv: prefix("unshare", "--user", "--map-root-user"),
@@ -159,7 +158,7 @@ func TestUpFailsHalfWay(t *testing.T) {
 					tt.prepare(t, r)
 				}
 				before := snapshot(t)
-				up := []string{testenv.Binary(t), "up", r.file}
+				up := []string{testenv.Binary(t), "up", "--trust", r.file}
 				if tt.argv != nil {
 					up = tt.argv(up)
 				}
@@ -190,7 +189,7 @@ func TestFault08_AnyLimitOfProcesses(t *testing.T) {
 			writeFile(t, pidsDir()+"/pids.max", strconv.Itoa(limit))
 			// More threads than a small machine's, as many as a large one's.
 			for _, procs := range []string{"2", "32"} {
-				res := testenv.Command(t, inPidsGroup([]string{"env", "GOMAXPROCS=" + procs, testenv.Binary(t), "up", r.file})...)
+				res := testenv.Command(t, inPidsGroup([]string{"env", "GOMAXPROCS=" + procs, testenv.Binary(t), "up", "--trust", r.file})...)
 				when := fmt.Sprintf("limit %d, GOMAXPROCS %s, exit code %d", limit, procs, res.Code)
 				codes[res.Code]++
 				switch res.Code {

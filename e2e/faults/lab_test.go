@@ -166,7 +166,7 @@ type process struct {
 // launch starts nsnet.
 func launch(t *testing.T, args ...string) *process {
 	t.Helper()
-	p := &process{Cmd: exec.Command(testenv.Binary(t), args...)}
+	p := &process{Cmd: exec.Command(testenv.Binary(t), testenv.Trusting(args...)...)}
 	p.Stdout, p.Stderr = &p.out, &p.out
 	p.WaitDelay = 20 * time.Second
 	if err := p.Start(); err != nil {

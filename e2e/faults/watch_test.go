@@ -40,7 +40,7 @@ func TestWatch(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		r := define(t, "name: NAME\nnodes: {a: {}}\n")
 		out := &said{}
-		cmd := exec.Command(testenv.Binary(t), "watch", r.file, "--mend", "300ms")
+		cmd := exec.Command(testenv.Binary(t), "watch", "--trust", r.file, "--mend", "300ms")
 		cmd.Stdout, cmd.Stderr = out, out
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -90,7 +90,7 @@ func TestWatch(t *testing.T) {
 			t.Errorf("that there is nothing to do is said %d times, and not once, of the file that was saved", n)
 		}
 		stop()
-		asJSON := testenv.Command(t, "timeout", "-s", "INT", "2", testenv.Binary(t), "watch", r.file, "--json")
+		asJSON := testenv.Command(t, "timeout", "-s", "INT", "2", testenv.Binary(t), "watch", "--trust", r.file, "--json")
 		var res lab.UpResult
 		if first, _, _ := strings.Cut(asJSON.Stdout, "\n"); json.Unmarshal([]byte(first), &res) != nil || res.Name != r.name || res.Changed {
 			t.Errorf("watch --json says %q, %s", asJSON.Stdout, asJSON.Stderr)

@@ -90,7 +90,7 @@ func TestRemoveDuringUp(t *testing.T) {
 		inUse, gone := 0, 0
 		for range 12 {
 			name, path := testenv.LabName(t), topologyFile(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")
-			starting := exec.Command(testenv.Binary(t), "up", path, "--name", name)
+			starting := exec.Command(testenv.Binary(t), "up", "--trust", path, "--name", name)
 			var said strings.Builder
 			starting.Stderr = &said
 			if err := starting.Start(); err != nil {

@@ -27,7 +27,7 @@ func layer(dir string) (int, error) {
 			return 6, nil // for tests and developers; nothing that ships imports them
 		}
 		return 1, nil
-	case "bridge", "veth", "dns", "container", "cgroups", "overlayfs", "image":
+	case "bridge", "veth", "dns", "container", "cgroups", "overlayfs", "image", "consent":
 		return 2, nil
 	case "lab":
 		return 3, nil

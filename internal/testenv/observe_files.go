@@ -10,6 +10,7 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 
+	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/internal/sandbox"
 )
 
@@ -37,6 +38,8 @@ func observeFiles() ([]string, error) {
 				return nil
 			case err != nil:
 				return err
+			case path == consent.Dir:
+				return fs.SkipDir // what was allowed is to stay
 			case path != root:
 				items = append(items, path+" "+entry.Type().String())
 			}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,9 +91,19 @@ func build(dir, name string, flags ...string) (string, error) {
 
 // Run runs nsnet with these arguments. It fails t only when nsnet cannot be started, or
 // when something it has started still holds its output ten seconds after its end.
+//
+// What a test's file asks for is allowed: up, plan and watch get the flag --trust. A test of what happens without it uses Command.
 func Run(t testing.TB, args ...string) Result {
 	t.Helper()
-	return Command(t, append([]string{Binary(t)}, args...)...)
+	return Command(t, append([]string{Binary(t)}, Trusting(args...)...)...)
+}
+
+// Trusting adds to the arguments of nsnet that a topology file may have all that it asks for, where one is brought up or planned.
+func Trusting(args ...string) []string {
+	if len(args) > 1 && (args[0] == "up" || args[0] == "plan" || args[0] == "watch") {
+		return slices.Insert(slices.Clone(args), 1, "--trust")
+	}
+	return args
 }
 
 // Must runs nsnet, fails t when it does not exit with 0, and returns its standard output.

@@ -16,7 +16,7 @@ nodes:
     dns: {nameservers: [192.0.2.53]}
   d: {image: "dir:/srv/image"}
 EOF
-nsnet up /root/images.yaml
+nsnet up --trust /root/images.yaml
 
 # Directories of the image can be removed, made anew, and be something else.
 in_a() { nsnet exec images/a -- sh -euc "$1"; }
@@ -44,7 +44,7 @@ nothing_left
 
 # A privileged node is the host's root, on a copy of the host's files.
 printf 'name: images\nnodes: {p: {privileged: true}, a: {}}\n' >/root/images.yaml
-nsnet up /root/images.yaml
+nsnet up --trust /root/images.yaml
 [ "$(nsnet exec images/p -- cat /etc/shadow)" != "$(cat /etc/shadow)" ]
 nsnet exec images/p -- sh -euc 'rm -r /usr/share/d; mkdir /usr/share/d; mount -t tmpfs x /mnt; touch /mnt/y'
 [ -e /usr/share/d/x ] && [ ! -e /mnt/y ]

@@ -19,7 +19,7 @@ cat >/srv/l/classic.yaml <<'EOL'
 name: classic
 nodes: {c: {unions: [{path: /mnt/u, layers: ["./fruits:rw", "./vegetables"]}]}}
 EOL
-nsnet up /srv/l/classic.yaml
+nsnet up --trust /srv/l/classic.yaml
 said=$(nsnet exec classic/c -- sh -euc 'cd /mnt/u; cat tomato; echo mine >carrots; chown 7:8 carrots; echo mine >root; mkdir d; mv d e; rm tomato; ls')
 [ "$said" = "fruit
 apple
@@ -35,13 +35,13 @@ root" ] || fail "$said"
 vegetable" ]
 [ -d /srv/l/.fruits.nsnet ]
 sed s/classic/second/ /srv/l/classic.yaml >/srv/l/second.yaml
-refused 5 nsnet up /srv/l/second.yaml
+refused 5 nsnet up --trust /srv/l/second.yaml
 nsnet down classic
 [ ! -e /srv/l/.fruits.nsnet ]
 rm -r /srv/l/fruits/[cert]* /srv/l/classic.yaml /srv/l/second.yaml
 echo fruit >/srv/l/fruits/tomato
 
-nsnet up /srv/l/lab.yaml
+nsnet up --trust /srv/l/lab.yaml
 in_n() { nsnet exec "layers/$1" -- sh -euc "$2"; }
 said=$(in_n root 'cat /tomato; echo mine >/carrots; rm -r /usr/share/d; mkdir /usr/share/d; ls -A /usr/share/d; ls -d /etc/passwd')
 [ "$said" = "fruit
@@ -66,7 +66,7 @@ nsnet down layers
 
 # Other ids, the same files; and what was saved, in another node.
 sed -i 's|^nodes:|nodes:\n  first: {layers: [./saved]}|' /srv/l/lab.yaml
-nsnet up /srv/l/lab.yaml
+nsnet up --trust /srv/l/lab.yaml
 [ "$(in_n n 'stat -c %u:%g /root/k; cat /mnt/u/carrots; ls -d /usr/share/d 2>/dev/null || echo gone')" = "1000:33
 mine
 gone" ]
@@ -88,7 +88,7 @@ nodes:
   priv: {privileged: true, layers: [./fruits]}
   dir: {image: "dir:./root", layers: [./root/opt, ./fruits]}
 EOL
-nsnet up /srv/l/lab.yaml
+nsnet up --trust /srv/l/lab.yaml
 [ "$(in_n priv 'cat /tomato; rm -r /tomato; ls /tomato 2>/dev/null || echo gone')" = "fruit
 gone" ]
 [ "$(in_n dir 'cat /tomato /inside /opt/inside; rm -r /opt; ls /opt 2>/dev/null || echo gone')" = "fruit

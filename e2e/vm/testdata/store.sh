@@ -36,7 +36,7 @@ nodes:
 links:
   - {endpoints: ["a:eth0", "b:eth0"], addresses: [10.0.0.1/24, 10.0.0.2/24]}
 EOT
-nsnet up box.yaml
+nsnet up --trust box.yaml
 in_a() { nsnet exec --user root box/a -- sh -euc "$1"; }
 in_a 'ping -c 1 -W 10 10.0.0.2'
 in_a '[ ! -e /gone ]'

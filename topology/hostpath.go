@@ -1,0 +1,47 @@
+package topology
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// HostPath is where a path of the host leads that a lab names.
+type HostPath struct {
+	// Real is the path without symbolic links. Where no one has looked (Options.CheckFiles) it is the path as it is named.
+	Real string
+	// Beneath is the way from the file's own directory to Real, such as "." or "data/x", without symbolic links and "..". It is empty where
+	// Real is elsewhere, and consent is needed.
+	Beneath string
+}
+
+// HostPath tells where a path leads that is the source of a bind or the path of an image. The file's own directory is Dir. Of a
+// lab that was not read from a file each path is elsewhere.
+func (l *Lab) HostPath(path string) HostPath {
+	if p, ok := l.Paths[path]; ok {
+		return p
+	}
+	return HostPath{Real: path}
+}
+
+// hostPath tells what a path without symbolic links is to a file in dir.
+func hostPath(real, dir string) HostPath {
+	p := HostPath{Real: real}
+	switch {
+	case dir == "/", !within(real, dir):
+	case within(real, "/proc"), within(real, "/sys"), filepath.Base(real) == "docker.sock":
+	case real == dir:
+		p.Beneath = "."
+	default:
+		p.Beneath = real[len(dir)+1:]
+	}
+	return p
+}
+
+// within tells whether a clean path is dir or below it.
+func within(path, dir string) bool {
+	if dir == "/" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, dir)
+	return ok && (rest == "" || rest[0] == '/')
+}
