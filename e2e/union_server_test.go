@@ -35,7 +35,7 @@ nodes:
 		}
 		plan(0, "nothing to do")
 		before := r.status()
-		if err := unix.Kill(serverOf(t, "RW:/tmp/b1=RW"), unix.SIGKILL); err != nil {
+		if err := unix.Kill(serverOf(t, "RW:/b1=RW"), unix.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
 		testenv.Eventually(t, 20*time.Second, "plan knows", func() bool {

@@ -16,11 +16,17 @@ import (
 	"github.com/nsnet/nsnet/overlayfs"
 )
 
+// serverCapabilities are those of a server over its node's user namespace: it does for each process what that may
+// do, as that process's user, and as the node's root what that may do.
+const serverCapabilities = 1<<unix.CAP_CHOWN | 1<<unix.CAP_DAC_OVERRIDE | 1<<unix.CAP_FOWNER | 1<<unix.CAP_FSETID |
+	1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+
 // serve starts the server of a FUSE file system as nodeinit's serve describes: a process of the lab's pid namespace, which
-// the kernel ends with the lab, root of the node's user namespace and of nothing else. It runs on the mounter's
-// thread, in whose mount namespace the layers are. It returns the mount, and a pipe that is hung up when the server has ended.
-func (m *mounter) serve(s *overlayfs.Spec, argv []string) (mount int, ends *os.File, err error) {
-	if err := m.fuseDevice(); err != nil {
+// the kernel ends with the lab, root of the node's user namespace and of nothing else, in a root of its own. It runs on the mounter's
+// thread, in whose mount namespace that is. It returns the mount, and a pipe that is hung up when the server has ended.
+func (m *mounter) serve(s *overlayfs.Spec, p overlayfs.Program) (mount int, ends *os.File, err error) {
+	filter, err := container.SeccompFilter("default", serverCapabilities)
+	if err != nil {
 		return -1, nil, err
 	}
 	ours, theirs, err := container.SocketPair()
@@ -42,17 +48,18 @@ func (m *mounter) serve(s *overlayfs.Spec, argv []string) (mount int, ends *os.F
 	pid, err := m.startServer(s.Scratch, theirs, said)
 	theirs.Close()
 	if err != nil {
-		return -1, nil, fmt.Errorf("start %s: %w", argv[0], err)
+		return -1, nil, fmt.Errorf("start %s: %w", p.Argv[0], err)
 	}
 	defer func() { _, _ = unix.Wait4(pid, nil, 0, nil) }()
 	var w wire.Writer
-	w.Strings(argv)
+	server := wire.Server{Argv: p.Argv, Env: p.Env, Hide: p.Hide, Cover: p.Cover, Caps: serverCapabilities, Filter: string(filter)}
+	server.Encode(&w)
 	var fds []int
 	if s.Userns >= 0 {
 		fds = append(fds, s.Userns)
 	}
 	if err := conn.Send(wire.Boot, w.Bytes(), fds...); err != nil {
-		return -1, nil, fmt.Errorf("start %s: %w", argv[0], err)
+		return -1, nil, fmt.Errorf("start %s: %w", p.Argv[0], err)
 	}
 	k, body, got, err := conn.Receive()
 	if err == nil && k == wire.Ready && len(got) == 2 {
@@ -65,7 +72,7 @@ func (m *mounter) serve(s *overlayfs.Spec, argv []string) (mount int, ends *os.F
 	}
 	text := make([]byte, 1000)
 	n, _ := said.ReadAt(text, 0)
-	return -1, nil, fmt.Errorf("start %s: %w: %s", argv[0], err, strings.TrimSpace(string(text[:n])))
+	return -1, nil, fmt.Errorf("start %s: %w: %s", p.Argv[0], err, strings.TrimSpace(string(text[:n])))
 }
 
 // startServer forks this program into the lab's pid namespace. setns(2) of one counts for children, of this thread
@@ -92,26 +99,24 @@ func (m *mounter) startServer(dir string, socket, said *os.File) (int, error) {
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{"nsnet: server"}, &syscall.ProcAttr{
 		Dir: dir, Env: []string{nodeinit.EnvKey + "=serve", "GOMAXPROCS=1", "GOGC=off"},
 		Files: []uintptr{null.Fd(), null.Fd(), said.Fd(), socket.Fd()},
+		Sys:   &syscall.SysProcAttr{Setsid: true}, // it never has the caller's terminal
 	})
 	return pid, errors.Join(err, unix.Setns(int(own.Fd()), unix.CLONE_NEWPID))
 }
 
-// fuseDevice puts a /dev/fuse that everybody may open over the host's, in the mounter's mount namespace. Opening it gives
-// nobody anything: mounting is what needs a right, and that is one over the own namespace.
-func (m *mounter) fuseDevice() error {
-	path := filepath.Join(m.at, "fuse")
-	err := unix.Mknod(path, unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229)))
-	if errors.Is(err, unix.EEXIST) {
-		return nil
-	}
+// ownProgram is the path of this program, which others may have replaced since it was started.
+func ownProgram() (string, error) {
+	const self = "/proc/self/exe"
+	path, err := os.Readlink(self)
 	if err != nil {
-		return fmt.Errorf("create device fuse: %w", err)
+		return "", err
 	}
-	if err := unix.Chmod(path, 0o666); err != nil {
-		return err
+	running, err := os.Stat(self)
+	if err != nil {
+		return "", err
 	}
-	if err := unix.Mount(path, "/dev/fuse", "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("%w: /dev/fuse: %w", ErrUnsupported, err)
+	if now, err := os.Stat(path); err != nil || !os.SameFile(running, now) {
+		return "", fmt.Errorf("the nsnet program was replaced while it ran (%s); try again", path)
 	}
-	return nil
+	return path, nil
 }

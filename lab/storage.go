@@ -303,11 +303,12 @@ func (m *mounter) owned(n *topology.Node, tree, at string, userns int, base uint
 	return nil
 }
 
-// spec is one union of a node, with the directories for it.
+// spec is one union of a node, with the directories for it. These are beside the node's own, "of", which may be a tmpfs that is bounded and has
+// no devices.
 func (m *mounter) spec(n *topology.Node, tree string, branches []overlayfs.Branch, userns int, base uint32) (*overlayfs.Spec, error) {
-	dir := filepath.Join(m.at, "of", n.Name, tree)
+	dir := filepath.Join(m.at, "unions", n.Name, tree)
 	s := &overlayfs.Spec{Branches: branches, Own: filepath.Join(dir, "own"), Scratch: filepath.Join(dir, "scratch"),
-		Userns: userns, Base: base, Progress: m.progress(n.Name)}
+		Userns: userns, Base: base, Progress: m.progress(n.Name), Users: n.Image.Kind == topology.ImageHost}
 	if err := os.MkdirAll(s.Scratch, 0o755); err != nil {
 		return nil, err
 	}
@@ -350,8 +351,13 @@ func (m *mounter) unions(r *nodeMounts, n *topology.Node, chosen []proto.Storage
 		} else if err := r.lockWritten(u); err != nil {
 			return fail(u.Path, err)
 		}
-		s.Server = func(s *overlayfs.Spec, argv []string) (int, error) {
-			mount, ends, err := m.serve(s, argv)
+		if c.Driver == (overlayfs.Fuse{}) {
+			if s.Self, err = ownProgram(); err != nil {
+				return fail(u.Path, err)
+			}
+		}
+		s.Server = func(s *overlayfs.Spec, p overlayfs.Program) (int, error) {
+			mount, ends, err := m.serve(s, p)
 			if err == nil {
 				r.servers, r.served = append(r.servers, ends), append(r.served, u.Path)
 			}

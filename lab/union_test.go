@@ -59,8 +59,8 @@ func mountUnion(t *testing.T, d overlayfs.Driver, branches ...overlayfs.Branch) 
 	m.init = os.Getpid()
 	var fd, upper int
 	if err := m.do(func() error {
-		s := overlayfs.Spec{Branches: branches, Own: base + "/own", Scratch: base + "/scratch", Userns: -1, Server: func(s *overlayfs.Spec, argv []string) (int, error) {
-			mount, ends, err := m.serve(s, argv)
+		s := overlayfs.Spec{Branches: branches, Own: base + "/own", Scratch: base + "/scratch", Userns: -1, Server: func(s *overlayfs.Spec, p overlayfs.Program) (int, error) {
+			mount, ends, err := m.serve(s, p)
 			if err == nil {
 				err = ends.Close()
 			}
@@ -70,6 +70,9 @@ func mountUnion(t *testing.T, d overlayfs.Driver, branches ...overlayfs.Branch) 
 			if err := os.Mkdir(dir, 0o755); err != nil {
 				return err
 			}
+		}
+		if s.Self, err = ownProgram(); err != nil {
+			return err
 		}
 		if fd, err = d.Mount(&s); err != nil {
 			return err

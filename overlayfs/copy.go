@@ -32,7 +32,7 @@ const copied = "copied"
 
 // Mount copies, unless that was done before, and returns a mount of the copy.
 func (Copy) Mount(s *Spec) (int, error) {
-	paths, err := s.branch()
+	paths, err := s.branch(0)
 	if err != nil {
 		return -1, err
 	}

@@ -30,16 +30,25 @@ type Spec struct {
 	Userns  int    // descriptor of the user namespace that is to own what root owns in the branches, -1: none
 	Base    uint32 // the host's id of that namespace's root
 	Server  Server // for drivers that have one
+	Self    string // this program, for them
+	// Users tells that the node has the host's users and groups, so that a server may look at those: it opens files
+	// as the user whom it serves, with that user's groups.
+	Users bool
 	// Progress is told how many files were copied, by drivers that copy; may be nil.
 	Progress func(files int)
 }
 
-// ServerDir is where the program that a Server starts sees Scratch.
-const ServerDir = "/tmp"
+// Program is the server of a FUSE file system. Its root is Scratch, and all paths are those in there.
+type Program struct {
+	Argv  []string // the last is where it is told to mount; it ends once it serves, in the background
+	Env   []string
+	Hide  string // a name in the mount's root that is covered by
+	Cover string // an empty file
+}
 
-// Server starts the program that serves a FUSE file system: argv, which ends once it has mounted at argv's last path, as
-// root of the user namespace that Spec names. It returns a detached copy of that mount.
-type Server func(s *Spec, argv []string) (mount int, err error)
+// Server starts a program as root of the user namespace that Spec names, which sees nothing but Scratch, and mounts
+// its file system. It returns a detached copy of that mount.
+type Server func(s *Spec, p Program) (mount int, err error)
 
 // Driver makes unions.
 type Driver interface {
@@ -90,11 +99,11 @@ func Choose(want string, branches []Branch, refused func() error) (Choice, error
 }
 
 // branch attaches the branches to short names in Scratch, idmapped, so that neither the length of a path nor any character in it
-// matters to a driver.
-func (s *Spec) branch() ([]string, error) {
+// matters to a driver. More are further attributes of the mounts.
+func (s *Spec) branch(more uint64) ([]string, error) {
 	var paths []string
 	for i, b := range s.Branches {
-		attr := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
+		attr := unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | more
 		if !b.Writable {
 			attr |= unix.MOUNT_ATTR_RDONLY
 		}

@@ -42,13 +42,22 @@ func (Fuse) Check([]Branch) error {
 const policies = "allow_other,default_permissions,use_ino,inodecalc=devino-hash,cache.files=partial,dropcacheonclose=true," +
 	"category.create=epff,category.action=epff,category.search=ff,func.unlink=epall,func.rmdir=epall,func.rename=epall,minfreespace=0,fsname=nsnet"
 
+// control is a file that mergerfs puts into its mount and that nobody sees in a listing. Its extended attributes change how mergerfs works,
+// for whoever owns it, the node's root.
+const control = ".mergerfs"
+
 // Mount starts mergerfs. Without a writable branch the union's own layer is the first.
 func (f Fuse) Mount(s *Spec) (int, error) {
 	program, err := exec.LookPath("mergerfs")
 	if err != nil {
 		return -1, f.Check(nil)
 	}
-	paths, err := s.branch()
+	if err := s.jail(program); err != nil {
+		return -1, fmt.Errorf("make a root for mergerfs: %w", err)
+	}
+	// The server has a copy of these mounts. Those here would be copied for each server that is started after it.
+	defer unix.Unmount(s.Scratch, unix.MNT_DETACH) //nolint:errcheck // they are gone with this thread
+	paths, err := s.branch(unix.MOUNT_ATTR_NOSYMFOLLOW)
 	if err != nil {
 		return -1, err
 	}
@@ -59,30 +68,39 @@ func (f Fuse) Mount(s *Spec) (int, error) {
 		if s.Branches[i].Writable {
 			mode, writes = "=RW", true
 		}
-		branches = append(branches, filepath.Join(ServerDir, filepath.Base(p))+mode)
+		branches = append(branches, "/"+filepath.Base(p)+mode)
 	}
 	if !writes {
-		if err := s.inOwn("upper"); err != nil {
+		if err := s.ownBranch(paths[0]); err != nil {
 			return -1, err
 		}
-		if err := copyRootAttributes(paths[0], filepath.Join(s.Own, "upper"), s.Base); err != nil {
-			return -1, err
-		}
-		own := filepath.Join(s.Scratch, "own")
-		if err := os.Mkdir(own, 0o755); err != nil {
-			return -1, err
-		}
-		fd, err := Clone(filepath.Join(s.Own, "upper"), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, -1, false)
-		if err != nil {
-			return -1, err
-		}
-		if err := attach(fd, own); err != nil {
-			return -1, err
-		}
-		branches = append([]string{ServerDir + "/own=RW"}, branches...)
+		branches = append([]string{"/own=RW"}, branches...)
 	}
-	if err := os.Mkdir(filepath.Join(s.Scratch, "union"), 0o755); err != nil {
+	if err := s.seal(); err != nil {
 		return -1, err
 	}
-	return s.Server(s, []string{program, "-o", policies, strings.Join(branches, ":"), ServerDir + "/union"})
+	return s.Server(s, Program{
+		Argv: []string{jailProgram, "-o", policies, strings.Join(branches, ":"), jailUnion},
+		Env:  []string{"PATH=" + filepath.Dir(jailHelper), "LD_LIBRARY_PATH=" + jailLibs},
+		Hide: control, Cover: jailEmpty,
+	})
+}
+
+// ownBranch puts the union's own layer into the server's root. The union has the owner and mode of its first branch.
+func (s *Spec) ownBranch(first string) error {
+	if err := s.inOwn("upper"); err != nil {
+		return err
+	}
+	if err := copyRootAttributes(first, filepath.Join(s.Own, "upper"), s.Base); err != nil {
+		return err
+	}
+	own := filepath.Join(s.Scratch, "own")
+	if err := os.Mkdir(own, 0o755); err != nil {
+		return err
+	}
+	fd, err := Clone(filepath.Join(s.Own, "upper"), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOSYMFOLLOW, -1, false)
+	if err != nil {
+		return err
+	}
+	return attach(fd, own)
 }

@@ -61,7 +61,7 @@ func (Overlay) Mount(s *Spec) (int, error) {
 
 // mountOwn mounts an overlay over all branches with the union's own writable layer.
 func mountOwn(s *Spec, at string) error {
-	paths, err := s.branch()
+	paths, err := s.branch(0)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ type Upper struct {
 func (u *Upper) mount(s *Spec, at string) error {
 	below := *s
 	below.Branches = s.Branches[1:]
-	paths, err := below.branch()
+	paths, err := below.branch(0)
 	if err != nil {
 		return err
 	}

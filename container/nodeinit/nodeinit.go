@@ -7,7 +7,8 @@ import (
 )
 
 // EnvKey is set to "node" in the environment of a process that is to be a node init, to
-// "spawn" in that of a spawner, to "serve" in that of one that starts a file system's server.
+// "spawn" in that of a spawner, to "serve" in that of one that starts a file system's server, to
+// "fusermount" in that of the server.
 const EnvKey = "_NSNET_INIT"
 
 // Socket is the descriptor of the stream socket to the lab init.
@@ -25,6 +26,8 @@ func init() {
 		syscall.Exit(spawn())
 	case "serve":
 		syscall.Exit(serve())
+	case "fusermount":
+		syscall.Exit(giveFuse())
 	}
 }
 

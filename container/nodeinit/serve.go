@@ -2,18 +2,19 @@ package nodeinit
 
 import (
 	"syscall"
-	"unsafe"
 
 	"github.com/nsnet/nsnet/container/wire"
 )
 
 // serve starts the program that serves a FUSE file system, as root of a node's user namespace, and hands its mount
-// over. It is started in the lab's pid namespace, with which the program ends, however that ends, and in a mount namespace
-// where the union's layers are. One message tells it what to do: the program and its arguments, of which the last is
-// where it mounts; descriptor: the user namespace, none for a node that has none. The program sees its working directory, where the
-// layers are, at /tmp: the lab's own directories are closed to all but the host's root. It is answered by wire.Ready with a
-// detached copy of the mount and the end of a pipe, or by wire.Failed. The program has the pipe's other end, and nobody else
-// does: when the pipe is hung up, the program has ended, whoever its parent is by then.
+// over. It is started in the lab's pid namespace, with which the program ends, however that ends, in the directory that is to be the program's
+// root. One message tells it what to do, a wire.Server; descriptor: the user namespace, none for a node that has none. It
+// is answered by wire.Ready with a detached mount and the end of a pipe, or by wire.Failed. The program
+// has the pipe's other end, and nobody else does: when the pipe is hung up, the program has ended, whoever its parent is by then.
+//
+// The node can steer the program, which therefore sees its root and nothing else: namespaces of its own, an empty network, no
+// capability that mounts, traces or makes devices, a seccomp filter, no descriptors. It does not even mount: fuseMount does,
+// and giveFuse lets the program have the connection, in the way of fusermount(1).
 //
 // A kernel lets who has opened /dev/fuse mount in its own user namespace only, and lets only processes of that
 // one and of those below use the mount (allow_other): the program has to be in the node's own. Nobody in the node sees it, as it is
@@ -28,8 +29,9 @@ func serve() int {
 	if !more || k != wire.Boot {
 		return 1
 	}
-	argv := wire.NewReader(body).Strings()
-	if len(argv) < 2 {
+	r := wire.NewReader(body)
+	s := wire.DecodeServer(r)
+	if r.Bad || len(s.Argv) < 2 {
 		return 1
 	}
 	userns := -1
@@ -42,90 +44,59 @@ func serve() int {
 		return 1
 	}
 	if pid == 0 {
-		syscall.Exit(startServer(argv, userns))
+		mount, ends, f := startServer(&s, userns)
+		if f != ok {
+			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+			syscall.Exit(1)
+		}
+		send(Socket, wire.Ready, nil, []int{mount, ends})
+		syscall.Exit(0)
 	}
 	_, _ = waitFor(pid)
 	return 0
 }
 
-// startServer is the fork. The program forks once more, into the background, when it has mounted.
-func startServer(argv []string, userns int) int {
-	refuse := func(f failure) int {
-		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
-		return 1
-	}
+// startServer is the fork. The program forks once more, into the background, when it serves.
+func startServer(s *wire.Server, userns int) (mount, ends int, f failure) {
 	defaultAll()
 	if userns >= 0 {
 		if _, _, e := syscall.RawSyscall(sysSetns, uintptr(userns), syscall.CLONE_NEWUSER, 0); e != 0 {
-			return refuse(fail(e, "enter the node's user namespace"))
+			return -1, -1, fail(e, "enter the node's user namespace")
 		}
 		if f := rootInside(); f != ok {
-			return refuse(f)
+			return -1, -1, f
 		}
 	}
-	if _, _, e := syscall.RawSyscall(syscall.SYS_UNSHARE, syscall.CLONE_NEWNS, 0, 0); e != 0 {
-		return refuse(fail(e, "create a mount namespace"))
+	const apart = syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
+	if _, _, e := syscall.RawSyscall(syscall.SYS_UNSHARE, apart, 0, 0); e != 0 {
+		return -1, -1, fail(e, "create namespaces")
 	}
-	if err := syscall.Mount(".", "/tmp", "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
-		return refuse(failErr(err, "show the layers"))
+	if f := enterHere(); f != ok {
+		return -1, -1, f
+	}
+	connection, mount, f := fuseMount()
+	if f != ok {
+		return -1, -1, f
 	}
 	var pipe [2]int
 	if err := syscall.Pipe2(pipe[:], syscall.O_CLOEXEC); err != nil {
-		return refuse(failErr(err, "create a pipe"))
+		return -1, -1, failErr(err, "create a pipe")
 	}
 	pid, _, e := fork(0)
 	if e != 0 {
-		return refuse(fail(e, "fork"))
+		return -1, -1, fail(e, "fork")
 	}
 	if pid == 0 {
-		_ = setCloexec(pipe[1], false)
-		_ = syscall.Chdir("/")
-		syscall.Umask(0)
-		syscall.Exit(execute(argv))
+		syscall.Exit(becomeServer(s, connection, pipe[1]))
 	}
+	_ = syscall.Close(pipe[1])
+	_ = syscall.Close(connection)
 	status, e := waitFor(pid)
 	if e != 0 || status != 0 {
-		return refuse(fail(syscall.EIO, argv[0]+" ended with status "+decimal(status.ExitStatus())))
+		return -1, -1, fail(syscall.EIO, s.Argv[0]+" ended with status "+decimal(status.ExitStatus()))
 	}
-	at, err := syscall.BytePtrFromString(argv[len(argv)-1])
-	if err != nil {
-		return refuse(failErr(err, "mount point"))
+	if mount, f = cover(mount, s.Argv[len(s.Argv)-1], s.Hide, s.Cover); f != ok {
+		return -1, -1, f
 	}
-	const cwd, cloneTree = -100, 1
-	dir := cwd
-	mount, _, e := syscall.RawSyscall(sysOpenTree, uintptr(dir), uintptr(unsafe.Pointer(at)), cloneTree|syscall.O_CLOEXEC)
-	if e != 0 {
-		return refuse(fail(e, argv[len(argv)-1]))
-	}
-	// The mount that is handed over is then the only one: with its end, the node's, the program's ends, too.
-	if err := syscall.Unmount(argv[len(argv)-1], syscall.MNT_DETACH); err != nil {
-		return refuse(failErr(err, "let go of the mount"))
-	}
-	send(Socket, wire.Ready, nil, []int{int(mount), pipe[0]})
-	return 0
-}
-
-// execute becomes the program, with an environment of its own. It returns when that fails.
-func execute(argv []string) int {
-	args, err := syscall.SlicePtrFromStrings(argv)
-	if err != nil {
-		return 127
-	}
-	env, err := syscall.SlicePtrFromStrings([]string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"})
-	if err != nil {
-		return 127
-	}
-	syscall.RawSyscall(syscall.SYS_EXECVE, uintptr(unsafe.Pointer(args[0])), uintptr(unsafe.Pointer(&args[0])), uintptr(unsafe.Pointer(&env[0]))) //nolint:errcheck // it returns with an error alone
-	return 127
-}
-
-// waitFor waits for a child's end. wait4(2).
-func waitFor(pid int) (syscall.WaitStatus, syscall.Errno) {
-	var ws int32
-	for {
-		_, _, e := syscall.RawSyscall6(syscall.SYS_WAIT4, uintptr(pid), uintptr(unsafe.Pointer(&ws)), 0, 0, 0, 0)
-		if e != syscall.EINTR {
-			return syscall.WaitStatus(uint32(ws)), e
-		}
-	}
+	return mount, pipe[0], ok
 }

@@ -8,9 +8,13 @@ import (
 // Constants of the kernel's interface that package syscall has not. Numbers of system
 // calls above 424 are the same on every architecture.
 const (
-	sysOpenTree  = 428
-	sysMoveMount = 429
-	sysOpenat2   = 437
+	sysOpenTree   = 428
+	sysMoveMount  = 429
+	sysFsopen     = 430
+	sysFsconfig   = 431
+	sysFsmount    = 432
+	sysCloseRange = 436
+	sysOpenat2    = 437
 
 	atEmptyPath        = 0x1000
 	atRecursive        = 0x8000

@@ -62,6 +62,8 @@ in_n rw 'cd /mnt/u; echo mine >carrots; echo mine >tomato; echo new >new; chown 
 [ "$(cat /srv/l/vegetables/carrots /srv/l/fruits/tomato /srv/l/vegetables/tomato)" = "mine
 mine
 vegetable" ]
+# Whoever serves that sees its layers and what it takes to run.
+has "$(ls "/proc/$(pidof mergerfs)/root" | tr '\n' ' ')" '^b0 b1 bin dev empty (etc )?lib lib64 union $'
 nsnet down layers
 
 # Other ids, the same files; and what was saved, in another node.
