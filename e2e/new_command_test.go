@@ -46,15 +46,16 @@ func TestNewCommandThatCannotStart(t *testing.T) {
 				{"[/b/missing]", "", 127, "/b/missing"},
 				{"[/b]", "", 126, "permission denied"},
 				{"[/b/crlf]", "", 126, "Windows line ends"},
+				{"[echo, '" + strings.Repeat("x", 1<<17) + "']", "", 126, "argument 1 has 131072 bytes"},
 				{"[sleep, '4243']", ", workdir: /none", 1, "in /none"},
 				{"[sleep, '4243']", ", user: nobody-of-that-name", 1, "nobody-of-that-name"},
 			} {
 				got := up(k.command, "[sleep, '4242']", k.more)
 				if got.Code != k.code || !strings.Contains(got.Stderr, k.want) || strings.Contains(got.Stdout, "~") {
-					t.Errorf("policy %q, %s: %+v", policy, k.command+k.more, got)
+					t.Errorf("policy %q, %.99s: %+v", policy, k.command+k.more, got)
 				}
 				if r.node("n").CommandPID != before || r.node("n").State != "running" || r.node("other").CommandPID != other {
-					t.Fatalf("policy %q, %s: the commands do not run on: %+v", policy, k.command+k.more, r.status())
+					t.Fatalf("policy %q, %.99s: the commands do not run on: %+v", policy, k.command+k.more, r.status())
 				}
 			}
 			if got := up("[sleep, infinity]", "[sleep, '4241']", ""); got.Code != 0 || !strings.Contains(got.Stdout, "nothing to do") {

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/nsnet/nsnet/internal/testenv"
@@ -119,7 +120,7 @@ func TestLaterCommandsThatCannotBeExecuted(t *testing.T) {
 		if got := up("  b: {ready: {exec: [/b/crlf], interval: 50ms, start_period: 200ms, retries: 1}, " + bind + "}\n"); got.Code != 0 {
 			t.Fatalf("%+v", got)
 		}
-		if got := testenv.Run(t, "up", "--wait", dir+"/lab.yaml"); got.Code != 11 || !strings.Contains(got.Stderr, "Windows line ends") {
+		if got := testenv.Run(t, "up", "--wait", dir+"/lab.yaml"); got.Code != 11 || !strings.Contains(got.Stderr, "(the file has Windows line ends)") || strings.Contains(got.Stderr, syscall.ELIBACC.Error()) {
 			t.Errorf("a check: %+v", got)
 		}
 	})
