@@ -1,7 +1,7 @@
 # make          build bin/nsnet
 # make help     the other targets
 
-FUZZTIME ?= 30s
+FUZZTIME ?= 60s
 
 .PHONY: build
 build: ## build bin/nsnet, a static binary
@@ -43,7 +43,7 @@ generate: ## make the generated files anew
 	go generate ./...
 
 .PHONY: fuzz
-fuzz: ## fuzz each target for FUZZTIME (30s)
+fuzz: ## fuzz each target for FUZZTIME (60s)
 	sh scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: clean

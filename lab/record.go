@@ -190,14 +190,8 @@ func readRecord(dir string) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &record{}
-	if err := json.Unmarshal(b, r); err != nil {
-		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, stateFile), err)
-	}
-	if r.Schema > schema {
-		return nil, fmt.Errorf("read %s: %w (version %d of the record, this one knows %d)", filepath.Join(dir, stateFile), errNewer, r.Schema, schema)
-	}
-	if err := r.check(dir); err != nil {
+	r, err := decodeRecord(dir, b)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", filepath.Join(dir, stateFile), err)
 	}
 	return r, nil

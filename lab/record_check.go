@@ -16,6 +16,18 @@ import (
 // errUntrue is a record that says what none of nsnet's says: it is damaged, or another lab's. What it names is not touched.
 var errUntrue = errors.New("it is damaged or another lab's")
 
+// decodeRecord reads the record of the lab that a directory is for.
+func decodeRecord(dir string, b []byte) (*record, error) {
+	r := &record{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, err
+	}
+	if r.Schema > schema {
+		return nil, fmt.Errorf("%w (version %d of the record, this one knows %d)", errNewer, r.Schema, schema)
+	}
+	return r, r.check(dir)
+}
+
 // check looks whether a record can be the one of the lab that a directory is for. What is written in it decides what is
 // removed from the host, by root.
 func (r *record) check(dir string) error {

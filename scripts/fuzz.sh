@@ -1,8 +1,8 @@
 #!/bin/sh
-# Runs every fuzz target of the repository for a time, 30s unless given.
+# Runs every fuzz target of the repository for a time, 60s unless given.
 set -eu
 cd "$(dirname "$0")/.."
-time=${1:-30s}
+time=${1:-60s}
 
 git grep -q --untracked '^func Fuzz' -- '*_test.go' || { echo "no fuzz targets"; exit 0; }
 git grep -o --untracked '^func Fuzz[A-Za-z0-9_]*' -- '*_test.go' | while IFS=: read -r file func; do

@@ -31,4 +31,7 @@ GOFLAGS=-tags=failpoint sh scripts/build.sh bin/nsnet-failpoint
 step "go test -race"
 NSNET_BIN=$PWD/bin/nsnet NSNET_FAILPOINT_BIN=$PWD/bin/nsnet-failpoint CGO_ENABLED=1 go test -race -count=1 -timeout 12m ./...
 
+step "fuzz, 5 s for each target"
+sh scripts/fuzz.sh 5s
+
 step "all passed"

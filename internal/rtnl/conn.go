@@ -309,7 +309,7 @@ func parseAck(h *unix.NlMsghdr, b []byte) (syscall.Errno, string, error) {
 		}
 		rest = rest[min(nlmsgAlign(echoed), len(rest)):]
 	}
-	attrs, err := nl.ParseRouteAttr(rest)
+	attrs, err := attributes(rest)
 	if err != nil {
 		return errno, "", nil //nolint:nilerr // the errno itself is what counts
 	}

@@ -99,7 +99,7 @@ func parseLink(b []byte) (Link, error) {
 	}
 	i := (*unix.IfInfomsg)(unsafe.Pointer(unsafe.SliceData(b)))
 	l := Link{Index: int(i.Index), Flags: i.Flags, LowerNS: -1}
-	attrs, err := nl.ParseRouteAttr(b[unix.SizeofIfInfomsg:])
+	attrs, err := attributes(b[unix.SizeofIfInfomsg:])
 	if err != nil {
 		return l, err
 	}
@@ -110,17 +110,19 @@ func parseLink(b []byte) (Link, error) {
 		case unix.IFLA_IFALIAS:
 			l.Alias = unix.ByteSliceToString(a.Value)
 		case unix.IFLA_OPERSTATE:
-			l.OperState = a.Value[0]
+			if len(a.Value) > 0 {
+				l.OperState = a.Value[0]
+			}
 		case unix.IFLA_MASTER:
-			l.Master = int(nl.NativeEndian().Uint32(a.Value))
+			l.Master = int(number(a.Value))
 		case unix.IFLA_ADDRESS:
 			l.MAC = net.HardwareAddr(slices.Clone(a.Value))
 		case unix.IFLA_MTU:
-			l.MTU = int(nl.NativeEndian().Uint32(a.Value))
+			l.MTU = int(number(a.Value))
 		case unix.IFLA_LINK:
-			l.Lower = int(nl.NativeEndian().Uint32(a.Value))
+			l.Lower = int(number(a.Value))
 		case unix.IFLA_LINK_NETNSID:
-			l.LowerNS = int(int32(nl.NativeEndian().Uint32(a.Value)))
+			l.LowerNS = int(int32(number(a.Value)))
 		case unix.IFLA_LINKINFO:
 			l.info(a.Value)
 		case unix.IFLA_PROP_LIST:
@@ -132,7 +134,7 @@ func parseLink(b []byte) (Link, error) {
 
 // names takes IFLA_PROP_LIST apart.
 func (l *Link) names(b []byte) {
-	attrs, err := nl.ParseRouteAttr(b)
+	attrs, err := attributes(b)
 	if err != nil {
 		return
 	}
@@ -146,7 +148,7 @@ func (l *Link) names(b []byte) {
 // info takes IFLA_LINKINFO apart: what kind of link it is, what its bridge says of it as a
 // port, and what it says of itself as a bridge.
 func (l *Link) info(b []byte) {
-	attrs, err := nl.ParseRouteAttr(b)
+	attrs, err := attributes(b)
 	if err != nil {
 		return
 	}
@@ -163,11 +165,11 @@ func (l *Link) info(b []byte) {
 				continue
 			}
 			if v := attribute(a.Value, nl.IFLA_BR_STP_STATE); len(v) == 4 {
-				l.Bridge.STP = nl.NativeEndian().Uint32(v) != 0
+				l.Bridge.STP = number(v) != 0
 			}
 			if v := attribute(a.Value, nl.IFLA_BR_FORWARD_DELAY); len(v) == 4 {
 				const hz = 100 // USER_HZ
-				l.Bridge.ForwardDelay = time.Duration(nl.NativeEndian().Uint32(v)) * time.Second / hz
+				l.Bridge.ForwardDelay = time.Duration(number(v)) * time.Second / hz
 			}
 			if v := attribute(a.Value, nl.IFLA_BR_VLAN_FILTERING); len(v) > 0 {
 				l.Bridge.VLANFiltering = v[0] != 0
@@ -178,7 +180,7 @@ func (l *Link) info(b []byte) {
 
 // attribute is the value of one attribute of a list, nil where it has none.
 func attribute(b []byte, kind uint16) []byte {
-	attrs, err := nl.ParseRouteAttr(b)
+	attrs, err := attributes(b)
 	if err != nil {
 		return nil
 	}

@@ -32,7 +32,7 @@ func (c *Conn) Forwards(index int) (bool, error) {
 			return unix.EBADMSG
 		}
 		v := attribute(b[sizeofNetconfmsg:], netconfForwarding)
-		forwards = len(v) == 4 && nl.NativeEndian().Uint32(v) != 0
+		forwards = len(v) == 4 && number(v) != 0
 		return nil
 	})
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {

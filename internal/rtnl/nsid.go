@@ -31,7 +31,7 @@ func (c *Conn) NetnsID(fd int) (int, error) {
 			return unix.EBADMSG
 		}
 		if v := attribute(b[4:], unix.NETNSA_NSID); len(v) == 4 { // behind struct rtgenmsg, padded
-			id = int(int32(nl.NativeEndian().Uint32(v)))
+			id = int(int32(number(v)))
 		}
 		return nil
 	})

@@ -56,7 +56,7 @@ func parseAddress(b []byte) (InterfaceAddress, error) {
 	}
 	m := (*unix.IfAddrmsg)(unsafe.Pointer(unsafe.SliceData(b)))
 	a := InterfaceAddress{Index: int(m.Index), Flags: uint32(m.Flags), Raw: slices.Clone(b)}
-	attrs, err := nl.ParseRouteAttr(b[unix.SizeofIfAddrmsg:])
+	attrs, err := attributes(b[unix.SizeofIfAddrmsg:])
 	if err != nil {
 		return a, err
 	}
@@ -68,7 +68,7 @@ func parseAddress(b []byte) (InterfaceAddress, error) {
 		case unix.IFA_LOCAL: // of a pair with different addresses, this end's
 			local, _ = netip.AddrFromSlice(at.Value)
 		case unix.IFA_FLAGS:
-			a.Flags = nl.NativeEndian().Uint32(at.Value)
+			a.Flags = number(at.Value)
 		}
 	}
 	if local.IsValid() {
@@ -110,7 +110,7 @@ func RestoreAddress(raw []byte, index int, label string) Request {
 	}
 	rest := b[unix.SizeofIfAddrmsg:]
 	if v := attribute(rest, unix.IFA_FLAGS); len(v) == 4 { // the wider field wins
-		flags := nl.NativeEndian().Uint32(v)&^(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED|unix.IFA_F_SECONDARY) | uint32(m.Flags)
+		flags := number(v)&^(unix.IFA_F_TENTATIVE|unix.IFA_F_DADFAILED|unix.IFA_F_SECONDARY) | uint32(m.Flags)
 		nl.NativeEndian().PutUint32(v, flags)
 	}
 	req.AddRawData(b)
@@ -171,7 +171,7 @@ func ParseRoute(b []byte) (TableRoute, error) {
 	if m.Flags&unix.RTM_F_CLONED != 0 {
 		return r, nil
 	}
-	attrs, err := nl.ParseRouteAttr(b[unix.SizeofRtMsg:])
+	attrs, err := attributes(b[unix.SizeofRtMsg:])
 	if err != nil {
 		return r, err
 	}
@@ -186,11 +186,11 @@ func ParseRoute(b []byte) (TableRoute, error) {
 				r.Via, _ = netip.AddrFromSlice(a.Value[2:])
 			}
 		case unix.RTA_OIF:
-			r.Index = int(nl.NativeEndian().Uint32(a.Value))
+			r.Index = int(number(a.Value))
 		case unix.RTA_PRIORITY:
-			r.Metric = int(nl.NativeEndian().Uint32(a.Value))
+			r.Metric = int(number(a.Value))
 		case unix.RTA_TABLE:
-			r.Table = int(nl.NativeEndian().Uint32(a.Value))
+			r.Table = int(number(a.Value))
 		}
 	}
 	r.To = netip.PrefixFrom(to, int(m.Dst_len))
