@@ -37,57 +37,69 @@ func (s Sysctl) Check() error {
 	return nil
 }
 
-// PlanForwarding tells what has to change for the host to forward packets, in the order of
-// writing: nothing where it forwards already. Besides the switch itself it lists what the
-// kernel overwrites when the switch is turned, in either direction, so that all of it is put
-// back; and for IPv6 the interfaces that have to be told to go on listening to their router.
-// It follows Documentation/networking/ip-sysctl.rst.
-func PlanForwarding(v4, v6 bool) ([]Sysctl, error) {
-	var plan []Sysctl
-	if v4 {
-		s, err := planForwarding("net/ipv4", "net/ipv4/ip_forward", []string{"net/ipv4/conf/all/accept_redirects"})
-		if err != nil {
-			return nil, fmt.Errorf("plan ipv4 forwarding: %w", err)
-		}
-		plan = append(plan, s...)
-	}
-	if v6 {
-		s, err := planForwarding("net/ipv6", "net/ipv6/conf/all/forwarding", nil)
-		if err != nil {
-			return nil, fmt.Errorf("plan ipv6 forwarding: %w", err)
-		}
-		if len(s) > 0 {
-			ra, err := planRouterAdverts()
-			if err != nil {
-				return nil, fmt.Errorf("plan ipv6 forwarding: %w", err)
-			}
-			s = append(ra, s...)
-		}
-		plan = append(plan, s...)
-	}
-	return plan, nil
+// ours is the value that turns forwarding on for labs, where it is off. To the kernel it is as good as 1. But whoever wants
+// forwarding for himself finds it to be another value than the 1 that he wants, and sets that: so it is known who has turned it on, and it
+// stays when no lab needs it any more.
+const ours = "2"
+
+// Forwarding is what the host forwards and has to forward.
+type Forwarding struct {
+	// Sysctls are what has to change, in the order of writing: nothing where the host forwards already. Besides the switch itself they list
+	// what the kernel overwrites when the switch is turned, in either direction, so that all of it is put
+	// back; and for IPv6 the interfaces that have to be told to go on listening to their router.
+	Sysctls []Sysctl
+	// Borrowed are the families that the host then forwards for labs alone. Between its other interfaces it is not to: see NewTransit.
+	Borrowed []Family
+	Routers  map[Family][]string // interfaces that have forwarded nonetheless, before any lab
 }
 
-// planForwarding plans one protocol's switch, with what the kernel changes along.
-func planForwarding(dir, main string, along []string) ([]Sysctl, error) {
+// PlanForwarding tells what has to change for the host to forward packets of these families.
+// It follows Documentation/networking/ip-sysctl.rst.
+func PlanForwarding(v4, v6 bool) (Forwarding, error) {
+	f := Forwarding{Routers: map[Family][]string{}}
+	if v4 {
+		if err := f.plan(IPv4, "net/ipv4", "net/ipv4/ip_forward", []string{"net/ipv4/conf/all/accept_redirects"}); err != nil {
+			return f, fmt.Errorf("plan ipv4 forwarding: %w", err)
+		}
+	}
+	if v6 {
+		if err := f.plan(IPv6, "net/ipv6", "net/ipv6/conf/all/forwarding", nil); err != nil {
+			return f, fmt.Errorf("plan ipv6 forwarding: %w", err)
+		}
+	}
+	return f, nil
+}
+
+// plan plans one protocol's switch, with what the kernel changes along.
+func (f *Forwarding) plan(family Family, dir, main string, along []string) error {
 	old, err := readSysctl(main)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if old == ours {
+		f.Borrowed = append(f.Borrowed, family)
 	}
 	if old != "0" {
-		return nil, nil
+		return nil
 	}
-	var plan []Sysctl
+	f.Borrowed = append(f.Borrowed, family)
+	if family == IPv6 {
+		ra, err := planRouterAdverts()
+		if err != nil {
+			return err
+		}
+		f.Sysctls = append(f.Sysctls, ra...)
+	}
 	for _, path := range along {
 		v, err := readSysctl(path)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		plan = append(plan, Sysctl{Path: path, Old: v})
+		f.Sysctls = append(f.Sysctls, Sysctl{Path: path, Old: v})
 	}
 	devs, err := os.ReadDir(filepath.Join(procSys, dir, "conf"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, d := range devs {
 		path := filepath.Join(dir, "conf", d.Name(), "forwarding")
@@ -96,13 +108,17 @@ func planForwarding(dir, main string, along []string) ([]Sysctl, error) {
 			continue // an interface went meanwhile
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if v != "0" {
-			plan = append(plan, Sysctl{Path: path, Old: v})
+			f.Sysctls = append(f.Sysctls, Sysctl{Path: path, Old: v})
+			if family == IPv4 && d.Name() != "default" { // for IPv6 the switch of all alone forwards
+				f.Routers[family] = append(f.Routers[family], d.Name())
+			}
 		}
 	}
-	return append(plan, Sysctl{Path: main, Old: old, New: "1"}), nil
+	f.Sysctls = append(f.Sysctls, Sysctl{Path: main, Old: old, New: ours})
+	return nil
 }
 
 // planRouterAdverts plans accept_ra=2 for the interfaces whose routes come from a router's
@@ -179,13 +195,17 @@ func ApplySysctls(plan []Sysctl) error {
 }
 
 // RestoreSysctls puts the old values back, last first, which the order of a plan is made for.
-// A value that somebody else changed after ApplySysctls is left to them, and an interface that
+// A value that somebody else changed after ApplySysctls is left to them, with a switch all that came with it, and an interface that
 // is gone needs nothing. It goes on after a failure.
 func RestoreSysctls(plan []Sysctl) error {
 	var errs []error
+	taken := false // the switch that these came with is somebody else's now
 	for _, s := range slices.Backward(plan) {
 		now, err := readSysctl(s.Path)
-		if err == nil && now != s.Old && (s.New == "" || now == s.New) {
+		if isSwitch(s.Path) {
+			taken = err == nil && now != s.Old && now != s.New
+		}
+		if err == nil && !taken && now != s.Old && (s.New == "" || now == s.New) {
 			err = writeSysctl(s.Path, s.Old)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -193,6 +213,10 @@ func RestoreSysctls(plan []Sysctl) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func isSwitch(path string) bool {
+	return path == "net/ipv4/ip_forward" || path == "net/ipv6/conf/all/forwarding"
 }
 
 func readSysctl(path string) (string, error) {

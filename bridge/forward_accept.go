@@ -188,7 +188,7 @@ func nftForwardChains() ([]forwardChain, error) {
 	}
 	var chains []forwardChain
 	for _, c := range all {
-		if c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward {
+		if isOurs(c.Table.Name) || c.Hooknum == nil || *c.Hooknum != *nftables.ChainHookForward {
 			continue
 		}
 		families := map[nftables.TableFamily][]Family{

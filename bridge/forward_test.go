@@ -34,29 +34,30 @@ func TestForwardingIsPutBackExactly(t *testing.T) {
 	newWorld(t)
 	// A host that has its own ideas: these are what the kernel overwrites.
 	for path, v := range map[string]string{
-		"net/ipv4/ip_forward":                "0",
-		"net/ipv6/conf/all/forwarding":       "0",
-		"net/ipv4/conf/uplink/forwarding":    "1",
-		"net/ipv4/conf/all/accept_redirects": "0",
-		"net/ipv6/conf/nsleg2/forwarding":    "1",
-		"net/ipv6/conf/default/forwarding":   "1",
+		"net/ipv4/ip_forward":                   "0",
+		"net/ipv6/conf/all/forwarding":          "0",
+		"net/ipv4/conf/uplink/forwarding":       "1",
+		"net/ipv4/conf/all/accept_redirects":    "0",
+		"net/ipv6/conf/ns0000000002/forwarding": "1",
+		"net/ipv6/conf/default/forwarding":      "1",
 	} {
 		must(t, writeSysctl(path, v))
 	}
 	before := forwardingState(t)
-	plan, err := PlanForwarding(true, true)
+	f, err := PlanForwarding(true, true)
 	must(t, err)
+	plan := f.Sysctls
 	if d := cmp.Diff(before, forwardingState(t)); d != "" {
 		t.Errorf("planning changed something: %s", d)
 	}
 	must(t, ApplySysctls(plan))
 	during := forwardingState(t)
 	for _, path := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
-		if during[path] != "1" {
+		if during[path] != ours {
 			t.Errorf("%s is %s", path, during[path])
 		}
 	}
-	if again, err := PlanForwarding(true, true); err != nil || len(again) != 0 {
+	if again, err := PlanForwarding(true, true); err != nil || len(again.Sysctls) != 0 || len(again.Borrowed) != 2 {
 		t.Errorf("a second lab would change %v, %v", again, err)
 	}
 	for range 2 {
@@ -74,17 +75,18 @@ func TestForwardingOnlyWhatIsAskedFor(t *testing.T) {
 	must(t, writeSysctl("net/ipv4/ip_forward", "0"))
 	must(t, writeSysctl("net/ipv6/conf/all/forwarding", "0"))
 	before := forwardingState(t)
-	plan, err := PlanForwarding(true, false)
+	f, err := PlanForwarding(true, false)
 	must(t, err)
+	plan := f.Sysctls
 	must(t, ApplySysctls(plan))
-	if now := forwardingState(t); now["net/ipv6/conf/all/forwarding"] != "0" || now["net/ipv4/ip_forward"] != "1" {
+	if now := forwardingState(t); now["net/ipv6/conf/all/forwarding"] != "0" || now["net/ipv4/ip_forward"] != ours {
 		t.Error("ipv4 alone was asked for")
 	}
 	must(t, RestoreSysctls(plan))
 	if d := cmp.Diff(before, forwardingState(t)); d != "" {
 		t.Error(d)
 	}
-	if plan, err := PlanForwarding(false, false); err != nil || len(plan) != 0 {
+	if plan, err := PlanForwarding(false, false); err != nil || len(plan.Sysctls)+len(plan.Borrowed) != 0 {
 		t.Errorf("nothing asked for, planned %v, %v", plan, err)
 	}
 }
@@ -113,8 +115,9 @@ func TestRouterStaysHeard(t *testing.T) {
 		t.Fatal("the host learns no default route from a router")
 	}
 	before := forwardingState(t)
-	plan, err := PlanForwarding(false, true)
+	f, err := PlanForwarding(false, true)
 	must(t, err)
+	plan := f.Sysctls
 	must(t, ApplySysctls(plan))
 	if !hasDefault6(t) {
 		t.Error("the host lost its default route")

@@ -27,7 +27,7 @@ var (
 )
 
 const (
-	leg1, leg2, uplink = "nsleg1", "nsleg2", "uplink"
+	leg1, leg2, uplink = "ns0000000001", "ns0000000002", "uplink"
 	testLab            = "demo"
 )
 
@@ -116,7 +116,7 @@ func (w *world) forward() {
 	w.t.Helper()
 	plan, err := PlanForwarding(true, true)
 	must(w.t, err)
-	must(w.t, ApplySysctls(plan))
+	must(w.t, ApplySysctls(plan.Sysctls))
 }
 
 // seenFrom sends a datagram to another namespace's .2 and returns the sender's address as it

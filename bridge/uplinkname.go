@@ -22,7 +22,13 @@ func OwnName(name string) bool {
 }
 
 // TableName is the name of a lab's nftables table.
-func TableName(lab string) string { return "nsnet-" + Digest("table", lab) }
+func TableName(lab string) string { return tablePrefix + Digest("table", lab) }
+
+// isOurs reports whether a table is a lab's.
+func isOurs(table string) bool { return strings.HasPrefix(table, tablePrefix) }
+
+// tablePrefix begins the name of each lab's table.
+const tablePrefix = "nsnet-"
 
 // mark is the comment that tells whose a rule is.
 func mark(lab string) string { return "nsnet:" + lab }

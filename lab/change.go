@@ -139,7 +139,7 @@ func (c *change) restart(ctx context.Context) error {
 	if err := proto.Send(c.conn, proto.Change, &spec, fds...); err != nil {
 		return &Error{Op: "ask the lab's init", Err: err}
 	}
-	c.account.begun("- node", "~ node", "- port", "- nat", "~ nat", "~ policy")
+	c.account.begun("- node", "~ node", "- port", "~ policy")
 	c.pids = map[string]int{}
 	c.listen()
 	return c.follow(ctx)
@@ -191,7 +191,7 @@ func (c *change) follow(ctx context.Context) error {
 		var err error
 		switch e.kind {
 		case proto.Removed:
-			c.account.made("- node", "- port", "- nat")
+			c.account.made("- node", "- port")
 			c.account.begun("+ node")
 			err = c.newGroups(ctx)
 		case proto.Node:
@@ -269,6 +269,11 @@ func (c *change) rewireAll(ctx context.Context, done *[]wiring.Step) error {
 	for range rounds {
 		if err := c.wires().Create(steps); err != nil {
 			return err
+		}
+		if c.todo.table && c.table == nil { // before new legs come up
+			if err := c.makeTable(want, true); err != nil {
+				return err
+			}
 		}
 		if steps, err = c.seen.ipv6On(steps, fresh); err != nil {
 			return err
@@ -416,16 +421,8 @@ func (c *change) nameNamespaces(context.Context) error {
 	return nil
 }
 
-// host has the host translate and forward for the lab, or no longer.
+// host has the host's firewall let the lab's packets pass, or no longer.
 func (c *change) host(context.Context) error {
-	if c.todo.table {
-		if _, v4, v6 := natLegs(c.lab); v4 || v6 {
-			var err error
-			if c.nat, err = natTable(c.lab); err != nil {
-				return err
-			}
-		}
-	}
 	if err := bridge.Insert(c.todo.rules); err != nil {
 		return &Error{Op: "add rules to the host's firewall", Err: err}
 	}
@@ -480,15 +477,13 @@ func (c *change) commit(ctx context.Context) error {
 			return err
 		}
 	}
-	c.account.begun("+ port", "~ port", "+ nat")
+	c.account.begun("+ port", "~ port", "+ nat", "- nat", "~ nat", "+ guard", "- guard", "~ guard")
 	var fds []int
 	for _, f := range c.ports {
 		fds = append(fds, int(f.Fd()))
 	}
-	if c.nat != nil {
-		fds = append(fds, int(c.nat.Fd()))
-	}
-	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Retarget: c.todo.retarget, Commands: c.todo.digests}, fds...); err != nil {
+	fds = append(fds, c.tables()...)
+	if err := proto.Send(c.conn, proto.Commit, proto.CommitSpec{Ports: c.published, Retarget: c.todo.retarget, Transit: c.families, Open: c.todo.givenUp, Commands: c.todo.digests}, fds...); err != nil {
 		return c.initDied(err)
 	}
 	for {
@@ -501,7 +496,7 @@ func (c *change) commit(ctx context.Context) error {
 			case e.kind == proto.Failed:
 				return initFailure(e.body)
 			case e.kind == proto.Started:
-				c.account.made("+ port", "~ port", "+ nat", "~ nat", "+ node", "~ node")
+				c.account.made("+ port", "~ port", "+ nat", "- nat", "~ nat", "+ guard", "- guard", "~ guard", "+ node", "~ node")
 				return refusedCommand(e.body)
 			}
 		case <-ctx.Done():

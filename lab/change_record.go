@@ -56,6 +56,9 @@ func (c *change) announce(ctx context.Context) error {
 		return recordError("", "write the record", err)
 	}
 	c.rec = *both
+	if err := c.makeTransit(c.todo.transit, c.seen.routers); err != nil {
+		return err
+	}
 	for i := range c.seen.forwarding {
 		if err := bridge.ApplySysctls(c.seen.forwarding[i : i+1]); err != nil {
 			return &Error{Op: "turn on the host's forwarding", Err: err}
@@ -100,6 +103,7 @@ func (c *change) future(now *record) *record {
 	next := *now
 	next.File, next.Digest = c.rec.File, c.rec.Digest
 	next.claim(c.lab)
+	next.NoTable = c.rec.NoTable
 	next.Rules = c.seen.rules
 	next.Sysctls = append(slices.Clone(now.Sysctls), c.seen.forwarding...)
 	next.Limits = now.Limits || c.cgroups != nil

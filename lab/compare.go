@@ -48,7 +48,9 @@ type difference struct {
 	retarget []proto.PublishedPort
 	closed   []string // by their keys
 
-	table    bool // the NAT table is made anew, or given up
+	table    bool            // the lab's table is made anew, or given up
+	transit  []bridge.Family // for which the host has to be kept from forwarding for others
+	givenUp  []string        // families for which it is kept no more
 	rules    []bridge.Rule
 	oldRules []bridge.Rule
 }
@@ -370,22 +372,47 @@ func (d *difference) ports(want *topology.Lab, o *observed) {
 	}
 }
 
-// host compares address translation and what the host does for it.
+// host compares the lab's tables on the host, and what that does for it.
 func (d *difference) host(want *topology.Lab, o *observed) {
-	legs, now := natText(want)
+	now := natText(want)
+	wanted := tableConfig(want, o.want)
+	kind := "guard" // of a lab's legs without translation
+	if now != "" || slices.ContainsFunc(o.had, func(h *topology.Lab) bool { return natText(h) != "" }) {
+		kind = "nat"
+	}
 	switch {
-	case now != "" && !o.state.Table:
+	case len(wanted.Legs) > 0 && !o.state.Table && o.rec.NoTable && kind == "guard":
+	case len(wanted.Legs) > 0 && !o.state.Table:
 		d.table = true
-		d.say("+", "nat", want.Name, now, "", "")
-	case now == "" && o.state.Table:
+		d.say("+", kind, want.Name, now, "", "")
+	case len(wanted.Legs) == 0 && o.state.Table:
 		d.table = true
-		d.say("-", "nat", want.Name, "", "", "")
-	case slices.ContainsFunc(o.had, func(h *topology.Lab) bool {
-		l, before := natText(h)
-		return now != before || now != "" && !slices.Equal(legs, l)
-	}):
-		d.table = true
-		d.say("~", "nat", want.Name, now, "", CostInPlace)
+		d.say("-", kind, want.Name, "", "", "")
+	default:
+		for i, h := range o.had {
+			had := tableConfig(h, o.wants[i])
+			if before := natText(h); now != before {
+				d.table = true
+				op, cost := sign(before, now)
+				d.say(op, "nat", want.Name, now, "", cost)
+				break
+			}
+			d.table = d.table || !reflect.DeepEqual(wanted, had) // which other actions tell of
+		}
+	}
+	// A leg that is made anew is another interface than the table has looked at.
+	d.table = d.table || slices.ContainsFunc(d.wires, func(c wiring.Change) bool { return c.Kind == "leg" && c.Remade })
+	for _, f := range o.borrowed {
+		if !slices.Contains(o.state.Transit, string(f)) {
+			d.transit = append(d.transit, f)
+			d.say("+", "guard", string(f), "the host forwards for labs alone", "", "")
+		}
+	}
+	for _, f := range o.state.Transit {
+		if !slices.Contains(o.borrowed, bridge.Family(f)) {
+			d.givenUp = append(d.givenUp, f)
+			d.say("-", "guard", f, "the host forwards for others, too, or no more", "", "")
+		}
 	}
 	d.rules = o.missingRules
 	for _, r := range d.rules {
@@ -411,24 +438,32 @@ func (d *difference) host(want *topology.Lab, o *observed) {
 	}
 }
 
+// sign is whether translation comes, goes or is another, which has a cost.
+func sign(before, now string) (op, cost string) {
+	switch {
+	case before == "":
+		return "+", ""
+	case now == "":
+		return "-", ""
+	}
+	return "~", CostInPlace
+}
+
 // natText is which bridges are translated from which subnets, empty where none is.
-func natText(l *topology.Lab) (legs []string, text string) {
+func natText(l *topology.Lab) string {
 	var parts []string
 	for i := range l.Bridges {
 		t := &l.Bridges[i]
-		if t.External || len(t.Addresses) == 0 {
+		if t.External || len(t.Addresses) == 0 || !t.NAT {
 			continue
 		}
-		legs = append(legs, bridge.LegName(l.Name, t.Name))
-		if t.NAT {
-			var subnets []string
-			for _, a := range t.Addresses {
-				subnets = append(subnets, a.Masked().String())
-			}
-			parts = append(parts, t.Name+" "+strings.Join(subnets, ", "))
+		var subnets []string
+		for _, a := range t.Addresses {
+			subnets = append(subnets, a.Masked().String())
 		}
+		parts = append(parts, t.Name+" "+strings.Join(subnets, ", "))
 	}
-	return legs, strings.Join(parts, "; ")
+	return strings.Join(parts, "; ")
 }
 
 // limited tells whether a node has limits.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -68,7 +69,7 @@ func TestCompareHost(t *testing.T) {
 		"stays":  {lab(true), lab(true), true, ""},
 	} {
 		d := &difference{}
-		d.host(c.want, &observed{rec: &record{Rules: []bridge.Rule{old, still}}, had: []*topology.Lab{c.had}, state: &proto.LabState{Table: c.table}, rules: []bridge.Rule{still}})
+		d.host(c.want, &observed{want: wiring.Of(c.want, true), wants: []*wiring.Want{wiring.Of(c.had, true)}, rec: &record{Rules: []bridge.Rule{old, still}}, had: []*topology.Lab{c.had}, state: &proto.LabState{Table: c.table}, rules: []bridge.Rule{still}})
 		if diff := cmp.Diff(c.text+"- rule p OLD: -j ACCEPT (; )\n", said(d)); diff != "" || len(d.oldRules) != 1 || d.oldRules[0].Chain != "OLD" || d.table != (c.text != "") {
 			t.Errorf("%s: table %t, old rules %+v\n%s", name, d.table, d.oldRules, diff)
 		}

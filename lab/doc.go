@@ -11,7 +11,7 @@
 // Directories of cgroups, files below /run/nsnet, /run/netns and /etc/netns, forwarding
 // sysctls, and, where iptables rules drop forwarded packets, accept rules. Every nsnet
 // command sweeps what dead labs left of these. All else goes with the lab init: links,
-// namespaces, mounts, processes, the NAT table.
+// namespaces, mounts, processes, the tables on the host.
 //
 // # Traps
 //

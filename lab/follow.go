@@ -356,10 +356,8 @@ func (b *builder) finish(ctx context.Context, r *proto.LabState) error {
 	for _, f := range b.ports {
 		fds = append(fds, int(f.Fd()))
 	}
-	if b.nat != nil {
-		fds = append(fds, int(b.nat.Fd()))
-	}
-	if err := proto.Send(b.conn, proto.Commit, proto.CommitSpec{Ports: b.published}, fds...); err != nil {
+	fds = append(fds, b.tables()...)
+	if err := proto.Send(b.conn, proto.Commit, proto.CommitSpec{Ports: b.published, Transit: b.families}, fds...); err != nil {
 		return b.initDied(err)
 	}
 	return nil

@@ -55,8 +55,13 @@ func (b *builder) decide(ours func(name string) bool) (err error) {
 	r.claim(b.lab)
 	if r.NAT {
 		legs, v4, v6 := natLegs(b.lab)
-		if r.Sysctls, err = bridge.PlanForwarding(v4, v6); err != nil {
+		f, err := bridge.PlanForwarding(v4, v6)
+		if err != nil {
 			return &Error{Op: "look at the host's forwarding", Err: err}
+		}
+		r.Sysctls = f.Sysctls
+		if err := b.makeTransit(f.Borrowed, f.Routers); err != nil {
+			return err
 		}
 		var notes []string
 		if r.Rules, notes, err = bridge.PlanAccept(r.Name, legs); err != nil {
@@ -186,15 +191,19 @@ func wireError(err error) error {
 // translates and forwards their packets.
 func (b *builder) legs() error {
 	apply := wiring.Applier{Namespaces: b, HostLeg: quietLeg}
-	if err := apply.Apply(b.legSteps); err != nil {
+	err := apply.Remove(b.legSteps)
+	if err == nil {
+		err = apply.Create(b.legSteps)
+	}
+	if err != nil {
 		return wireError(err)
 	}
-	if !b.rec.NAT {
-		return nil
-	}
-	var err error
-	if b.nat, err = natTable(b.lab); err != nil {
+	// What holds the legs to what is theirs is there before they come up.
+	if err := b.makeTable(b.want, false); err != nil {
 		return err
+	}
+	if err := apply.Configure(b.legSteps); err != nil {
+		return wireError(err)
 	}
 	if err := bridge.Insert(b.rec.Rules); err != nil {
 		return &Error{Op: "add rules to the host's firewall", Err: err}
@@ -202,35 +211,11 @@ func (b *builder) legs() error {
 	return nil
 }
 
-// natTable makes the lab's table of address translation, and returns the socket that it lives by.
-func natTable(l *topology.Lab) (*os.File, error) {
-	var legs []bridge.NATLeg
-	for i := range l.Bridges {
-		t := &l.Bridges[i]
-		if t.External || len(t.Addresses) == 0 {
-			continue
-		}
-		leg := bridge.NATLeg{Interface: bridge.LegName(l.Name, t.Name)}
-		if t.NAT {
-			for _, a := range t.Addresses {
-				leg.Subnets = append(leg.Subnets, a.Masked())
-			}
-		}
-		legs = append(legs, leg)
-	}
-	table, err := bridge.NewTable(bridge.NATConfig{Lab: l.Name, Legs: legs})
-	if err != nil {
-		if errors.Is(err, errors.ErrUnsupported) {
-			err = fmt.Errorf("%w: %w", ErrUnsupported, err)
-		}
-		return nil, &Error{Op: "set up address translation", Err: err}
-	}
-	return table.File(), nil
-}
-
 // quietLeg keeps the host from taking anything that a node says for its own
 // configuration: router advertisements and redirects above all (CVE-2020-13401). And it has IPv6 where that has addresses,
-// also on a host that has it turned off for new interfaces.
+// also on a host that has it turned off for new interfaces. Of the two filters by reverse path the loose one is in force, also where
+// the host has the strict one for all: that would drop what comes from behind the lab's routers, to which the
+// host has no route. The lab's table is stricter than both.
 func quietLeg(leg *wiring.End) error {
 	name := leg.Name
 	var sysctls [][2]string
@@ -242,7 +227,7 @@ func quietLeg(leg *wiring.End) error {
 		{"ipv6/conf/" + name + "/accept_redirects", "0"},
 		{"ipv6/conf/" + name + "/accept_dad", "0"},
 		{"ipv4/conf/" + name + "/accept_redirects", "0"},
-		{"ipv4/conf/" + name + "/rp_filter", "0"},
+		{"ipv4/conf/" + name + "/rp_filter", "2"},
 	}...) {
 		path := "/proc/sys/net/" + kv[0]
 		err := failpoint.Hit("sysctl", path)

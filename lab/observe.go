@@ -49,9 +49,11 @@ type observed struct {
 	images map[string]imageNow // of the store, that the nodes are to run from, by name
 
 	forwarding   []bridge.Sysctl // of the host, to be turned on
-	heir         string          // the lab that needs what this one has turned on, and no longer needs
-	rules        []bridge.Rule   // that the host's firewall needs
-	missingRules []bridge.Rule   // of these
+	borrowed     []bridge.Family // that it forwards for labs alone then
+	routers      map[bridge.Family][]string
+	heir         string        // the lab that needs what this one has turned on, and no longer needs
+	rules        []bridge.Rule // that the host's firewall needs
+	missingRules []bridge.Rule // of these
 	notes        []string
 }
 
@@ -289,9 +291,11 @@ func (o *observed) lookAtHost(want *topology.Lab) (err error) {
 		}
 		return err
 	}
-	if o.forwarding, err = bridge.PlanForwarding(v4, v6); err != nil {
+	f, err := bridge.PlanForwarding(v4, v6)
+	if err != nil {
 		return &Error{Op: "look at the host's forwarding", Err: err}
 	}
+	o.forwarding, o.borrowed, o.routers = f.Sysctls, f.Borrowed, f.Routers
 	if o.rules, o.notes, err = bridge.PlanAccept(want.Name, legs); err != nil {
 		return &Error{Op: "look at the host's firewall", Err: err}
 	}

@@ -58,6 +58,7 @@ func (b *builder) checkSubnets() error {
 			routes = slices.DeleteFunc(routes, func(r rtnl.TableRoute) bool { return r.Index == l.Index })
 		}
 	}
+	b.uplinks = uplinkBridges(links, routes)
 	for _, t := range wanted {
 		for _, a := range t.Addresses {
 			r := clash(a.Masked(), routes)

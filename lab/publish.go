@@ -16,8 +16,8 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
-// maxPorts is what the kernel passes in one message (SCM_MAX_FD), less the NAT table's.
-const maxPorts = 252
+// maxPorts is what the kernel passes in one message (SCM_MAX_FD), less the sockets of the lab's tables and of forwarding.
+const maxPorts = 249
 
 // listenPorts opens the host's sockets of all published ports, which the lab init then
 // serves and holds.

@@ -60,9 +60,10 @@ type record struct {
 	UserNS  bool            `json:"userns"`
 	Limits  bool            `json:"limits"` // nodes have cgroups, or are about to
 	NAT     bool            `json:"nat"`
-	Links   []string        `json:"links,omitempty"` // interfaces in the host's network namespace
-	Netns   []string        `json:"netns,omitempty"` // names below /run/netns
-	DNS     []string        `json:"dns,omitempty"`   // nodes with files below /etc/netns
+	NoTable bool            `json:"no_table,omitempty"` // the kernel cannot make the one of the lab's legs
+	Links   []string        `json:"links,omitempty"`    // interfaces in the host's network namespace
+	Netns   []string        `json:"netns,omitempty"`    // names below /run/netns
+	DNS     []string        `json:"dns,omitempty"`      // nodes with files below /etc/netns
 	Rules   []bridge.Rule   `json:"rules,omitempty"`
 	Sysctls []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
 	Kept    bool            `json:"kept,omitempty"`    // its init holds the lock of what its nodes keep

@@ -186,7 +186,11 @@ type builder struct {
 	alive        *os.File
 	kept         *os.File // locks what nodes keep; nil: nothing
 	init         *os.Process
-	nat          *os.File
+	table        *os.File   // the socket of the lab's table on the host, if it gets one
+	transit      []*os.File // those of the tables for these families, see makeTransit
+	families     []string
+	watch        *os.File // tells of forwarding
+	uplinks      []string // bridges of the host that lead out of it
 	events       chan event
 	over         chan struct{}  // closed: nobody takes events any more
 	pids         map[string]int // of the nodes' inits
@@ -401,7 +405,7 @@ func (b *builder) close() {
 	if b.over != nil {
 		close(b.over)
 	}
-	for _, f := range append(b.ports, b.alive, b.kept, b.nat) {
+	for _, f := range slices.Concat(b.ports, b.transit, []*os.File{b.alive, b.kept, b.table, b.watch}) {
 		if f != nil {
 			_ = f.Close()
 		}

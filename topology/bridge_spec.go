@@ -2,6 +2,7 @@ package topology
 
 import (
 	"net/netip"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -32,6 +33,13 @@ type bridgeSpec struct {
 	stp      opt[bool]
 	mtu      opt[int]
 	external opt[bool]
+	peers    opt[[]peerSpec]
+}
+
+// peerSpec is a bridge of another lab.
+type peerSpec struct {
+	lab, bridge string
+	n           *yaml.Node
 }
 
 func bridgeKeys() []keyDef[bridgeSpec] {
@@ -44,7 +52,31 @@ func bridgeKeys() []keyDef[bridgeSpec] {
 		{"stp", func(d *decoder, b *bridgeSpec, n *yaml.Node) { b.stp = d.boolean(n, "stp") }},
 		{"mtu", func(d *decoder, b *bridgeSpec, n *yaml.Node) { b.mtu = d.mtu(n) }},
 		{"external", func(d *decoder, b *bridgeSpec, n *yaml.Node) { b.external = d.boolean(n, "external") }},
+		{"peers", func(d *decoder, b *bridgeSpec, n *yaml.Node) {
+			b.peers = opt[[]peerSpec]{each(d, d.oneOrList(n), d.peer), n}
+		}},
 	}
+}
+
+// peer takes a bridge of another lab, "LAB/BRIDGE".
+func (d *decoder) peer(n *yaml.Node) (peerSpec, bool) {
+	s, ok := d.text(n, "peers")
+	if !ok {
+		return peerSpec{}, false
+	}
+	lab, bridge, cut := strings.Cut(s, "/")
+	if !cut {
+		d.errorf(n, "peer %q is not LAB/BRIDGE, a bridge of another lab", s)
+		return peerSpec{}, false
+	}
+	err := validateName(lab)
+	if err == nil {
+		err = validateInterface(bridge)
+	}
+	if err != nil {
+		d.errorf(n, "peer %q %v", s, err)
+	}
+	return peerSpec{lab, bridge, n}, err == nil
 }
 
 func decodeBridges(d *decoder, n *yaml.Node) []bridgeSpec {

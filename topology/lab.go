@@ -125,6 +125,7 @@ type Bridge struct {
 	Addresses []netip.Prefix `json:"addresses,omitempty"` // the host's addresses on it: the nodes' gateways. Empty: no leg to the host
 	Subnets   []netip.Prefix `json:"subnets,omitempty"`   // pools, masked; one v4 and one v6 at most
 	NAT       bool           `json:"nat,omitempty"`
+	Peers     []string       `json:"peers,omitempty"` // "LAB/BRIDGE": bridges of other labs that this one reaches through the host, where they name it, too
 	STP       bool           `json:"stp,omitempty"`
 	MTU       int            `json:"mtu"`                // default 1500
 	MAC       string         `json:"mac,omitempty"`      // of the bridge in the fabric; empty when External

@@ -115,6 +115,9 @@ func (r *resolver) resolveBridge(i int, s *bridgeSpec) []prefixSpec {
 	}
 	r.setAside(s, host)
 	r.bridgeRules(s, b)
+	if !b.External {
+		r.peers(s, b)
+	}
 	if len(b.Addresses) > 0 && !b.External {
 		net.ports = 1
 	}
@@ -129,6 +132,24 @@ func (r *resolver) resolveBridge(i int, s *bridgeSpec) []prefixSpec {
 	return subnets
 }
 
+// peers fills in the bridges of other labs that a bridge reaches.
+func (r *resolver) peers(s *bridgeSpec, b *Bridge) {
+	for _, p := range s.peers.v {
+		name := p.lab + "/" + p.bridge
+		switch {
+		case p.lab == r.lab.Name:
+			r.d.errorf(p.n, "peer %s is a bridge of this lab: its own bridges with an address reach each other", name)
+		case slices.Contains(b.Peers, name):
+			r.d.errorf(p.n, "peer %s is there twice", name)
+		default:
+			b.Peers = append(b.Peers, name)
+		}
+	}
+	if len(s.peers.v) > 0 && s.address.n == nil {
+		r.d.errorf(s.peers.n, "peers need an address: the bridge reaches those of other labs through the host")
+	}
+}
+
 // bridgeRules checks that a bridge's keys go together.
 func (r *resolver) bridgeRules(s *bridgeSpec, b *Bridge) {
 	if b.External {
@@ -137,6 +158,9 @@ func (r *resolver) bridgeRules(s *bridgeSpec, b *Bridge) {
 				r.d.errorf(n, "nat and stp of an external bridge are the host's affair: nsnet does not change it")
 				break
 			}
+		}
+		if s.peers.n != nil {
+			r.d.errorf(s.peers.n, "peers of an external bridge are the host's affair: nsnet does not change it")
 		}
 	} else if b.NAT && s.address.n == nil {
 		r.d.errorf(s.nat.n, "nat needs an address: the nodes reach the outside through the host")

@@ -40,3 +40,18 @@ func (c *Conn) Forwards(index int) (bool, error) {
 	}
 	return forwards, err
 }
+
+// ForwardingOfAll returns the value of the switch of all interfaces where a message tells that one has changed: RTM_NEWNETCONF with
+// NETCONFA_IFINDEX_ALL.
+func ForwardingOfAll(message []byte) (value int, ok bool) {
+	const ofAll = -1
+	if len(message) < unix.SizeofNlMsghdr+sizeofNetconfmsg || nl.NativeEndian().Uint16(message[4:]) != unix.RTM_NEWNETCONF {
+		return 0, false
+	}
+	attrs := message[unix.SizeofNlMsghdr+sizeofNetconfmsg:]
+	index, v := attribute(attrs, netconfIndex), attribute(attrs, netconfForwarding)
+	if len(index) != 4 || len(v) != 4 || int32(nl.NativeEndian().Uint32(index)) != ofAll {
+		return 0, false
+	}
+	return int(int32(nl.NativeEndian().Uint32(v))), true
+}

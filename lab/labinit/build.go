@@ -40,13 +40,14 @@ type labInit struct {
 	changing sync.Mutex // held by who adds or removes nodes, ports or the table
 	quiet    quiet
 
-	mu    sync.Mutex // guards what follows
-	nodes []*node
-	ports map[string]port // by key
-	hosts []commonHosts   // of common layers
-	round int             // nodes of one round were started together, and have common layers of their own
-	kept  *os.File        // locks what nodes keep, where that came with a change
-	table *os.File        // the NAT table's socket: the table stays for as long as it is open
+	mu      sync.Mutex // guards what follows
+	nodes   []*node
+	ports   map[string]port     // by key
+	hosts   []commonHosts       // of common layers
+	round   int                 // nodes of one round were started together, and have common layers of their own
+	kept    *os.File            // locks what nodes keep, where that came with a change
+	table   *os.File            // the socket of the lab's table, which stays for as long as that is open
+	transit map[string]*os.File // those of the tables for what the host forwards between others, by family
 
 	numbered int // how many ids of network namespaces were given
 }

@@ -24,9 +24,6 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 	l.hold(hosts)
 	defer l.letGo() // of nodes that did not come up
 	go s.listen()
-	if spec.Table {
-		l.giveTable(nil) // there can be one of the name
-	}
 	l.unpublish(spec.Close)
 	l.remove(spec.Remove)
 	if err := s.send(proto.Removed, struct{}{}); err != nil {
@@ -71,27 +68,23 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 	if err != nil {
 		return err
 	}
-	refused, err := l.finish(&c, s.ended)
+	refused, err := l.finish(&c, spec.Table, s.ended)
 	if err != nil {
 		return err
 	}
 	return s.send(proto.Started, proto.StartedReport{Refused: refused})
 }
 
-// finish does what a commitment says: ports, the NAT table, commands. For these it does not wait once gone is closed. It returns those that
-// could not be started.
-func (l *labInit) finish(c *commitment, gone <-chan struct{}) (refused []proto.Failure, err error) {
+// finish does what a commitment says: ports, tables, of which the old one is given up where another comes or other is true, commands. For
+// these it does not wait once gone is closed. It returns those that could not be started.
+func (l *labInit) finish(c *commitment, other bool, gone <-chan struct{}) (refused []proto.Failure, err error) {
 	l.retarget(c.spec.Retarget)
 	ports, rest := c.fds[:len(c.spec.Ports)], c.fds[len(c.spec.Ports):]
 	if err := l.publish(c.spec.Ports, ports); err != nil {
 		closeAll(rest)
 		return nil, err
 	}
-	// The table stays for as long as its socket is open.
-	if len(rest) > 0 {
-		l.giveTable(os.NewFile(uintptr(rest[0]), "nfnetlink"))
-		closeAll(rest[1:])
-	}
+	l.takeTables(rest, &c.spec, other)
 	for name, digest := range c.spec.Commands {
 		if n := l.node(name); n != nil {
 			n.mu.Lock()
@@ -114,15 +107,6 @@ func (l *labInit) announce(all map[string][]announce.Interface) error {
 		return wireError(err)
 	}
 	return nil
-}
-
-func (l *labInit) giveTable(f *os.File) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.table != nil {
-		_ = l.table.Close()
-	}
-	l.table = f
 }
 
 // remove ends nodes. Their wires go with them.

@@ -125,7 +125,7 @@ func (l *labInit) run(s *session) error {
 	if err := l.quiet.begin(len(l.all())); err != nil { // before commands change what is theirs
 		return err
 	}
-	refused, err := l.finish(&c, s.ended)
+	refused, err := l.finish(&c, false, s.ended)
 	if err != nil {
 		return err
 	}

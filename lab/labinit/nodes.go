@@ -2,6 +2,7 @@ package labinit
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"syscall"
 	"time"
@@ -147,7 +148,7 @@ func (l *labInit) status() proto.LabState {
 		st.Ports = append(st.Ports, key)
 	}
 	slices.Sort(st.Ports)
-	st.Table = l.table != nil
+	st.Table, st.Transit = l.table != nil, slices.Sorted(maps.Keys(l.transit))
 	for _, f := range l.hosts {
 		st.Hosts = append(st.Hosts, int(f.Fd()))
 	}

@@ -10,7 +10,7 @@
 //	 |<--------------------------- Booted ---|  all nodes are prepared, all cables plugged
 //	 |-- Wired ----------------------------->|  the host's ends are there, too
 //	 |<---------------------------- Built ---|  addresses, routes, everything forwards; State
-//	 |-- Commit  ports, NAT table's socket ->|  from here on the lab lives without up
+//	 |-- Commit  ports, tables' sockets ---->|  from here on the lab lives without up
 //	 |<-------------------------- Started ---|
 //
 // A running lab's control socket takes one question per connection: Status, Exec, Pause, Announce,

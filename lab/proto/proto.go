@@ -133,7 +133,7 @@ type ChangeSpec struct {
 	Keep     []topology.Node
 	Order    []string // of all nodes, afterwards
 	Kept     bool     // a last descriptor is the lock of what nodes keep
-	Table    bool     // the NAT table is given up; a new one may come with Commit
+	Table    bool     // the lab's table is another one from Commit on, or none; an older lab init gives it up at once
 	OwnHosts []string // nodes whose /etc/hosts is, or becomes, their own
 	Close    []string // published ports, by their Key; those that come with Commit may need their addresses
 }
@@ -145,10 +145,13 @@ type ProgressReport struct {
 }
 
 // CommitSpec is the body of Commit. Descriptors: the listening sockets of the published
-// ports, in this order, then, where there is translation, the NAT table's.
+// ports, in this order, then, where there is a new one, the socket of the lab's table, then those of the tables of Transit and, with
+// IPv4 among these, the one that bridge.AwaitOthers reads.
 type CommitSpec struct {
 	Ports    []PublishedPort
 	Retarget []PublishedPort   // of a running lab, those that lead elsewhere
+	Transit  []string          `json:",omitempty"` // that the host is to forward for labs alone
+	Open     []string          `json:",omitempty"` // families of which these tables are given up
 	Commands map[string]string // what stands for nodes' commands, where they are others now
 }
 
@@ -221,7 +224,8 @@ type StatusRequest struct {
 type LabState struct {
 	Nodes   []NodeState
 	Ports   []string // keys of the published ones
-	Table   bool     // the lab has a NAT table
+	Table   bool     // the lab has a table in the host's network namespace
+	Transit []string `json:",omitempty"` // of which it has tables, see CommitSpec
 	IPv6    bool     // new network namespaces have it
 	Hosts   []int    // the lab init's descriptors of /etc/hosts of the nodes' common layers
 	Quiet   bool     // nothing has changed in the fabric since all was as the file says, but for

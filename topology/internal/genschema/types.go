@@ -200,6 +200,8 @@ type Bridge struct {
 	Subnet OneOrList `json:"subnet,omitempty"`
 	// Nodes reach the outside through the host, with the host's address. Needs address.
 	NAT bool `json:"nat,omitempty"`
+	// Bridges of other labs, each as "LAB/BRIDGE", that this one reaches through the host, and is reached from, where the other lab's file names this bridge, too. Needs address.
+	Peers OneOrList `json:"peers,omitempty"`
 	// The spanning tree protocol.
 	STP bool `json:"stp,omitempty"`
 	// The largest packet, in bytes.

@@ -13,13 +13,28 @@ import (
 	"pgregory.net/rapid"
 )
 
+// testConfig has the two nodes' own addresses, as a lab's file says them.
+func testConfig() Config {
+	leg := func(name string, nets ...netip.Prefix) Leg {
+		l := Leg{Interface: name}
+		for _, n := range nets {
+			l.Addresses = append(l.Addresses, netip.PrefixFrom(n.Addr().Next(), n.Bits()))
+		}
+		return l
+	}
+	c := Config{Lab: testLab, Legs: []Leg{leg(leg1, node1Net4, node1Net6), leg(leg2, node2Net4, node2Net6)}}
+	c.Legs[0].NAT = true
+	for _, n := range []netip.Prefix{node1Net4, node1Net6, node2Net4, node2Net6} {
+		c.Addresses = append(c.Addresses, n.Addr().Next().Next())
+		c.Subnets = append(c.Subnets, n)
+	}
+	return c
+}
+
 // newTestTable translates for the first node, and not for the second.
 func newTestTable(t *testing.T) *Table {
 	t.Helper()
-	table, err := NewTable(NATConfig{Lab: testLab, Legs: []NATLeg{
-		{Interface: leg1, Subnets: []netip.Prefix{node1Net4, node1Net6}},
-		{Interface: leg2},
-	}})
+	table, err := NewTable(testConfig())
 	must(t, err)
 	t.Cleanup(func() { _ = table.Close() })
 	return table
@@ -59,10 +74,10 @@ func TestNAT(t *testing.T) {
 func TestTableDiesWithItsLastHolder(t *testing.T) {
 	newWorld(t)
 	table := newTestTable(t)
-	if _, err := NewTable(NATConfig{Lab: testLab}); !errors.Is(err, os.ErrExist) {
+	if _, err := NewTable(Config{Lab: testLab}); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a second table of the lab: %v", err)
 	}
-	other, err := NewTable(NATConfig{Lab: "other"})
+	other, err := NewTable(Config{Lab: "other"})
 	must(t, err)
 	defer other.Close()
 
@@ -83,7 +98,7 @@ func TestTableDiesWithItsLastHolder(t *testing.T) {
 	if !hasTable(TableName("other")) {
 		t.Error("another lab's table went along")
 	}
-	again, err := NewTable(NATConfig{Lab: testLab})
+	again, err := NewTable(Config{Lab: testLab})
 	must(t, err)
 	must(t, again.Close())
 }
@@ -99,9 +114,9 @@ func TestTableIsNobodyElses(t *testing.T) {
 
 func TestFailedTableLeavesNothing(t *testing.T) {
 	newWorld(t)
-	_, err := NewTable(NATConfig{Lab: testLab, Legs: []NATLeg{{Interface: strings.Repeat("x", 15), Subnets: []netip.Prefix{{}}}}})
+	_, err := NewTable(Config{Lab: testLab, Legs: []Leg{{Interface: strings.Repeat("x", 20)}}})
 	if err == nil {
-		t.Error("a subnet of nothing was accepted")
+		t.Error("a name that is too long was accepted")
 	}
 	if hasTable(TableName(testLab)) {
 		t.Error("the table is there")
