@@ -31,11 +31,15 @@ func TestSysctlThatIsNotThere(t *testing.T) {
 			told("a lab that runs", up("net.ipv4.no_such: 1"), "net.ipv4.no_such")
 			told("an interface of a lab that runs", up("net.ipv4.conf.eth0.5.no_such: 1"), "net.ipv4.conf.eth0.5.no_such")
 		}
+		r := run{t, name}
+		told("beside one that is there", up("net.ipv4.ip_forward: 1, net.ipv4.no_such: 1"), "net.ipv4.no_such")
+		if got := r.sh("a", "cat /proc/sys/net/ipv4/ip_forward"); got != "0" {
+			t.Errorf("an up that was refused has set ip_forward to %s", got)
+		}
 		// One for writing alone is there; an interface may have a dot.
 		if got := up("net.ipv4.route.flush: 1, net.ipv4.conf.eth0.5.rp_filter: 2"); got.Code != 0 {
 			t.Errorf("%+v", got)
 		}
-		r := run{t, name}
 		if got := r.sh("a", "cat /proc/sys/net/ipv4/conf/eth0.5/rp_filter"); got != "2" {
 			t.Errorf("rp_filter is %s", got)
 		}
