@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,6 +23,9 @@ const (
 	Attached State = "attached"
 	Gone     State = "gone" // the target is dead, or has lost the interface; Sweep forgets it
 )
+
+// sweepPatience bounds the wait for who has the records' lock.
+const sweepPatience = 3 * time.Second
 
 // Status is what ps shows of an attachment.
 type Status struct {
@@ -119,7 +123,12 @@ func Sweep(ctx context.Context) error {
 	if !slices.ContainsFunc(list, func(r *Record) bool { return !look.lives(r) }) {
 		return err
 	}
-	j, err := openJournal(ctx)
+	wait, cancel := context.WithTimeout(ctx, sweepPatience)
+	defer cancel()
+	j, err := openJournal(wait)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // who has the lock may be stopped, and a command that has done its work does not wait for that
+	}
 	if err != nil {
 		return err
 	}

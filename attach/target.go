@@ -107,7 +107,7 @@ func find(ctx context.Context, ref Ref) (*target, error) {
 		if err != nil {
 			return nil, err
 		}
-		f, pid, err := lab.NodeNetns(name, node)
+		f, pid, err := lab.NodeNetns(ctx, name, node)
 		if err != nil {
 			return nil, err
 		}
@@ -276,6 +276,9 @@ func openNetns(path string, p Place) (*os.File, bool) {
 	return f, true
 }
 
+// nodePatience bounds the wait for a lab's init to say which namespace a node's is.
+const nodePatience = 2 * time.Second
+
 // open finds a namespace again: by what it was known by, or by any process that is in it. It
 // tells whether there was one; it may be a younger namespace with the same inode.
 func (p Place) open() (*os.File, bool) {
@@ -290,7 +293,9 @@ func (p Place) open() (*os.File, bool) {
 		}
 	}
 	if name, node, ok := strings.Cut(p.Ref.Name, "/"); ok && p.Ref.Kind == ByNode {
-		if f, _, err := lab.NodeNetns(name, node); err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), nodePatience)
+		defer cancel()
+		if f, _, err := lab.NodeNetns(ctx, name, node); err == nil {
 			_ = f.Close()
 			if f, ok := openNetns(lab.NetnsDir+"/"+name+"."+node, p); ok {
 				return f, true

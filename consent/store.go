@@ -147,7 +147,7 @@ func (s Store) lock() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := lockfile.Wait(context.Background(), f, lockfile.Exclusive); err != nil {
+	if err := lockfile.Wait(context.Background(), f, lockfile.Exclusive, "the lock of the consents"); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -91,6 +91,18 @@ nodes:
 		if to, err := os.Readlink(filepath.Join(dir, "odd/abroad")); err != nil || to != "/etc/shadow" {
 			t.Errorf("a link out of the node: %q, %v", to, err)
 		}
+		// Each name of a file is a file of its own, and a path of a node counts from its root.
+		if err := os.Link(filepath.Join(src, "small"), filepath.Join(src, "same")); err != nil {
+			t.Fatal(err)
+		}
+		must(src, r.name+"/user:linked")
+		if got := r.sh("user", "cat /linked/same; stat -c %h /linked/small /linked/same"); got != "text1\n1" {
+			t.Errorf("hard links, copied into a node's root: %q", got)
+		}
+		must(r.name+"/user:linked", filepath.Join(dir, "linked"))
+		if b, err := os.ReadFile(filepath.Join(dir, "linked/same")); err != nil || string(b) != "text" {
+			t.Errorf("a relative path of a node: %q, %v", b, err)
+		}
 		refused(1, "/bound is a mount point and is not replaced", src+"/small", r.name+"/bound:/bound")
 		refused(1, "/bound is a mount point and is not replaced", src+"/link", r.name+"/bound:/bound")
 		if got := r.sh("bound", "cat /bound; ls -a / | grep -c nsnet-cp || true"); got != "of the host0\n" && got != "of the host0" {

@@ -158,7 +158,7 @@ func (s *Store) layer(ctx context.Context, src source, i int, d descriptor, diff
 		return Layer{}, err
 	}
 	defer lock.Close()
-	if err := lockfile.Wait(ctx, lock, lockfile.Exclusive); err != nil {
+	if err := lockfile.Wait(ctx, lock, lockfile.Exclusive, "a layer of the image, which somebody else makes"); err != nil {
 		return Layer{}, err
 	}
 	l, err := readLayer(dir)

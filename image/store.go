@@ -76,6 +76,9 @@ func (s *Store) nameFile(name string) string {
 
 func (s *Store) layerDir(diffID string) string { return filepath.Join(s.layers(), baseName(diffID)) }
 
+// storeLock is what is waited for, in words.
+const storeLock = "the lock of the store of images"
+
 // Hold is the store's lock. Nothing is removed from the store until it is closed.
 type Hold struct{ file *os.File }
 
@@ -84,12 +87,12 @@ func (h *Hold) Close() { h.file.Close() }
 
 // Hold waits for whoever removes something, and keeps others from it.
 func (s *Store) Hold(ctx context.Context) (*Hold, error) {
-	return s.lock(func(f *os.File) error { return lockfile.Wait(ctx, f, lockfile.Shared) })
+	return s.lock(func(f *os.File) error { return lockfile.Wait(ctx, f, lockfile.Shared, storeLock) })
 }
 
 // alone waits until nobody uses the store.
 func (s *Store) alone(ctx context.Context) (*Hold, error) {
-	return s.lock(func(f *os.File) error { return lockfile.Wait(ctx, f, lockfile.Exclusive) })
+	return s.lock(func(f *os.File) error { return lockfile.Wait(ctx, f, lockfile.Exclusive, storeLock) })
 }
 
 func (s *Store) lock(get func(*os.File) error) (*Hold, error) {

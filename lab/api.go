@@ -23,6 +23,8 @@ var (
 	ErrPaused      = errors.New("the node is paused")           // its processes are frozen
 	ErrStuck       = errors.New("it cannot be killed")          // processes that have survived SIGKILL
 
+	ErrNotAnswering = errors.New("its init does not answer") // a lab's, which lives, but was stopped or is stuck
+
 	ErrNoCommandToRun = errors.New("there is no command") // of an idle node, which Stop, Start and Restart are about
 
 	ErrNoCommand     = errors.New("command not found")     // of a node, or of Exec
@@ -143,6 +145,9 @@ const (
 	StateDead       = "dead"   // processes gone; Sweep cleans up after a lab
 )
 
+// StateNotAnswering is that of a lab whose init lives but does not answer, as it was stopped, and of its nodes.
+const StateNotAnswering = "not answering"
+
 // Status is what ps and inspect show of a lab.
 type Status struct {
 	Name    string          `json:"name"`
@@ -153,7 +158,7 @@ type Status struct {
 	Nodes   []NodeStatus    `json:"nodes"`
 	Bridges []BridgeStatus  `json:"bridges"`
 	Links   []topology.Link `json:"links"`
-	Reason  string          `json:"reason,omitempty"` // why it is dead
+	Reason  string          `json:"reason,omitempty"` // why it is dead, or does not answer
 	Drift   []Action        `json:"drift,omitempty"`  // what up would do for it to be what its file said
 }
 

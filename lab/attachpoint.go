@@ -34,14 +34,14 @@ func TidyRunDir() { _ = removeRunDir() }
 // NodeNetns opens the network namespace of a node that lives, and tells the pid of its init as
 // this process sees it. The descriptor is the lab init's own, which no other process can have
 // taken the place of.
-func NodeNetns(name, node string) (*os.File, int, error) {
+func NodeNetns(ctx context.Context, name, node string) (*os.File, int, error) {
 	var ns *os.File
 	pid := 0
 	err := whileAlive(name, func(l *topology.Lab, init int) error {
 		if !hasNode(l, node) {
 			return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}
 		}
-		states, err := nodeStates(name)
+		states, err := nodeStates(ctx, name)
 		if err != nil {
 			return err
 		}

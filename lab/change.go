@@ -452,7 +452,7 @@ func (c *change) commands(ctx context.Context) error {
 		for _, n := range what.nodes {
 			c.account.begun("~ command " + n)
 		}
-		if err := question(ctx, c.rec.Name, what.op, proto.Control, req, &reply); err != nil {
+		if err := question(ctx, c.rec.Name, what.op, proto.Control, req, &reply, what.nodes); err != nil {
 			return err
 		}
 		for i := range reply.Nodes {

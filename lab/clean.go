@@ -17,8 +17,11 @@ import (
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/internal/waiting"
+	"github.com/nsnet/nsnet/lab/stall"
 	"github.com/nsnet/nsnet/lab/wiring"
 )
 
@@ -62,6 +65,18 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Lab: name, Op: "remove what it left", Err: err, Remedy: "run the command again"}
 	}
+	if err := removeRecord(dir, name, keep); err != nil {
+		return err
+	}
+	if !keep {
+		_ = removeRunDir()
+	}
+	return nil
+}
+
+// removeRecord removes what is in a lab's directory, and that, too, unless it is to be kept with the lock.
+func removeRecord(dir, name string, keep bool) error {
+	var errs []error
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return &Error{Lab: name, Op: "remove its record", Err: err}
@@ -87,10 +102,26 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 		if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
-		_ = removeRunDir()
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Lab: name, Op: "remove its record", Err: err}
+	}
+	return nil
+}
+
+// forget removes the directory of a lab of which nothing is written down, as nothing of it has been made. The lock that all labs share is not
+// waited for, as clean does: it may have been for that that nothing came of the lab.
+func forget(dir, name string) error {
+	if err := removeRecord(dir, name, false); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(RunDir, globalLock), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil //nolint:nilerr // somebody has removed it all
+	}
+	defer f.Close()
+	if lockfile.Try(f, lockfile.Exclusive) == nil && lockfile.Current(f) {
+		_ = removeRunDir()
 	}
 	return nil
 }
@@ -324,5 +355,6 @@ func end(ctx context.Context, dir string, killed func() error) (int, error) {
 	if err := killed(); err != nil {
 		return 0, err
 	}
+	defer waiting.Say(ctx, func() string { return "the end of " + stall.Init(filepath.Base(dir)) })()
 	return p.pid, pidfd.Wait(ctx, p.pidfd)
 }

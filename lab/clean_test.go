@@ -196,7 +196,7 @@ func TestSaveKeepsInheritance(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.rec.InitPID = 7
-		if err := b.save(); err != nil {
+		if err := b.save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		r, err := readRecord(b.dir)

@@ -28,14 +28,17 @@ type CopyOptions struct {
 
 // Copy copies a file or a directory out of a node or into it, as cp(1) does: to a directory that is there
 // under its own name, else as what is named; a source that ends in "/." gives its content. Owners are
-// not kept, and what is no file, directory or symbolic link is left out, with a Note. The node's end is
-// nsnet itself, started by the node's init, so that no program of the node is needed.
+// not kept, nor are hard links, and what is no file, directory or symbolic link is left out, with a Note. The node's end is
+// nsnet itself, started by the node's init, so that no program of the node is needed. No signal is caught; when ctx ends it ends with the cause of that.
 func Copy(ctx context.Context, o CopyOptions) error {
 	var err error
 	if o.FromNode != "" {
 		err = copyOut(ctx, o)
 	} else {
 		err = copyIn(ctx, o)
+	}
+	if err != nil && ctx.Err() != nil { // whatever came of that on both sides
+		return &Error{Lab: o.Lab, Node: o.Node, Op: "copy", Err: context.Cause(ctx)}
 	}
 	var own *Error
 	if err != nil && !errors.As(err, &own) {
@@ -115,7 +118,7 @@ func copyEnd(ctx context.Context, o CopyOptions, in, out *os.File, args ...strin
 	}()
 	code, err := run(ctx, ExecOptions{
 		Lab: o.Lab, Node: o.Node, Argv: append([]string{transfer.Name}, args...), Env: []string{nodeinit.EnvKey + "=" + transfer.EnvValue},
-		Workdir: "/", User: "0:0", Stdin: in, Stdout: out, Stderr: w,
+		Workdir: "/", User: "0:0", Stdin: in, Stdout: out, Stderr: w, ByContext: true,
 	}, true)
 	_ = w.Close()
 	text := <-said

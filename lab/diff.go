@@ -12,7 +12,9 @@ import (
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/internal/waiting"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/stall"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -124,7 +126,7 @@ func openWritable(ctx context.Context, ref string) (*writableLayers, error) {
 	w := &writableLayers{}
 	dir := dirOf(labName)
 	if alive(dir) {
-		err = w.running(labName, node)
+		err = w.running(ctx, labName, node)
 	} else {
 		dir = filepath.Join(KeepDir, labName)
 		err = w.stopped(labName, node)
@@ -154,7 +156,7 @@ func (w *writableLayers) find(dir, node string) error {
 }
 
 // running asks the lab's init for the layers of a node that runs.
-func (w *writableLayers) running(labName, node string) error {
+func (w *writableLayers) running(ctx context.Context, labName, node string) error {
 	dir := dirOf(labName)
 	if err := w.find(dir, node); err != nil {
 		return err
@@ -163,7 +165,7 @@ func (w *writableLayers) running(labName, node string) error {
 	if err != nil {
 		return &Error{Lab: labName, Op: "read its record", Err: err}
 	}
-	states, err := nodeStates(labName)
+	states, err := nodeStates(ctx, labName)
 	if err != nil {
 		return err
 	}
@@ -172,11 +174,16 @@ func (w *writableLayers) running(labName, node string) error {
 		return err
 	}
 	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	defer waiting.Say(ctx, func() string { return stall.Init(labName) })()
 	if err := proto.Send(c, proto.Uppers, proto.UppersRequest{Node: node}); err != nil {
 		return &Error{Lab: labName, Node: node, Op: "ask for its writable layers", Err: err}
 	}
 	k, body, fds, err := c.Receive()
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return &Error{Lab: labName, Node: node, Op: "ask for its writable layers", Err: err}
 	}
 	var reply proto.UppersReply

@@ -84,12 +84,28 @@ func Sweep(ctx context.Context) error {
 			alive++
 			continue
 		}
+		if !hostFree(ctx) {
+			return nil
+		}
 		errs = append(errs, sweepLab(ctx, n, false))
 	}
 	if alive == 0 {
 		errs = append(errs, sweepRunDir(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// hostFree tells whether the lock that all labs share can be had soon. Who has it may be stopped, and a command that has done its own work
+// does not wait for that.
+func hostFree(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, dyingTime)
+	defer cancel()
+	host, err := lockHost(ctx)
+	if err != nil {
+		return false
+	}
+	host.Close()
+	return true
 }
 
 // isLeft tells whether there is only what is left of a lab: its init is dead or, if nobody
@@ -121,7 +137,12 @@ func sweepRunDir(ctx context.Context) error {
 	if _, err := os.Stat(RunDir); err != nil {
 		return nil //nolint:nilerr // nothing to remove
 	}
-	host, err := lockHost(ctx)
+	wait, cancel := context.WithTimeout(ctx, dyingTime)
+	defer cancel()
+	host, err := lockHost(wait)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil // somebody is at it
+	}
 	if err != nil {
 		return &Error{Op: "lock the host's record", Err: err}
 	}

@@ -24,7 +24,7 @@ import (
 )
 
 // start starts the lab init and tells it what to build.
-func (b *builder) start(spec *proto.LabSpec) error {
+func (b *builder) start(ctx context.Context, spec *proto.LabSpec) error {
 	open := sealedExecutable
 	if !b.rec.UserNS {
 		open = copiedExecutable
@@ -62,7 +62,7 @@ func (b *builder) start(spec *proto.LabSpec) error {
 		return &Error{Op: "start the lab", Err: err}
 	}
 	// Who looks whether the lab lives holds the lock for a moment, too: it is waited for.
-	if err := lockfile.Wait(context.Background(), b.alive, lockfile.Exclusive); err != nil {
+	if err := lockfile.Wait(ctx, b.alive, lockfile.Exclusive, "lab "+b.lab.Name+"'s life lock"); err != nil {
 		return &Error{Op: "take the lab's life lock", Err: err}
 	}
 	files := []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd()}
@@ -84,7 +84,7 @@ func (b *builder) start(spec *proto.LabSpec) error {
 		return b.initDied(err)
 	}
 	// Before anything on the host is named after it.
-	if err := b.save(); err != nil {
+	if err := b.save(ctx); err != nil {
 		return recordError(b.lab.Name, "write the record", err)
 	}
 	return nil
@@ -92,9 +92,9 @@ func (b *builder) start(spec *proto.LabSpec) error {
 
 // save writes the record anew. Another lab's down may have handed sysctls to it meanwhile:
 // see releaseSysctls.
-func (b *builder) save() error {
+func (b *builder) save(ctx context.Context) error {
 	if b.rec.NAT {
-		host, err := lockHost(context.Background())
+		host, err := lockHost(ctx)
 		if err != nil {
 			return err
 		}
@@ -345,7 +345,7 @@ func (b *builder) finish(ctx context.Context, r *proto.LabState) error {
 		return err
 	}
 	b.rec.Built = true
-	err := b.save()
+	err := b.save(ctx)
 	if err == nil {
 		err = writeIndex(b.dir, index.New(b.rec.Limits, nodeNames(b.lab)))
 	}

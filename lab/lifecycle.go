@@ -13,7 +13,9 @@ import (
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/waiting"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/stall"
 	"github.com/nsnet/nsnet/lab/supervise"
 )
 
@@ -66,7 +68,7 @@ type KillOptions struct {
 // signalled are returned. Its error is ErrNotRunning where the command of the one node does not run.
 func Kill(ctx context.Context, o KillOptions) (CommandResult, error) {
 	res := CommandResult{Name: o.Lab, State: StateRunning, Nodes: []string{}}
-	err := whileRunning(o.Lab, o.Node, func(r *running) error {
+	err := whileRunning(ctx, o.Lab, o.Node, func(r *running) error {
 		req := proto.KillRequest{Signal: int(o.Signal)}
 		for _, n := range r.nodes {
 			if n.paused && o.Node != "" {
@@ -77,7 +79,7 @@ func Kill(ctx context.Context, o KillOptions) (CommandResult, error) {
 			}
 		}
 		var reply proto.KillReply
-		if err := question(ctx, o.Lab, "kill", proto.Kill, req, &reply); err != nil {
+		if err := question(ctx, o.Lab, "kill", proto.Kill, req, &reply, req.Nodes); err != nil {
 			return err
 		}
 		if o.Node != "" && len(reply.Ended) > 0 {
@@ -119,7 +121,7 @@ func control(ctx context.Context, o CommandOptions, op string) (CommandResult, e
 			}
 		}
 		var reply proto.ControlReply
-		if err := question(ctx, o.Lab, op, proto.Control, req, &reply); err != nil {
+		if err := question(ctx, o.Lab, op, proto.Control, req, &reply, req.Nodes); err != nil {
 			return err
 		}
 		var errs []error
@@ -158,8 +160,9 @@ func (r *running) controlled(n *proto.Controlled, op string) error {
 	return e
 }
 
-// question asks a lab's init for something that takes its time, and gives up when ctx ends.
-func question(ctx context.Context, name, op string, k wire.Kind, req, reply any) error {
+// question asks a lab's init for something that takes its time, and gives up when ctx ends. Nodes are those that it is about, none: all; when
+// it takes long and one of them cannot answer, that is said.
+func question(ctx context.Context, name, op string, k wire.Kind, req, reply any, nodes []string) error {
 	c, err := dial(name)
 	if err != nil {
 		return err
@@ -167,6 +170,7 @@ func question(ctx context.Context, name, op string, k wire.Kind, req, reply any)
 	defer c.Close()
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
+	defer waiting.Say(ctx, func() string { return stall.Stopped(name, nodes...) })()
 	wrap := func(err error) error {
 		if ctx.Err() != nil {
 			return &Error{Lab: name, Op: op, Err: context.Cause(ctx), Remedy: "what was begun goes on"}

@@ -40,7 +40,7 @@ func Logs(ctx context.Context, o LogsOptions) error {
 	}
 	for o.Follow && ctx.Err() == nil {
 		// What a command wrote last may have come since the look at it: once more, then.
-		over := l.ended()
+		over := l.ended(ctx)
 		wrote, err := l.more()
 		if err != nil {
 			return err
@@ -235,8 +235,13 @@ func (l *logs) print(n *nodeLog, line logLine) error {
 }
 
 // ended reports whether no more output is to come.
-func (l *logs) ended() bool {
-	st, err := askState(context.Background(), l.o.Lab, proto.StatusRequest{Node: l.o.Node})
+func (l *logs) ended(ctx context.Context) bool {
+	ctx, done := whileAnswering(ctx, l.o.Lab)
+	defer done()
+	st, err := askState(ctx, l.o.Lab, proto.StatusRequest{Node: l.o.Node})
+	if errors.Is(err, ErrNotAnswering) {
+		return false // commands write their logs without it
+	}
 	if err != nil {
 		return true
 	}

@@ -3,6 +3,8 @@ package lab
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/nsnet/nsnet/internal/announce"
 	"github.com/nsnet/nsnet/lab/proto"
@@ -25,7 +27,7 @@ func (c *change) tellNeighbours(ctx context.Context, all map[string][]announce.I
 		return nil
 	}
 	var reply proto.AnnounceReply
-	err := question(ctx, c.rec.Name, "tell neighbours", proto.Announce, proto.AnnounceRequest{Nodes: all}, &reply)
+	err := question(ctx, c.rec.Name, "tell neighbours", proto.Announce, proto.AnnounceRequest{Nodes: all}, &reply, slices.Collect(maps.Keys(all)))
 	if errors.Is(err, ErrNotRunning) {
 		return nil // it is an older nsnet's, which knows nothing of it, or the commitment will find it gone
 	}

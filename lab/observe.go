@@ -93,13 +93,13 @@ func readHad(dir string) (had []*topology.Lab, raw []json.RawMessage, err error)
 
 // observe looks at a running lab as observeOnce does, and again where a node has died meanwhile: its links
 // are down then, and are not what is to be mended.
-func observe(rec *record, state *proto.LabState, want *topology.Lab) (*observed, error) {
+func observe(ctx context.Context, rec *record, state *proto.LabState, want *topology.Lab) (*observed, error) {
 	for {
 		o, err := observeOnce(rec, state, want)
 		if err == nil && !o.powerless() {
 			return o, nil
 		}
-		now, askErr := labState(rec.Name)
+		now, askErr := labState(ctx, rec.Name)
 		if askErr != nil || !noteDead(state, now) {
 			return o, err
 		}
@@ -360,10 +360,10 @@ func runningLab(ctx context.Context, want *topology.Lab) (*observed, error) {
 	if !rec.Built || ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	state, err := labState(want.Name)
+	state, err := labState(ctx, want.Name)
 	var o *observed
 	if err == nil {
-		o, err = observe(rec, state, want)
+		o, err = observe(ctx, rec, state, want)
 	}
 	if hasGone(err) {
 		return nil, nil //nolint:nilnil,nilerr // it died while it was looked at

@@ -48,12 +48,12 @@ func Pause(ctx context.Context, o PauseOptions) (PauseResult, error) {
 		if err := r.ownGroups(ctx, host); err != nil {
 			return err
 		}
-		if err := r.tellPaused(res.Nodes, true); err != nil {
+		if err := r.tellPaused(ctx, res.Nodes, true); err != nil {
 			return err
 		}
 		if err := host.Freeze(ctx, o.Lab, nodes...); err != nil {
 			err = &Error{Lab: o.Lab, Node: o.Node, Op: "pause", Err: unsupported(err), Remedy: "it goes on; try again"}
-			return errors.Join(err, host.Thaw(o.Lab, fresh...), r.tellPaused(fresh, false))
+			return errors.Join(err, host.Thaw(o.Lab, fresh...), r.tellPaused(context.WithoutCancel(ctx), fresh, false))
 		}
 		return nil
 	})
@@ -79,7 +79,7 @@ func Resume(ctx context.Context, o PauseOptions) (PauseResult, error) {
 		if err := host.Thaw(o.Lab, res.Nodes...); err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "resume", Err: err}
 		}
-		return r.tellPaused(res.Nodes, false)
+		return r.tellPaused(ctx, res.Nodes, false)
 	})
 	return res, err
 }

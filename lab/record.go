@@ -120,7 +120,7 @@ func lockLab(ctx context.Context, name string, create, noWait bool) (*locked, er
 		if noWait {
 			err = lockfile.Try(f, lockfile.Exclusive)
 		} else {
-			err = lockfile.Wait(ctx, f, lockfile.Exclusive)
+			err = lockfile.Wait(ctx, f, lockfile.Exclusive, "lab "+name+"'s lock")
 		}
 		if err != nil {
 			f.Close()
@@ -162,7 +162,7 @@ func lockHost(ctx context.Context) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := lockfile.Wait(ctx, f, lockfile.Exclusive); err != nil {
+		if err := lockfile.Wait(ctx, f, lockfile.Exclusive, "the lock that all labs of this host share"); err != nil {
 			f.Close()
 			return nil, err
 		}

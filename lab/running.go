@@ -11,8 +11,10 @@ import (
 	"strings"
 
 	"github.com/nsnet/nsnet/cgroups"
+	"github.com/nsnet/nsnet/internal/waiting"
 	"github.com/nsnet/nsnet/lab/index"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/stall"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -48,12 +50,12 @@ func whileLocked(ctx context.Context, o PauseOptions, f func(*running) error) er
 		return err
 	}
 	defer dir.unlock()
-	return whileRunning(o.Lab, o.Node, f)
+	return whileRunning(ctx, o.Lab, o.Node, f)
 }
 
 // whileRunning calls f with a running lab, or with one node of it. Of a lab, nodes that are dead
 // are left out. For one node nothing is read that grows with the lab.
-func whileRunning(name, node string, f func(*running) error) error {
+func whileRunning(ctx context.Context, name, node string, f func(*running) error) error {
 	return whileBuilt(name, func(init int) error {
 		dir := dirOf(name)
 		if node != "" {
@@ -63,7 +65,7 @@ func whileRunning(name, node string, f func(*running) error) error {
 				return &Error{Lab: name, Node: node, Err: ErrNotFound, Remedy: "nsnet ps " + name + " lists its nodes"}
 			}
 		}
-		st, err := askState(context.Background(), name, proto.StatusRequest{Node: node})
+		st, err := askState(ctx, name, proto.StatusRequest{Node: node})
 		if err != nil {
 			return err
 		}
@@ -191,7 +193,7 @@ func (r *running) recordGroups(ctx context.Context) error {
 }
 
 // tellPaused tells the lab init which nodes are paused, or no longer.
-func (r *running) tellPaused(nodes []string, paused bool) error {
+func (r *running) tellPaused(ctx context.Context, nodes []string, paused bool) error {
 	if len(nodes) == 0 {
 		return nil
 	}
@@ -200,6 +202,8 @@ func (r *running) tellPaused(nodes []string, paused bool) error {
 		return err
 	}
 	defer c.Close()
+	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	defer waiting.Say(ctx, func() string { return stall.Init(r.name) })()
 	err = proto.Send(c, proto.Pause, proto.PauseRequest{Nodes: slices.Clone(nodes), Paused: paused})
 	if err == nil {
 		var fds []int
@@ -207,6 +211,9 @@ func (r *running) tellPaused(nodes []string, paused bool) error {
 		closeFDs(fds)
 	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return &Error{Lab: r.name, Op: "tell the lab's init what is paused", Err: err}
 	}
 	return nil

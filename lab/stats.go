@@ -21,6 +21,8 @@ type Usage struct {
 	Time     time.Time     `json:"time"`
 	Interval time.Duration `json:"interval_ns"` // 0: of one look alone
 	Nodes    []NodeUsage   `json:"nodes"`
+	// NotAnswering says of labs, by name, why nothing is known of their nodes.
+	NotAnswering map[string]string `json:"not_answering,omitempty"`
 }
 
 // NodeUsage is what one node has used. What is left out is not counted on this host, or for
@@ -68,7 +70,17 @@ func ReadUsage(ctx context.Context, names ...string) (Usage, error) {
 		if ctx.Err() != nil {
 			return u, context.Cause(ctx)
 		}
-		if err := whileRunning(name, "", func(r *running) error { return u.add(r, host) }); err != nil {
+		asked, done := whileAnswering(ctx, name)
+		err := whileRunning(asked, name, "", func(r *running) error { return u.add(r, host) })
+		done()
+		if errors.Is(err, ErrNotAnswering) {
+			if u.NotAnswering == nil {
+				u.NotAnswering = map[string]string{}
+			}
+			u.NotAnswering[name] = err.Error()
+			continue
+		}
+		if err != nil {
 			return u, err
 		}
 	}
@@ -118,7 +130,7 @@ func (u Usage) Since(before Usage) Usage {
 	for _, n := range before.Nodes {
 		was[key{n.Lab, n.Node}] = n
 	}
-	out := Usage{Time: u.Time, Interval: u.Time.Sub(before.Time), Nodes: make([]NodeUsage, len(u.Nodes))}
+	out := Usage{NotAnswering: u.NotAnswering, Time: u.Time, Interval: u.Time.Sub(before.Time), Nodes: make([]NodeUsage, len(u.Nodes))}
 	for i, n := range u.Nodes {
 		out.Nodes[i] = n
 		b, there := was[key{n.Lab, n.Node}]

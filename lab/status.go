@@ -17,9 +17,11 @@ import (
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/conn"
+	"github.com/nsnet/nsnet/internal/waiting"
 	"github.com/nsnet/nsnet/lab/execute"
 	"github.com/nsnet/nsnet/lab/index"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/stall"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -28,8 +30,11 @@ import (
 func dial(name string) (*container.Conn, error) {
 	c, err := conn.Dial(filepath.Join(dirOf(name), controlFile))
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ECONNREFUSED) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
 			return nil, &Error{Lab: name, Err: ErrNotRunning, Remedy: "bring it up with nsnet up"}
+		case errors.Is(err, unix.EAGAIN): // so many wait there already
+			return nil, notAnswering(name)
 		}
 		return nil, &Error{Lab: name, Op: "connect", Err: err}
 	}
@@ -37,8 +42,8 @@ func dial(name string) (*container.Conn, error) {
 }
 
 // nodeStates asks a lab's init for its nodes, by their names.
-func nodeStates(name string) (map[string]*proto.NodeState, error) {
-	st, err := labState(name)
+func nodeStates(ctx context.Context, name string) (map[string]*proto.NodeState, error) {
+	st, err := labState(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -54,13 +59,42 @@ func statesByName(st *proto.LabState) map[string]*proto.NodeState {
 }
 
 // labState asks a lab's init how the lab is.
-func labState(name string) (*proto.LabState, error) {
-	return askState(context.Background(), name, proto.StatusRequest{})
+func labState(ctx context.Context, name string) (*proto.LabState, error) {
+	return askState(ctx, name, proto.StatusRequest{})
 }
 
 // settledState is labState once the init is done with what a killed up had asked it for. It is for who has the lab's lock.
 func settledState(ctx context.Context, name string) (*proto.LabState, error) {
 	return askState(ctx, name, proto.StatusRequest{Settled: true})
+}
+
+// How long a lab's init may take to answer one who only looks, who has others to look at: one that was stopped will not, and one that was not
+// answers within some milliseconds, if the machine is not overloaded.
+const (
+	stoppedPatience = time.Second
+	answerPatience  = 10 * time.Second
+)
+
+// whileAnswering returns a context in which a lab's init is asked by who only looks. When it ends before, its cause is
+// ErrNotAnswering.
+func whileAnswering(ctx context.Context, name string) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stopped := time.AfterFunc(stoppedPatience, func() {
+		if waiting.Stopped(stall.PID(name)) {
+			cancel(notAnswering(name))
+		}
+	})
+	late := time.AfterFunc(answerPatience, func() { cancel(notAnswering(name)) })
+	return ctx, func() {
+		stopped.Stop()
+		late.Stop()
+		cancel(nil)
+	}
+}
+
+// notAnswering is the error of a lab whose init does not answer, with why.
+func notAnswering(name string) error {
+	return &Error{Lab: name, Err: fmt.Errorf("%w: it is %s", ErrNotAnswering, waiting.Process(initPID(dirOf(name)))), Remedy: "nsnet down " + name + " ends the lab all the same"}
 }
 
 func askState(ctx context.Context, name string, r proto.StatusRequest) (*proto.LabState, error) {
@@ -70,9 +104,13 @@ func askState(ctx context.Context, name string, r proto.StatusRequest) (*proto.L
 	}
 	defer c.Close()
 	defer context.AfterFunc(ctx, func() { _ = c.Close() })()
+	defer waiting.Say(ctx, func() string { return stall.Init(name) })()
 	wrap := func(err error) error {
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
+		}
+		if errors.Is(err, ErrNotAnswering) {
+			return err
 		}
 		return &Error{Lab: name, Op: "ask for its state", Err: err}
 	}
@@ -90,8 +128,9 @@ func hasGone(err error) bool {
 	return errors.Is(err, ErrNotRunning) || errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }
 
-// Inspect tells all of one lab. A lab whose init is gone is StateDead.
-func Inspect(_ context.Context, name string) (*Status, error) {
+// Inspect tells all of one lab. A lab whose init is gone is StateDead, one whose init does not answer within some seconds is
+// StateNotAnswering, and so are its nodes.
+func Inspect(ctx context.Context, name string) (*Status, error) {
 	if err := needRoot(); err != nil {
 		return nil, err
 	}
@@ -121,10 +160,16 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	case live && !r.Built:
 		st.State, st.Reason = "building", "nsnet up is at work, or was killed"
 	case live:
-		if states, err = nodeStates(name); err != nil {
-			if !hasGone(err) {
-				return nil, err
-			}
+		var done func()
+		ctx, done = whileAnswering(ctx, name)
+		defer done()
+		states, err = nodeStates(ctx, name)
+		switch {
+		case errors.Is(err, ErrNotAnswering):
+			st.State, st.Reason = StateNotAnswering, err.Error()
+		case err != nil && !hasGone(err):
+			return nil, err
+		case err != nil:
 			live = false
 		}
 	}
@@ -148,6 +193,9 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 	ifaces := interfaces(l)
 	for i := range l.Nodes {
 		n := nodeStatus(r, &l.Nodes[i], states[l.Nodes[i].Name])
+		if st.State == StateNotAnswering {
+			n.State = StateNotAnswering
+		}
 		n.Interfaces, n.Storage = ifaces[n.Name], storageOf(&l.Nodes[i], states[l.Nodes[i].Name])
 		if host != nil {
 			if o, err := oomOf(host, name, n.Name); err == nil && o.Kills > 0 {
@@ -165,23 +213,23 @@ func Inspect(_ context.Context, name string) (*Status, error) {
 		}
 		st.Nodes = append(st.Nodes, n)
 	}
-	if live && r.Built {
-		err = st.observe(r, l)
+	if live && r.Built && st.State != StateNotAnswering {
+		return st, st.observe(ctx, r, l)
 	}
-	return st, err
+	return st, nil
 }
 
 // observe looks at a running lab: how it differs from what it was told to be, and what its nodes have
 // beside that. A lab that is being changed meanwhile, or ends, is left out.
-func (st *Status) observe(r *record, l *topology.Lab) error {
+func (st *Status) observe(ctx context.Context, r *record, l *topology.Lab) error {
 	if busy(dirOf(r.Name)) {
 		return nil
 	}
 	given, gone := goneFrom(l)
-	state, err := labState(r.Name)
+	state, err := labState(ctx, r.Name)
 	var seen *observed
 	if err == nil {
-		seen, err = observe(r, state, given)
+		seen, err = observe(ctx, r, state, given)
 	}
 	if err == nil {
 		d := compare(given, seen)
@@ -190,7 +238,7 @@ func (st *Status) observe(r *record, l *topology.Lab) error {
 		err = seen.addLearned(st.Nodes)
 	}
 	if err != nil {
-		if !alive(dirOf(r.Name)) || busy(dirOf(r.Name)) {
+		if !alive(dirOf(r.Name)) || errors.Is(err, ErrNotAnswering) || busy(dirOf(r.Name)) {
 			return nil //nolint:nilerr // it changed while it was looked at
 		}
 	}

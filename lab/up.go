@@ -23,7 +23,9 @@ import (
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/waiting"
 	"github.com/nsnet/nsnet/lab/proto"
+	"github.com/nsnet/nsnet/lab/stall"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -42,6 +44,7 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 		return res, err
 	}
 	defer dir.unlock()
+	defer waiting.Say(ctx, func() string { return stall.Stopped(o.Lab.Name) })()
 	content, err := json.Marshal(o.Lab)
 	if err != nil {
 		return res, err
@@ -91,7 +94,7 @@ func obtain(o *UpOptions) error {
 func (b *builder) create(ctx context.Context) error {
 	if err := b.up(ctx); err != nil {
 		err = b.wrap(ctx, err, "nothing is left of it")
-		if rerr := b.rollback(); rerr != nil {
+		if rerr := b.rollback(ctx); rerr != nil {
 			err = errors.Join(err, rerr)
 		}
 		return err
@@ -104,7 +107,7 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 	err := checkIPv6(b.lab, "/")
 	var seen *observed
 	if err == nil {
-		seen, err = observe(running, state, b.lab)
+		seen, err = observe(ctx, running, state, b.lab)
 	}
 	if err != nil {
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
@@ -278,7 +281,7 @@ func (b *builder) up(ctx context.Context) error {
 		return err
 	}
 	b.setups = spec.Nodes
-	if err := b.start(spec); err != nil {
+	if err := b.start(ctx, spec); err != nil {
 		return err
 	}
 	if err := b.limits(ctx); err != nil {
@@ -416,8 +419,8 @@ func (b *builder) close() {
 	b.letGo()
 }
 
-// rollback leaves nothing of a lab that did not come up.
-func (b *builder) rollback() error {
+// rollback leaves nothing of a lab that did not come up. That ctx has ended does not end it.
+func (b *builder) rollback(ctx context.Context) error {
 	if b.init != nil {
 		_ = b.init.Kill()
 		_, _ = b.init.Wait()
@@ -427,7 +430,10 @@ func (b *builder) rollback() error {
 		_ = removeKept(b.lab.Name) // a later up takes up what is left
 	}
 	b.close()
-	return clean(context.Background(), b.dir, b.lab.Name, false)
+	if _, err := os.Stat(filepath.Join(b.dir, stateFile)); errors.Is(err, fs.ErrNotExist) {
+		return forget(b.dir, b.lab.Name)
+	}
+	return clean(context.WithoutCancel(ctx), b.dir, b.lab.Name, false)
 }
 
 // writeFiles writes the lab's content and the record of what is about to be made.

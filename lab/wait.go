@@ -71,7 +71,7 @@ func (e *NotReadyError) Error() string {
 func Wait(ctx context.Context, o WaitOptions) error {
 	var reply proto.AwaitReply
 	req := proto.AwaitRequest{Timeout: o.Timeout, Nodes: o.Nodes, Ended: o.Ended}
-	if err := question(ctx, o.Lab, "wait", proto.Await, req, &reply); err != nil {
+	if err := question(ctx, o.Lab, "wait", proto.Await, req, &reply, o.Nodes); err != nil {
 		return err
 	}
 	if len(reply.Unready) == 0 {

@@ -20,8 +20,9 @@ destination is a directory it goes into that under its own name, else it becomes
 named; a source that ends in /. gives its content. A path of the host that has a colon is
 written as ./a:b.
 
-Links, permissions and times are kept. Owners are not: files belong to whoever copies them
-here, and to root in the node. No program of the node is needed.
+A path of a node counts from its root. Symbolic links, permissions and times are kept.
+Owners are not: files belong to whoever copies them here, and to root in the node; and of
+a file with several names each becomes one of its own. No program of the node is needed.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission, exitNotRunning, exitSignal),
 		Example: `  nsnet cp demo/r1:/etc/frr/frr.conf .
@@ -45,7 +46,9 @@ here, and to root in the node. No program of the node is needed.
 			default:
 				return usagef(cmd, "one of SOURCE and DESTINATION is NODE:PATH")
 			}
-			return runCp(cmd.Context(), o, ref)
+			ctx, stop := withSignals(cmd.Context())
+			defer stop()
+			return interrupted(ctx, runCp(ctx, o, ref))
 		},
 	}
 }

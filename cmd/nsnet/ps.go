@@ -48,6 +48,7 @@ lists one node alone, and LAB/PATTERN those that it fits: * and ? and [a-z]. A n
   paused         nsnet pause has stopped its processes
   dead           its processes are gone; of a lab that is dead as a whole, nsnet removes
                  what it left as soon as it has shown it
+  not answering  the lab's init has not said how its nodes are, perhaps as it was stopped
 
 A node with a check is ready, unhealthy, or waiting until it is ready: running(ready).
 
@@ -173,10 +174,13 @@ func psTable(labs []lab.Status, color bool, width int) string {
 	})
 }
 
-// driftText says which labs are not what their files say.
+// driftText says which labs do not answer, and which are not what their files say.
 func driftText(labs []lab.Status) string {
 	var b strings.Builder
 	for _, l := range labs {
+		if l.State == lab.StateNotAnswering {
+			fmt.Fprintf(&b, "\n%s\n", plain(l.Reason))
+		}
 		if len(l.Drift) > 0 {
 			a := l.Drift[0]
 			fmt.Fprintf(&b, "\n%s differs from its file: %s, the first is %s %s; nsnet plan tells more, nsnet up mends it\n", plain(l.Name), count(len(l.Drift), "change"), plain(a.Kind), plain(a.Name))
@@ -238,7 +242,7 @@ func colorState(state string) string {
 		code = "33"
 	case strings.HasPrefix(state, lab.StateRunning), state == "idle(ready)":
 		code = "32"
-	case strings.HasPrefix(state, lab.StateDead):
+	case strings.HasPrefix(state, lab.StateDead), state == lab.StateNotAnswering:
 		code = "31"
 	case strings.HasPrefix(state, lab.StateExited), strings.HasPrefix(state, lab.StateRestarting):
 		code = "33"

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/nsnet/nsnet/internal/waiting"
 )
 
 // stdio is a command's three standard streams. They are files because exec hands them
@@ -31,6 +33,13 @@ func run(ctx context.Context, args []string, std stdio) int {
 	if len(args) > 0 {
 		name = args[0]
 	}
+	ctx = waiting.With(ctx, func(text string) {
+		clear := ""
+		if canRewrite(std.err, os.Getenv("TERM")) {
+			clear = "\r\x1b[K" // of progress
+		}
+		say(std.err, "%snsnet: %s\n", clear, plain(text))
+	})
 	root := newRootOf(std, name)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

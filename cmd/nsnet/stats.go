@@ -123,16 +123,39 @@ func runStats(ctx context.Context, o statsOptions, nodes []selector, std stdio) 
 		used := arranged(now.Since(before), nodes, o.Sort, o.Top)
 		before = now
 		if o.JSON {
-			return printJSON(std.out, used)
+			if err := printJSON(std.out, used); err != nil {
+				return err
+			}
+			return allAnswered(nodes, used)
 		}
-		text := statsTable(used)
+		text := statsTable(used) + notAnsweringText(used)
 		if live {
 			text += "\n"
 		}
-		if err := printText(std.out, text); err != nil || !live {
+		if err := printText(std.out, text); err != nil {
 			return err
 		}
+		if !live {
+			return allAnswered(nodes, used)
+		}
 	}
+}
+
+// notAnsweringText says which labs are left out, and why.
+func notAnsweringText(u lab.Usage) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(u.NotAnswering)) {
+		b.WriteString(plain(u.NotAnswering[name]) + "\n")
+	}
+	return b.String()
+}
+
+// allAnswered is a failure where a lab that was named has not answered, which has been said.
+func allAnswered(named []selector, u lab.Usage) error {
+	if len(named) > 0 && len(u.NotAnswering) > 0 {
+		return &exitError{code: exitFailure}
+	}
+	return nil
 }
 
 // allMeant returns an error for a selector of nodes by which none is meant.
@@ -223,6 +246,12 @@ func readUsage(ctx context.Context, nodes []selector) (lab.Usage, error) {
 			return all, err
 		}
 		all.Nodes = append(all.Nodes, u.Nodes...)
+		if len(u.NotAnswering) > 0 {
+			if all.NotAnswering == nil {
+				all.NotAnswering = map[string]string{}
+			}
+			maps.Copy(all.NotAnswering, u.NotAnswering)
+		}
 	}
 	return all, nil
 }

@@ -7,8 +7,8 @@
 //	   |----- archive ------------>|  Unpack to PATH
 //
 // An archive has one entry called ".", which is what is copied, first, and then what is below it, each
-// directory before its content. Links, permissions and times are kept; owners are not, set-user-ID bits
-// neither; devices, sockets and named pipes are left out, with a note.
+// directory before its content. Symbolic links, permissions and times are kept; owners are not, set-user-ID bits
+// neither, and each name of a file with several is a file of its own; devices, sockets and named pipes are left out, with a note.
 //
 // # Traps
 //

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/waiting"
 )
 
 // Mode is whether others may have the lock, too.
@@ -29,8 +31,9 @@ func Try(f *os.File, m Mode) error {
 	return flock(conn.Control, int(m)|unix.LOCK_NB)
 }
 
-// Wait locks f, waiting for others until the context ends, the cause of which is then the error.
-func Wait(ctx context.Context, f *os.File, m Mode) error {
+// Wait locks f, waiting for others until the context ends, the cause of which is then the error. When that takes long it is said, by
+// waiting.Say, whose lock it is, "the lock of lab demo", and who holds it.
+func Wait(ctx context.Context, f *os.File, m Mode, whose string) error {
 	if err := Try(f, m); !errors.Is(err, ErrHeld) {
 		return err
 	}
@@ -38,6 +41,7 @@ func Wait(ctx context.Context, f *os.File, m Mode) error {
 	if err != nil {
 		return err
 	}
+	defer waiting.Say(ctx, func() string { return whose + heldBy(f) })()
 	done := make(chan error, 1)
 	go func() { done <- flock(conn.Control, int(m)) }()
 	select {

@@ -52,19 +52,19 @@ func TestWait(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "lock")
 	one, two, three := open(t, path), open(t, path), open(t, path)
-	if err := Wait(t.Context(), one, Exclusive); err != nil {
+	if err := Wait(t.Context(), one, Exclusive, "the lock"); err != nil {
 		t.Fatal(err)
 	}
 	// Who gives up closes the file, and does not get the lock behind its own back.
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	time.AfterFunc(20*time.Millisecond, func() { cancel(cause) })
-	if err := Wait(ctx, two, Exclusive); !errors.Is(err, cause) {
+	if err := Wait(ctx, two, Exclusive, "the lock"); !errors.Is(err, cause) {
 		t.Errorf("cancelled: %v", err)
 	}
 	two.Close()
 	got := make(chan error, 1)
-	go func() { got <- Wait(t.Context(), three, Exclusive) }()
+	go func() { got <- Wait(t.Context(), three, Exclusive, "the lock") }()
 	select {
 	case err := <-got:
 		t.Fatalf("it did not wait: %v", err)

@@ -71,7 +71,7 @@ func build(dir, name string, flags ...string) (string, error) {
 		return "", fmt.Errorf("lock test directory: %w", err)
 	}
 	defer func() { _ = lock.Close() }()
-	if err := lockfile.Wait(context.Background(), lock, lockfile.Exclusive); err != nil {
+	if err := lockfile.Wait(context.Background(), lock, lockfile.Exclusive, "the tests' lock"); err != nil {
 		return "", fmt.Errorf("lock test directory: %w", err)
 	}
 	if _, err := os.Stat(path); err == nil {

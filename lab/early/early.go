@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/nsnet/nsnet/container/conn"
+	"github.com/nsnet/nsnet/internal/waiting"
 	"github.com/nsnet/nsnet/lab/execute"
 	"github.com/nsnet/nsnet/lab/index"
 )
@@ -51,7 +52,7 @@ func init() {
 	// through the kernel.
 	go func() {
 		defer close(done)
-		code, err := execute.Run(context.Background(), dial, &o, false)
+		code, err := execute.Run(waiting.With(context.Background(), say), dial, &o, false)
 		if err == nil && code != 128+int(syscall.SIGKILL) && index.Settled() {
 			os.Exit(code)
 		}
@@ -59,6 +60,9 @@ func init() {
 	}()
 	<-done
 }
+
+// say tells the user for whom the command waits.
+func say(text string) { _, _ = os.Stderr.WriteString("nsnet: " + text + "\n") }
 
 // Parse returns what "nsnet exec" is to do, as the command proper does. False: that is left to it.
 func Parse(args []string, lookup func(string) (string, bool)) (ref string, o execute.Options, ok bool) {

@@ -16,6 +16,8 @@ import (
 
 	"github.com/nsnet/nsnet/container/conn"
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/waiting"
+	"github.com/nsnet/nsnet/lab/stall"
 )
 
 // Options say what to run in a node. The command gets pipes, which are relayed to Stdin, Stdout and Stderr; with TTY it gets a
@@ -31,6 +33,7 @@ type Options struct {
 	Stdin     *os.File // nil: empty
 	Stdout    *os.File // nil: nobody wants it
 	Stderr    *os.File
+	ByContext bool // no signal is caught: the end of the context alone ends it
 }
 
 // Run runs a command in a node, or nsnet itself there, by a connection to its lab's init, and returns its exit code: 128+n when signal n killed it. It returns when
@@ -40,11 +43,13 @@ type Options struct {
 // On SIGINT, SIGTERM, SIGHUP, SIGQUIT and, as SIGTERM, when ctx ends, the signal is passed on to the command's process group. Run itself ends with
 // it, and returns 128+n, where nothing is to be waited for: of a command on a terminal, of one that has not started or has ended, and where a node does
 // not say within two seconds that it has taken the signal. The command is killed then. So is one on a terminal whose output nobody reads any more; the code is
-// that of SIGPIPE.
+// that of SIGPIPE. Where a command does not start soon it is said, by waiting.Say, what is waited for.
 func Run(ctx context.Context, dial func() (*conn.Conn, error), o *Options, itself bool) (int, error) {
 	signals := make(chan os.Signal, 16)
 	defer signal.Stop(signals)
 	ends := &endings{signals: signals, over: ctx.Done()}
+	ends.started = waiting.Say(ctx, func() string { return stall.Node(o.Lab, o.Node) })
+	defer ends.started()
 	code, err := once(dial, o, ends, false, itself)
 	if errors.Is(err, errNoPipes) && !itself {
 		code, err = once(dial, o, ends, true, false)
@@ -84,7 +89,9 @@ func once(dial func() (*conn.Conn, error), o *Options, ends *endings, older, its
 	// A lab's init that does not read must not keep a signal from being heeded.
 	conversing.Go(func() { x.converse(req) })
 	// This takes a while, and the node's init is at work meanwhile. What comes before ends this process, and with it the command.
-	signal.Notify(ends.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	if !o.ByContext {
+		signal.Notify(ends.signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT)
+	}
 	return x.follow()
 }
 
@@ -92,6 +99,7 @@ func once(dial func() (*conn.Conn, error), o *Options, ends *endings, older, its
 type endings struct {
 	signals chan os.Signal
 	over    <-chan struct{}
+	started func() // nobody waits for the start any more, and it need not be said for whom
 }
 
 // execution is the client's side of a command.
@@ -222,6 +230,7 @@ func (x *execution) take(m *execMessage) (code int, ended bool, err error) {
 	switch m.kind {
 	case wire.Started:
 		x.started = true
+		x.ends.started()
 		return 0, false, x.relay.start(m.fds)
 	case wire.Heard:
 		x.unheard, x.deaf = false, nil
