@@ -51,7 +51,7 @@ nodes:
 		refused(9, "no command that runs", "kill", name+"idle")
 		refused(2, "is no signal", "kill", name+"idle", "-s", "FOO")
 
-		refused(11, "node idle has not ended: it has no command that could end", "wait", name+"idle", "--exit")
+		refused(9, "node idle: wait: there is no command", "wait", name+"idle", "--exit")
 		refused(11, "not ended after 100ms", "wait", name+"again", "--exit", "--timeout", "100ms")
 		refused(11, "node lost has not ended: it waits for node fails", "wait", name+"lost", "--exit")
 		refused(11, "node lost is not ready", "wait", name+"lost")

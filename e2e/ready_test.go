@@ -71,7 +71,7 @@ nodes:
 	})
 }
 
-// A command that cannot be started is an error for start, and tried again by a policy.
+// A command that cannot be started is an error for start, whatever the policy, which goes on to try.
 func TestStartFails(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
@@ -94,7 +94,11 @@ nodes: {plain: {}, always: {restart: always}}
 		if n := r.node("plain"); n.State != lab.StateExited || *n.ExitCode != 127 || !strings.Contains(n.Reason, "/bound/program") {
 			t.Errorf("a node whose command is not there is %+v", n)
 		}
-		testenv.Must(t, "start", r.name+"/always")
+		for _, op := range []string{"start", "restart"} {
+			if got := testenv.Run(t, op, r.name+"/always"); got.Code != 127 || !strings.Contains(got.Stderr, "/bound/program") {
+				t.Errorf("%s of what is not there, which is tried again: %+v", op, got)
+			}
+		}
 		testenv.Eventually(t, 5*time.Second, "it is tried again", func() bool {
 			n := r.node("always")
 			return n.State == lab.StateRestarting && n.Restarts > 1 && *n.ExitCode == 127 && n.NextTry != nil

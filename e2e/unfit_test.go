@@ -138,7 +138,7 @@ func TestUserOfACommand(t *testing.T) {
 			return testenv.Run(t, "up", writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes: {n: {binds: ['"+passwd+":/etc/passwd'], tmpfs: ['/closed:mode=0700'], "+node+"}}\n"))
 		}
 		const want = "ids end at 65535"
-		if got := up("command: [sleep, infinity], user: big"); got.Code != 1 || !strings.Contains(got.Stderr, want) {
+		if got := up("command: [sleep, infinity], user: big"); got.Code != 126 || !strings.Contains(got.Stderr, want) {
 			t.Errorf("an id of the node's passwd: %+v", got)
 		}
 		for _, user := range []string{"100000", "0:65536"} {
@@ -151,8 +151,13 @@ func TestUserOfACommand(t *testing.T) {
 		}
 		defer testenv.Must(t, "down", name)
 		for _, user := range []string{"100000", "0:65536", "big"} {
-			if got := testenv.Run(t, "exec", "--user", user, name+"/n", "--", "true"); got.Code != 125 || !strings.Contains(got.Stderr, want) {
+			if got := testenv.Run(t, "exec", "--user", user, name+"/n", "--", "true"); got.Code != 126 || !strings.Contains(got.Stderr, want) {
 				t.Errorf("exec as %s: %+v", user, got)
+			}
+		}
+		for _, flag := range []string{"--user=nobody-of-that-name", "--user=0:no-such-group", "--workdir=/none", "--workdir=/etc/passwd"} {
+			if got := testenv.Run(t, "exec", flag, name+"/n", "--", "true"); got.Code != 126 || !strings.Contains(got.Stderr, "; name a ") && !strings.Contains(got.Stderr, "or name a ") {
+				t.Errorf("exec %s: %+v", flag, got)
 			}
 		}
 		if got := testenv.Must(t, "exec", "--user", "4711", "--workdir", "/closed", name+"/n", "--", "sh", "-c", "id -u; pwd"); got != "4711\n/closed\n" {

@@ -66,7 +66,9 @@ func execFailure(o *ExecOptions, f *wire.Failure) (int, error) {
 		e.Remedy = "" // it is as plain as a shell's
 		return 127, e
 	case errors.Is(e.Err, ErrNotExecutable):
-		e.Remedy = ""
+		if commandError(syscall.Errno(f.Errno)) != nil {
+			e.Remedy = ""
+		}
 		return 126, e
 	}
 	if errors.Is(e.Err, unix.EAGAIN) {
@@ -115,13 +117,13 @@ func commandFault(text string, errno syscall.Errno) *Error {
 	case unix.E2BIG:
 		return &Error{Op: "run the command", Err: fmt.Errorf("%w: %s", ErrNotExecutable, text), Remedy: "pass it in a file"}
 	case unix.ERANGE:
-		return &Error{Op: "run the command", Err: errors.New(text), Remedy: fmt.Sprintf("give the user an id below %d; only privileged nodes have the host's ids", container.IDs)}
+		return &Error{Op: "run the command", Err: fmt.Errorf("%w: %s", ErrNotExecutable, text), Remedy: fmt.Sprintf("give the user an id below %d; only privileged nodes have the host's ids", container.IDs)}
 	case unix.ENXIO: // as for ENOTDIR
-		return &Error{Op: "run the command", Object: text, Err: errors.New("this directory does not exist"), Remedy: "make it, or name a working directory that the node has"}
+		return &Error{Op: "run the command", Object: text, Err: fmt.Errorf("%w: this directory does not exist", ErrNotExecutable), Remedy: "make it, or name a working directory that the node has"}
 	case unix.ENOTDIR: // the text is "in DIR"
-		return &Error{Op: "run the command", Object: text, Err: errno, Remedy: "name a working directory that the node has"}
+		return &Error{Op: "run the command", Object: text, Err: fmt.Errorf("%w: %w", ErrNotExecutable, errno), Remedy: "name a working directory that the node has"}
 	case unix.EINVAL: // the text says which name is in none of the node's files
-		return &Error{Op: "run the command", Err: errors.New(text), Remedy: "name a user and a group that the node's /etc/passwd and /etc/group have, or numbers"}
+		return &Error{Op: "run the command", Err: fmt.Errorf("%w: %s", ErrNotExecutable, text), Remedy: "name a user and a group that the node's /etc/passwd and /etc/group have, or numbers"}
 	}
 	return nil
 }

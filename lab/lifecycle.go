@@ -148,7 +148,7 @@ func (r *running) controlled(n *proto.Controlled, op string) error {
 	case n.Failed != "":
 		e.Err = errors.New(n.Failed)
 		switch errno := syscall.Errno(n.Errno); {
-		case errno == unix.ELIBACC, errno == unix.E2BIG:
+		case errno == unix.ELIBACC, errno == unix.E2BIG, errno == unix.EINVAL, errno == unix.ERANGE, errno == unix.ENXIO, errno == unix.ENOTDIR: // see commandFault
 			e.Err = fmt.Errorf("%w: %s", ErrNotExecutable, n.Failed)
 		case commandError(errno) != nil:
 			err := commandError(errno)

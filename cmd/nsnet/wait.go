@@ -108,21 +108,18 @@ func withLastLines(ctx context.Context, e *lab.NotReadyError) error {
 
 // commandsOf returns the node, or the nodes of a lab that have a command, which are what can end.
 func commandsOf(ctx context.Context, labName, node string) ([]string, error) {
-	if node != "" {
-		return []string{node}, nil
-	}
 	s, err := lab.Inspect(ctx, labName)
 	if err != nil {
 		return nil, err
 	}
 	var names []string
 	for _, n := range s.Nodes {
-		if n.State != lab.StateIdle {
+		if n.State != lab.StateIdle && (node == "" || n.Name == node) {
 			names = append(names, n.Name)
 		}
 	}
 	if len(names) == 0 {
-		return nil, &lab.Error{Lab: labName, Op: "wait", Err: lab.ErrNoCommandToRun}
+		return nil, &lab.Error{Lab: labName, Node: node, Op: "wait", Err: lab.ErrNoCommandToRun}
 	}
 	return names, nil
 }

@@ -118,7 +118,7 @@ func (l *labInit) begin(nodes []*node, r *proto.ControlRequest, results map[stri
 	l.super.mu.Unlock()
 	l.super.until(gone, func() bool {
 		for _, n := range asked {
-			if !l.settled(n, results[n.name], r.ByUp) {
+			if !l.settled(n, results[n.name]) {
 				return false
 			}
 		}
@@ -126,12 +126,12 @@ func (l *labInit) begin(nodes []*node, r *proto.ControlRequest, results map[stri
 	})
 }
 
-// settled tells whether a start has come to something. With first it is the first try that counts, and not that the node's policy
-// goes on to try. The supervisor's mutex is held.
-func (l *labInit) settled(n *node, res *proto.Controlled, first bool) bool {
+// settled tells whether a start has come to something. It is the first try that counts, and not that the node's policy goes on to
+// try. The supervisor's mutex is held.
+func (l *labInit) settled(n *node, res *proto.Controlled) bool {
 	res.Failed, res.Stuck, res.Errno = "", nil, 0
 	u := n.unit
-	if first && u.Reason != "" && u.Restarting() {
+	if u.Reason != "" && u.Restarting() {
 		res.Failed, res.Errno = u.Reason, uint32(n.errno)
 		return true
 	}

@@ -261,7 +261,7 @@ type ControlRequest struct {
 	Nodes   []string
 	Ordered bool          // nodes wait for each other as the file says
 	Grace   time.Duration // between SIGTERM and SIGKILL
-	ByUp    bool          // one that does not start is a failure whatever its policy is; those that restart are others than before
+	ByUp    bool          // those that restart are others than before
 }
 
 // ControlReply answers Control.
