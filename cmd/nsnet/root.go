@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -42,9 +43,28 @@ func run(ctx context.Context, args []string, std stdio) int {
 	})
 	root := newRootOf(std, name)
 	root.SetArgs(args)
+	help := &remembering{w: std.out}
+	root.SetOut(help)
 	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil && help.err != nil {
+		err = fmt.Errorf("write result: %w", help.err)
+	}
 	reportError(std.err, err)
 	return commandExitCode(cmd.Name(), err)
+}
+
+// remembering remembers the first failure to write: cobra, which writes help, does not look for one.
+type remembering struct {
+	w   io.Writer
+	err error
+}
+
+func (r *remembering) Write(b []byte) (int, error) {
+	n, err := r.w.Write(b)
+	if r.err == nil {
+		r.err = err
+	}
+	return n, err
 }
 
 // commands are nsnet's, by their names.
