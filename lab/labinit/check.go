@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -262,21 +263,32 @@ func (l *leftover) Read(b []byte) (n int, err error) {
 	return n, nil
 }
 
-// heard takes a piece of the command's output.
-func (n *node) heard(now time.Time, b []byte) {
-	if n.match == nil || !n.match.feed(b) {
+// hear takes a piece of the command's output. It is matched without the supervisor's mutex, for which all other nodes would wait: a long line
+// takes its time. Only watch, of each node, calls it.
+func (l *labInit) hear(n *node, b []byte) {
+	l.super.mu.Lock()
+	m := n.match
+	l.super.mu.Unlock()
+	if m == nil || !m.feed(b) {
 		return
 	}
-	n.match = nil
-	n.share(false)
-	n.health.Result(now, true, "")
+	l.event(n, func(now time.Time) []supervise.Action {
+		if n.match == m { // and the command was not started again meanwhile
+			n.match = nil
+			n.share(false)
+			n.health.Result(now, true, "")
+		}
+		return nil
+	})
 }
 
 // matcher looks for a line in a stream of output.
 type matcher struct {
-	re   *regexp.Regexp
-	line []byte // the one that has not ended
-	last string
+	matches func(line []byte) bool
+	line    []byte // the one that has not ended
+
+	mu   sync.Mutex
+	last string // that has not matched
 }
 
 // lineMax bounds a line: what is longer is looked at in pieces.
@@ -287,7 +299,7 @@ func newMatcher(expression string) *matcher {
 	if err != nil {
 		return nil // the topology is checked
 	}
-	return &matcher{re: re}
+	return &matcher{matches: re.Match}
 }
 
 // feed tells whether a line that has ended by now matches.
@@ -303,10 +315,12 @@ func (m *matcher) feed(b []byte) bool {
 			m.line, b = append(m.line, b[:i]...), b[i+1:]
 		}
 		line := bytes.TrimSuffix(m.line, []byte("\r"))
-		if m.re.Match(line) {
+		if m.matches(line) {
 			return true
 		}
+		m.mu.Lock()
 		m.last = string(line[:min(len(line), outputMax)])
+		m.mu.Unlock()
 		m.line = m.line[:0]
 	}
 	return false
@@ -314,6 +328,8 @@ func (m *matcher) feed(b []byte) bool {
 
 // failure says what there was instead.
 func (m *matcher) failure() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.last == "" {
 		return "the command has written nothing"
 	}

@@ -117,3 +117,34 @@ func TestNewSupervised(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// However long it takes to match a line, the other nodes' supervision goes on.
+func TestMatchHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	l := &labInit{super: newSupervisor()}
+	n := &node{name: "n", dead: true} // there is nobody to be told anything
+	n.supervised = newSupervised(&topology.Node{Name: "n", Command: []string{"x"}, Ready: &topology.Ready{Log: "up"}})
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	n.match = &matcher{matches: func([]byte) bool {
+		close(begun)
+		<-goOn
+		return true
+	}}
+	heard := make(chan struct{})
+	go func() {
+		l.hear(n, []byte("up\n"))
+		close(heard)
+	}()
+	<-begun
+	if !l.super.mu.TryLock() {
+		t.Error("the supervisor waits for the match")
+	} else {
+		n.health.Begin(time.Now())
+		l.super.mu.Unlock()
+	}
+	close(goOn)
+	<-heard
+	if n.match != nil {
+		t.Error("a line that has matched is waited for")
+	}
+}

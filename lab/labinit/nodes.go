@@ -48,6 +48,10 @@ func (l *labInit) watch(n *node) {
 			l.died(n)
 			return
 		}
+		if k == wire.Output {
+			l.hear(n, body)
+			continue
+		}
 		r := wire.NewReader(body)
 		l.event(n, func(now time.Time) []supervise.Action {
 			switch k {
@@ -73,8 +77,6 @@ func (l *labInit) watch(n *node) {
 					left = append(left, int(r.Uint()))
 				}
 				return n.decided().Remain(left)
-			case wire.Output:
-				n.heard(now, body)
 			}
 			return nil
 		})
