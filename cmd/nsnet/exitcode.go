@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/lab"
@@ -239,5 +241,10 @@ func reportError(w io.Writer, err error) {
 	var file *fileError
 	if asError(err, &file) && file.remedy != "" {
 		say(w, "nsnet: %s\n", plain(file.remedy))
+	}
+	var files unix.Rlimit
+	if errors.Is(err, unix.EMFILE) && !strings.Contains(err.Error(), "ulimit") && unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
+		// Go has raised the soft limit to the hard one.
+		say(w, "nsnet: this process may have %d open files, its limit (ulimit -n): raise that, to 1024 for example\n", files.Cur)
 	}
 }

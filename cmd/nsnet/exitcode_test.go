@@ -118,3 +118,18 @@ func TestExitStatusNamesEveryCode(t *testing.T) {
 		seen[m] = c
 	}
 }
+
+// A limit that is in the way is named, with what to do.
+func TestTooManyOpenFiles(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	reportError(&b, &lab.Error{Lab: "demo", Op: "read its record", Err: &os.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}})
+	if got := b.String(); !strings.Contains(got, "too many open files\nnsnet: this process may have ") || !strings.Contains(got, "ulimit -n") {
+		t.Errorf("it says %q", got)
+	}
+	b.Reset()
+	reportError(&b, &lab.Error{Lab: "demo", Op: "start", Err: syscall.EMFILE, Remedy: "raise the limit of open files, ulimit -n"})
+	if got := b.String(); strings.Count(got, "\n") != 1 {
+		t.Errorf("and twice: %q", got)
+	}
+}
