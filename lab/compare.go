@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -118,7 +119,7 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 				continue
 			}
 			if s.Digest != node || s.Command != command {
-				why = append([]string{changedText(differing(last[n.Name], o.resolved(n)))}, why...)
+				why = append([]string{anewText(o.rec.Name, last[n.Name], o.resolved(n))}, why...)
 			}
 			d.remove = append(d.remove, n.Name)
 			d.add = append(d.add, *n)
@@ -190,6 +191,27 @@ func changedText(keys []string) string {
 		return "it is not yet as the file wants it"
 	}
 	return strings.Join(keys, ", ") + " changed"
+}
+
+// anewText says which keys of a node that is started anew have changed, those that alone would have been changed in place, too, and what
+// becomes of the files that it keeps.
+func anewText(lab string, was, n *topology.Node) string {
+	keys, note := differing(was, n), ""
+	if len(keys) > 0 && !reflect.DeepEqual(was.Limits, n.Limits) {
+		keys = append(keys, "limits")
+	}
+	if at := slices.Index(keys, "writable"); at >= 0 && was != nil { // it is two keys of the file
+		switch kept := filepath.Join(KeepDir, lab, n.Name); {
+		case was.Writable.Persist == n.Writable.Persist:
+			keys[at] = "writable_size"
+		case n.Writable.Persist:
+			keys[at], note = "persist", " (what it has written is gone; what it writes from now on is kept in "+kept+")"
+		default:
+			keys[at], note = "persist", " (what it has kept stays in "+kept+", and is not in the node)"
+		}
+	}
+	slices.Sort(keys)
+	return changedText(keys) + note
 }
 
 func nodeText(n *topology.Node) string {

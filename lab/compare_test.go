@@ -103,3 +103,27 @@ func TestKeptMark(t *testing.T) {
 		t.Errorf("on another kernel: %v", err)
 	}
 }
+
+// What is said of a node that is started anew is in the words of the file, and says what becomes of files that are kept.
+func TestAnewText(t *testing.T) {
+	t.Parallel()
+	plain := topology.Node{Name: "n", Writable: topology.Writable{Size: 1 << 20}}
+	kept, larger, limited := plain, plain, plain
+	kept.Writable = topology.Writable{Persist: true}
+	larger.Writable.Size = 2 << 20
+	limited.Limits.Pids, limited.Hostname = 10, "other"
+	for _, c := range []struct {
+		was, is *topology.Node
+		want    string
+	}{
+		{&plain, &kept, "persist changed (what it has written is gone; what it writes from now on is kept in " + KeepDir + "/demo/n)"},
+		{&kept, &plain, "persist changed (what it has kept stays in " + KeepDir + "/demo/n, and is not in the node)"},
+		{&plain, &larger, "writable_size changed"},
+		{&plain, &limited, "hostname, limits changed"},
+		{nil, &plain, "it is not yet as the file wants it"},
+	} {
+		if got := anewText("demo", c.was, c.is); got != c.want {
+			t.Errorf("it says %q, not %q", got, c.want)
+		}
+	}
+}
