@@ -85,7 +85,7 @@ func FuzzTopology(f *testing.F) {
 // What the kernel tells in /proc holds names that anybody may give.
 func FuzzProc(f *testing.F) {
 	for _, seed := range []string{
-		"lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", "NSpid:\t359\t1\n", "1: FLOCK  ADVISORY  WRITE 1234 00:1a:42 0 EOF\n",
+		"lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", "NSpid:\t359\t1\n",
 		"Inter-|   Receive\n eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n", "NSpid:", "lock:\n", ":::", "",
 	} {
 		f.Add([]byte(seed))
@@ -93,9 +93,6 @@ func FuzzProc(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		_ = lockedAlone(b)
 		_ = firstOfNamespace(b)
-		if pid, found := holder(string(b), "00:1a:42"); found && pid <= 0 {
-			t.Errorf("the holder is %d", pid)
-		}
 		if all, err := parseDev(string(b)); err == nil && len(all) > len(b) {
 			t.Errorf("%d interfaces in %d bytes", len(all), len(b))
 		}
