@@ -46,6 +46,10 @@ generate: ## make the generated files anew
 fuzz: ## fuzz each target for FUZZTIME (60s)
 	sh scripts/fuzz.sh $(FUZZTIME)
 
+.PHONY: vulncheck
+vulncheck: ## look for known holes in the libraries (asks a database on the network)
+	sh scripts/vulncheck.sh
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist
