@@ -81,18 +81,22 @@ func cover(mount int, at, name, file string) (int, failure) {
 }
 
 // giveFuse is what a server's program starts in place of fusermount(1) when it is not let mount: it sends the connection that
-// it inherits over the socket whose number is in the environment, as libfuse's receive_fd expects it.
-func giveFuse() int {
+// it inherits over the socket whose number is in the environment, as libfuse's receive_fd expects it, and ends. It returns where it was not
+// such a program that has started it.
+func giveFuse() {
 	number, _ := syscall.Getenv("_FUSE_COMMFD")
 	to := 0
 	for i := range len(number) {
 		if number[i] < '0' || number[i] > '9' || to > 1<<16 {
-			return 1
+			return
 		}
 		to = 10*to + int(number[i]-'0')
 	}
-	if to <= 2 || syscall.Sendmsg(to, []byte{0}, syscall.UnixRights(fuseFD), nil, 0) != nil {
-		return 1
+	if to <= 2 || !isSocket(to) {
+		return
 	}
-	return 0
+	if syscall.Sendmsg(to, []byte{0}, syscall.UnixRights(fuseFD), nil, 0) != nil {
+		syscall.Exit(1)
+	}
+	syscall.Exit(0)
 }

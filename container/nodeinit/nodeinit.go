@@ -16,6 +16,10 @@ const Socket = 3
 
 func init() {
 	v, found := syscall.Getenv(EnvKey)
+	if v == "fusermount" {
+		giveFuse()
+		return
+	}
 	if !found || !isSocket(Socket) { // the caller of a command may have whatever in its environment
 		return
 	}
@@ -26,8 +30,6 @@ func init() {
 		syscall.Exit(spawn())
 	case "serve":
 		syscall.Exit(serve())
-	case "fusermount":
-		syscall.Exit(giveFuse())
 	}
 }
 
