@@ -153,7 +153,7 @@ func TestNoRoot(t *testing.T) {
 func TestEnvironmentOfInits(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
-		for _, v := range []string{"_NSNET_INIT=node", "_NSNET_INIT=spawn", "_NSNET_INIT=serve", "_NSNET_INIT=lab", "_NSNET_ATTACH=", "_NSNET_ATTACH=3,4", "_NSNET_ATTACH=0,1"} {
+		for _, v := range []string{"_NSNET_INIT=node", "_NSNET_INIT=spawn", "_NSNET_INIT=serve", "_NSNET_INIT=lab", "_NSNET_INIT=fusermount", "_NSNET_ATTACH=", "_NSNET_ATTACH=3,4", "_NSNET_ATTACH=0,1"} {
 			cmd := exec.Command(testenv.Binary(t), "version")
 			cmd.Env = append(os.Environ(), v)
 			if out, err := cmd.Output(); err != nil || !strings.Contains(string(out), "nsnet") {
