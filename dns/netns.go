@@ -59,7 +59,7 @@ func WriteNetns(root, lab, node string, d topology.DNS) (paths []string, err err
 	if err := failpoint.Hit("create", file); err != nil {
 		return paths, fmt.Errorf("open %s: %w", file, err)
 	}
-	f, err := at.OpenFile(resolvConf, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	f, err := at.OpenFile(resolvConf, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o644)
 	if err != nil {
 		return paths, fmt.Errorf("open %s: %w", file, err)
 	}
@@ -180,9 +180,41 @@ func Foreign(content string) bool {
 	return content != "" && !strings.HasPrefix(content, header)
 }
 
-// checkMark fails with ErrForeign unless f starts with the header. An empty file
+// ReadNetns reads what WriteNetns has written, or somebody else: at most maxNetns bytes. What is no file is ErrForeign.
+func ReadNetns(root, lab, node string) (string, error) {
+	name, err := netnsName(lab, node)
+	if err != nil {
+		return "", err
+	}
+	at, err := openDir(root, name)
+	if err != nil {
+		return "", err
+	}
+	defer at.Close()
+	f, err := at.OpenFile(resolvConf, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) || errors.Is(err, syscall.ENXIO) {
+		return "", ErrForeign
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", errors.Join(err, ErrForeign)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, maxNetns))
+	return string(b), err
+}
+
+// maxNetns is far more than a resolv.conf has.
+const maxNetns = 1 << 20
+
+// checkMark fails with ErrForeign unless f is a file that starts with the header. An empty file
 // passes: it is what a kill between creating and writing leaves.
 func checkMark(f *os.File) error {
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return errors.Join(err, ErrForeign)
+	}
 	buf := make([]byte, len(header))
 	n, err := f.ReadAt(buf, 0)
 	if err != nil && err != io.EOF {

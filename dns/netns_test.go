@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -79,6 +80,38 @@ func TestNetnsFollowsNoLinkOut(t *testing.T) {
 	}
 	if list, _ := os.ReadDir(outside); len(list) != 0 {
 		t.Errorf("outside: %v", list)
+	}
+}
+
+// What is no file is somebody else's, and nobody waits for it.
+func TestNetnsWaitsForNothing(t *testing.T) {
+	for kind, make := range map[string]func(string) error{
+		"pipe":      func(at string) error { return syscall.Mkfifo(at, 0o600) },
+		"socket":    func(at string) error { return syscall.Mknod(at, syscall.S_IFSOCK|0o600, 0) },
+		"directory": func(at string) error { return os.Mkdir(at, 0o755) },
+		"loop":      func(at string) error { return os.Symlink(resolvConf, at) },
+	} {
+		root := t.TempDir()
+		at := filepath.Join(root, "lab.web", resolvConf)
+		if err := os.Mkdir(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := make(at); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := ReadNetns(root, "lab", "web"); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s: %q, %v", kind, text, err)
+		}
+		if _, err := WriteNetns(root, "lab", "web", topology.DNS{}); err == nil {
+			t.Errorf("%s: it was written", kind)
+		}
+		if names, err := Marked(root); err != nil || len(names) > 0 {
+			t.Errorf("%s: %v, %v", kind, names, err)
+		}
+		_ = RemoveNetns(root, "lab", "web")
+		if _, err := os.Lstat(at); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }
 

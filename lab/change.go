@@ -389,7 +389,7 @@ func (c *change) writeInside(context.Context) error {
 		}
 		if own := slices.Contains(c.todo.files, n.Name); own || c.todo.hosts && s.Hosts {
 			c.account.begun("~ hosts " + n.Name)
-			if err := c.rewriteIn(s, "etc/hosts", dns.AppendHosts(hosts, lines[n.Name])); err != nil {
+			if err := c.leftAlone(n.Name, hostsFile, c.rewriteIn(s, hostsFile, dns.AppendHosts(hosts, lines[n.Name]), c.firstID(n, s))); err != nil {
 				return &Error{Node: n.Name, Op: "write its /etc/hosts", Err: err}
 			}
 			if n.Name != c.lab.Name { // whose lines may be those of all
@@ -398,7 +398,7 @@ func (c *change) writeInside(context.Context) error {
 		}
 		if slices.Contains(c.todo.resolv, n.Name) {
 			c.account.begun("~ dns " + n.Name)
-			if err := c.writeResolv(n, s); err != nil {
+			if err := c.leftAlone(n.Name, resolvConf, c.writeResolv(n, s)); err != nil {
 				return &Error{Node: n.Name, Op: "write its resolv.conf", Err: err}
 			}
 			c.account.made("~ dns " + n.Name)

@@ -87,8 +87,12 @@ func (b *builder) foresee() error {
 	}
 	for i := range b.lab.Nodes {
 		n := &b.lab.Nodes[i]
-		at := filepath.Join(EtcNetns, b.lab.Name+"."+n.Name, "resolv.conf")
-		if is, err := os.ReadFile(at); n.DNS != nil && err == nil && dns.Foreign(string(is)) {
+		if n.DNS == nil {
+			continue
+		}
+		is, err := dns.ReadNetns(EtcNetns, b.lab.Name, n.Name)
+		if errors.Is(err, dns.ErrForeign) || err == nil && dns.Foreign(is) {
+			at := filepath.Join(EtcNetns, b.lab.Name+"."+n.Name, "resolv.conf")
 			return resolvError(n.Name, &fs.PathError{Op: "write", Path: at, Err: dns.ErrForeign})
 		}
 	}

@@ -266,8 +266,12 @@ func (o *observed) lookAtNames(want *topology.Lab) {
 	}
 	for i := range want.Nodes {
 		if n := &want.Nodes[i]; n.DNS != nil {
-			if b, err := os.ReadFile(filepath.Join(EtcNetns, want.Name+"."+n.Name, "resolv.conf")); err == nil {
-				o.resolv[n.Name] = string(b)
+			text, err := dns.ReadNetns(EtcNetns, want.Name, n.Name)
+			if errors.Is(err, dns.ErrForeign) {
+				text = "no file"
+			}
+			if text != "" {
+				o.resolv[n.Name] = text
 			}
 		}
 	}

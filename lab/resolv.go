@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -19,10 +18,7 @@ const resolvConf = "etc/resolv.conf"
 
 // writeResolv gives a node that runs the resolv.conf of the file or, where that has none any more, the one of its image.
 func (c *change) writeResolv(n *topology.Node, s *proto.NodeState) error {
-	base := 0
-	if !n.Privileged {
-		base = int(uidBase(&c.rec, s.Slot))
-	}
+	base := c.firstID(n, s)
 	if n.DNS != nil {
 		return c.replaceResolv(s, dns.ResolvConf(*n.DNS), base)
 	}
@@ -31,6 +27,14 @@ func (c *change) writeResolv(n *topology.Node, s *proto.NodeState) error {
 		return err
 	}
 	return c.replaceResolv(s, content, base)
+}
+
+// firstID is the id outside of a node's root.
+func (c *change) firstID(n *topology.Node, s *proto.NodeState) int {
+	if n.Privileged {
+		return 0
+	}
+	return int(uidBase(&c.rec, s.Slot))
 }
 
 // imageResolv returns what a node's image and layers have as resolv.conf, nil where that is nothing.
@@ -63,16 +67,10 @@ func readBelow(dir, path string) ([]byte, error) {
 		return nil, &os.PathError{Op: "open", Path: dir + "/" + path, Err: err}
 	}
 	defer unix.Close(there)
-	at, err := inroot.Open(root, path, unix.O_PATH, 0)
-	if err != nil {
-		return nil, nil //nolint:nilerr // a link
+	f, _, err := inroot.Regular(root, path, unix.O_RDONLY, 0)
+	if errors.Is(err, unix.ENOENT) || itsOwnDoing(err) {
+		return nil, nil // a link that leads nowhere, a whiteout, or what else is no file
 	}
-	defer unix.Close(at)
-	var st unix.Stat_t
-	if err := unix.Fstat(at, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return nil, err
-	}
-	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(at))
 	if err != nil {
 		return nil, err
 	}
@@ -93,12 +91,18 @@ func (c *change) replaceResolv(s *proto.NodeState, content []byte, base int) err
 		return err
 	}
 	defer unix.Close(etc)
-	const name = "resolv.conf"
 	var st unix.Stat_t
+	if err := unix.Fstat(etc, &st); err != nil {
+		return err
+	}
+	if !ownedBy(st.Uid, base) {
+		return errNotItsOwn
+	}
+	const name = "resolv.conf"
 	err = unix.Fstatat(etc, name, &st, unix.AT_SYMLINK_NOFOLLOW)
 	switch {
 	case err == nil && content != nil && st.Mode&unix.S_IFMT == unix.S_IFREG:
-		return c.rewriteIn(s, resolvConf, content)
+		return c.rewriteIn(s, resolvConf, content, base)
 	case err == nil:
 		if err := unix.Unlinkat(etc, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 			if errors.Is(err, unix.EBUSY) {
