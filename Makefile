@@ -30,6 +30,11 @@ faults: ## measure what nsnet promises of its reliability, as one table (as root
 	GOFLAGS=-tags=failpoint sh scripts/build.sh bin/nsnet-failpoint
 	NSNET_BIN=$(CURDIR)/bin/nsnet NSNET_FAILPOINT_BIN=$(CURDIR)/bin/nsnet-failpoint go run ./internal/goals $(GOALS)
 
+.PHONY: security
+security: ## try the attacks of docs/security.md, and print one table (as root; some minutes)
+	sh scripts/build.sh bin/nsnet
+	NSNET_BIN=$(CURDIR)/bin/nsnet go run ./internal/goals -security $(GOALS)
+
 .PHONY: lint
 lint: ## gofmt, go vet and golangci-lint
 	sh scripts/lint.sh

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -57,6 +58,46 @@ func goals() []goal {
 	}
 }
 
+// security are goals of what attackers may not do. 25 and 27 are of ordinary users' labs, which there are none of yet.
+func security() ([]goal, error) {
+	attacks, err := attackTests("docs/security.md")
+	if err != nil {
+		return nil, err
+	}
+	faults := func(pattern string) tests { return tests{"./e2e/faults", pattern} }
+	e2e := func(pattern string) tests { return tests{"./e2e", pattern} }
+	return []goal{
+		{18, "each attack of docs/security.md fails", append(attacks, tests{"./internal/rules", "^TestAttacksHaveTests$"})},
+		{19, "40 and more ways out of a tar: 0 written outside, memory bounded", []tests{{"./image/unpack", "^Test(Breakouts|Whiteouts|RefusedEntries|Ratio|ZstdBombs)$|^FuzzUnpack$"}}},
+		{20, "a default node: the documented capabilities, no new privileges, seccomp, no id of the host, 8 devices at most, descriptors 0 to 2", []tests{faults("^TestNodeProcess$")}},
+		{21, "no socket in the host's network namespace, no set-user-ID file, no state for others to read", []tests{faults("^TestN(odeProcess|oRoot)$")}},
+		{22, "published on 127.0.0.1; from the network 0 of 65,535 unpublished ports", []tests{e2e("^TestNeighboursReachWhatIsPublished$")}},
+		{23, "any file of up to 4 MiB: a verdict in bounds of time and memory", []tests{{"./topology", "^TestHostileFiles$"}}},
+		{24, "nodes and labs: 0 signals, traces and reads across", []tests{faults("^TestNodeAttacks$")}},
+		{26, "doctor finds what is planted", []tests{e2e("^TestDoctorFindsProblems$")}},
+		{28, "a budget of dependencies with a reason for each; two builds are the same", []tests{{"./internal/rules", "^Test(DependencyBudget|BuildIsReproducible)$"}}},
+	}, nil
+}
+
+// attackTests are the tests that a document names as `package.Test`, by package.
+func attackTests(document string) ([]tests, error) {
+	text, err := os.ReadFile(document)
+	if err != nil {
+		return nil, err
+	}
+	names := map[string][]string{}
+	for _, m := range regexp.MustCompile("`([a-z/0-9]+)\\.(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(string(text), -1) {
+		if !slices.Contains(names[m[1]], m[2]) {
+			names[m[1]] = append(names[m[1]], m[2])
+		}
+	}
+	var all []tests
+	for _, dir := range slices.Sorted(maps.Keys(names)) {
+		all = append(all, tests{"./" + dir, "^(" + strings.Join(names[dir], "|") + ")$"})
+	}
+	return all, nil
+}
+
 // result is what was found.
 type result struct {
 	goal
@@ -74,8 +115,17 @@ func main() {
 func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	flags := flag.NewFlagSet("goals", flag.ContinueOnError)
 	only := flags.String("only", "", "measure these goals alone: 1,6,11")
+	attacks := flags.Bool("security", false, "the goals of security, in place of those of reliability")
 	if flags.Parse(args) != nil {
 		return 2
+	}
+	wanted := goals()
+	if *attacks {
+		var err error
+		if wanted, err = security(); err != nil {
+			_, _ = fmt.Fprintln(progress, err)
+			return 1
+		}
 	}
 	var chosen []int
 	for word := range strings.SplitSeq(*only, ",") {
@@ -85,7 +135,7 @@ func run(ctx context.Context, args []string, out, progress io.Writer) int {
 	}
 	var results []result
 	code := 0
-	for _, g := range goals() {
+	for _, g := range wanted {
 		if ctx.Err() != nil || len(chosen) > 0 && !slices.Contains(chosen, g.number) {
 			continue
 		}

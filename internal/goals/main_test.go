@@ -33,3 +33,21 @@ func TestGoalsAreInOrder(t *testing.T) {
 		}
 	}
 }
+
+func TestSecurityGoals(t *testing.T) { //nolint:paralleltest // it changes the directory
+	t.Chdir("../..")
+	all, err := security()
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := 17
+	for _, g := range all {
+		if g.number <= last || len(g.tests) == 0 || slices.Contains(g.tests, tests{}) {
+			t.Errorf("goal %d: %+v", g.number, g)
+		}
+		last = g.number
+	}
+	if len(all[0].tests) < 8 {
+		t.Errorf("the attacks are tested in %d packages", len(all[0].tests))
+	}
+}

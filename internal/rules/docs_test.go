@@ -42,7 +42,7 @@ func references(file, text string, top []string) []string {
 	}
 	word := regexp.MustCompile("(?:^|[\\s`(])((?:\\./)?[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+)")
 	for _, m := range word.FindAllStringSubmatch(text, -1) {
-		p := path.Clean(strings.TrimRight(m[1], ".-"))
+		p, _, _ := strings.Cut(path.Clean(strings.TrimRight(m[1], ".-")), ".Test") // of a package
 		first, _, _ := strings.Cut(p, "/")
 		if slices.Contains(top, first) {
 			refs = append(refs, p)
