@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -117,7 +118,8 @@ func (v Verdict) Refused() error {
 	return e
 }
 
-// keep keeps what the caller has allowed of a lab's file.
+// keep keeps what the caller has allowed of a lab's file. On a disk that cannot be written nothing is kept, and the file has to be allowed
+// each time.
 func (h Host) keep(l *topology.Lab, v Verdict) error {
 	var anew []topology.Ask
 	for _, a := range v.Answers {
@@ -129,7 +131,10 @@ func (h Host) keep(l *topology.Lab, v Verdict) error {
 	if !known || len(anew) == 0 {
 		return nil
 	}
-	return h.Store.Keep(l.File, owner, anew)
+	if err := h.Store.Keep(l.File, owner, anew); !errors.Is(err, syscall.EROFS) {
+		return err
+	}
+	return nil
 }
 
 // ownerOf returns the user id that the file belonged to when it was read. Known is false for a lab that is of no file.

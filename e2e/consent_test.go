@@ -177,6 +177,23 @@ func TestConsentIsKept(t *testing.T) {
 			t.Errorf("as before: exit code %d\n%s%s", got.Code, got.Stdout, got.Stderr)
 		}
 
+		// On a disk that cannot be written what is allowed is allowed once.
+		testenv.MustCommand(t, "mount", "-o", "remount,ro", "/var/lib/nsnet")
+		writeFile(t, dir+"/one", "lab.yaml", text(`, binds: ["./link:/x"], ports: ["0.0.0.0:18080:80"]`))
+		for _, c := range []struct {
+			flags []string
+			code  int
+		}{{[]string{"--allow", "ports"}, 0}, {nil, 13}} {
+			if got := bare(t, append([]string{"up", one}, c.flags...)...); got.Code != c.code {
+				t.Errorf("read-only, %v: exit code %d\n%s%s", c.flags, got.Code, got.Stdout, got.Stderr)
+			}
+		}
+		testenv.MustCommand(t, "mount", "-o", "remount,rw", "/var/lib/nsnet")
+		writeFile(t, dir+"/one", "lab.yaml", text(`, binds: ["./link:/x"]`))
+		if got := bare(t, "up", one); got.Code != 0 {
+			t.Errorf("less than before: exit code %d\n%s%s", got.Code, got.Stdout, got.Stderr)
+		}
+
 		// Somebody else's file in its place.
 		if err := os.Chown(one, 1234, -1); err != nil {
 			t.Fatal(err)

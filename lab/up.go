@@ -87,7 +87,7 @@ func obtain(o *UpOptions) error {
 	case errors.Is(err, fs.ErrPermission) && needRoot() != nil:
 		return needRoot()
 	}
-	return &Error{Lab: o.Lab.Name, Op: "find out what its file was allowed", Err: err}
+	return &Error{Lab: o.Lab.Name, Op: "decide on what its file asks for", Err: err}
 }
 
 // create makes a lab, wholly or not at all.

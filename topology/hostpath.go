@@ -9,8 +9,8 @@ import (
 type HostPath struct {
 	// Real is the path without symbolic links. Where no one has looked (Options.CheckFiles) it is the path as it is named.
 	Real string
-	// Beneath is the way from the file's own directory to Real, such as "." or "data/x", without symbolic links and "..". It is empty where
-	// Real is elsewhere, and consent is needed.
+	// Beneath is the way from the file's own directory to Real, such as "." or "data/x", without symbolic links and "..": Real ends with it, and
+	// what comes before is that directory. It is empty where Real is elsewhere, and consent is needed.
 	Beneath string
 }
 
