@@ -58,7 +58,7 @@ func TestConsentRefused(t *testing.T) {
 			mkdir -p "$1/data" "$1/sub" "$2/usr/x"; chmod 0700 "$2"; echo secret >"$2/secret"
 			ln -s ../other "$1/out"; ln -s /proc/1/root "$1/kernel"; mkdir "$1/sub/deep"; ln -s ../../other/secret "$1/sub/link"; : >"$1/docker.sock"
 			tar -C "$2" -cf "$2/image.tar" secret
-			ip link add hostbr type bridge; ip link set hostbr addrgenmode none up`, "sh", own, other)
+			ip link add hostbr type bridge; ip link set hostbr addrgenmode none; ip link set hostbr up`, "sh", own, other)
 		defer testenv.MustCommand(t, "ip", "link", "del", "hostbr")
 		for _, c := range []struct {
 			what, node, more string

@@ -24,15 +24,15 @@ func (l *Lab) HostPath(path string) HostPath {
 }
 
 // hostPath tells what a path without symbolic links is to a file in dir.
-func hostPath(real, dir string) HostPath {
-	p := HostPath{Real: real}
+func hostPath(path, dir string) HostPath {
+	p := HostPath{Real: path}
 	switch {
-	case dir == "/", !within(real, dir):
-	case within(real, "/proc"), within(real, "/sys"), filepath.Base(real) == "docker.sock":
-	case real == dir:
+	case dir == "/", !within(path, dir):
+	case within(path, "/proc"), within(path, "/sys"), filepath.Base(path) == "docker.sock":
+	case path == dir:
 		p.Beneath = "."
 	default:
-		p.Beneath = real[len(dir)+1:]
+		p.Beneath = path[len(dir)+1:]
 	}
 	return p
 }

@@ -185,10 +185,10 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 	if relative {
 		abs = filepath.Join(d.dir, path)
 	}
-	real, dir := abs, d.dir
+	leads, dir := abs, d.dir
 	if d.o.CheckFiles {
 		var err error
-		switch real, err = d.paths.resolve(abs); {
+		switch leads, err = d.paths.resolve(abs); {
 		case errors.Is(err, fs.ErrNotExist):
 			d.errorf(n, "%s %q does not exist", what, path)
 			return "", false
@@ -204,9 +204,9 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 		if d.pathAt == nil {
 			d.pathAt, d.hostPaths = map[string]*yaml.Node{}, map[string]HostPath{}
 		}
-		d.pathAt[abs], d.hostPaths[abs] = n, HostPath{Real: real}
+		d.pathAt[abs], d.hostPaths[abs] = n, HostPath{Real: leads}
 		if d.ownDir {
-			d.hostPaths[abs] = hostPath(real, dir)
+			d.hostPaths[abs] = hostPath(leads, dir)
 		}
 	}
 	return abs, true

@@ -87,14 +87,14 @@ func resolved(file string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find topology file: %w", err)
 	}
-	real, err := filepath.EvalSymlinks(path)
+	at, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return path, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("find topology file: %w", err)
 	}
-	return real, nil
+	return at, nil
 }
 
 // allowedText is a table of what files were allowed.
