@@ -48,6 +48,7 @@ type labInit struct {
 	kept    *os.File            // locks what nodes keep, where that came with a change
 	table   *os.File            // the socket of the lab's table, which stays for as long as that is open
 	transit map[string]*os.File // those of the tables for what the host forwards between others, by family
+	others  *os.File            // tells when that for IPv4 is to be given up
 
 	numbered int // how many ids of network namespaces were given
 }

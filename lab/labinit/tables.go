@@ -40,7 +40,8 @@ func (l *labInit) takeTables(fds []int, spec *proto.CommitSpec, other bool) {
 		l.transit[family] = os.NewFile(uintptr(fds[i]), "nfnetlink")
 	}
 	if watched {
-		go l.giveWay(os.NewFile(uintptr(fds[more-1]), "rtnetlink"), l.transit[string(bridge.IPv4)])
+		l.others = os.NewFile(uintptr(fds[more-1]), "rtnetlink")
+		go l.giveWay(l.others, l.transit[string(bridge.IPv4)])
 	}
 }
 
@@ -55,7 +56,6 @@ func (l *labInit) giveTable(f *os.File) {
 // giveWay gives a table up when somebody else has the host forward, or nobody can tell any more.
 func (l *labInit) giveWay(watch, table *os.File) {
 	_ = bridge.AwaitOthers(watch)
-	_ = watch.Close()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if ipv4 := string(bridge.IPv4); l.transit[ipv4] == table {
@@ -63,10 +63,16 @@ func (l *labInit) giveWay(watch, table *os.File) {
 	}
 }
 
-// dropTransit gives a family's table up. l.mu is held.
+// dropTransit gives a family's table up, and for IPv4 no longer listens. l.mu is held.
 func (l *labInit) dropTransit(family string) {
-	if f := l.transit[family]; f != nil {
-		_ = f.Close()
-		delete(l.transit, family)
+	f := l.transit[family]
+	if f == nil {
+		return
+	}
+	_ = f.Close()
+	delete(l.transit, family)
+	if family == string(bridge.IPv4) && l.others != nil {
+		_ = l.others.Close()
+		l.others = nil
 	}
 }
