@@ -222,9 +222,13 @@ func (a *attachment) surveyFar() error {
 		return fmt.Errorf("--dns: its files cannot be reached: %w", err)
 	}
 	defer unix.Close(root)
-	a.resolv, a.o.resolv, err = resolvConf(root)
+	own, err := ownersOf(a.target.place.PID)
+	if err != nil {
+		return fmt.Errorf("--dns: its files cannot be reached: %w", err)
+	}
+	a.resolv, a.o.resolv, err = resolvConf(root, own)
 	if errors.Is(err, fs.ErrNotExist) {
-		a.resolv, a.o.place, err = placeOf(root)
+		a.resolv, a.o.place, err = placeOf(root, own)
 	}
 	if err != nil {
 		return fmt.Errorf("--dns: open its /etc/resolv.conf: %w", err)

@@ -17,17 +17,17 @@ import (
 
 const resolvPath = "etc/resolv.conf"
 
-// resolvConf opens the target's resolv.conf and reads it. Symbolic links in it lead nowhere
-// outside of the target's root.
-func resolvConf(root int) (*os.File, []byte, error) {
-	fd, err := inroot.Open(root, resolvPath, unix.O_RDWR|unix.O_NONBLOCK, 0)
+// resolvConf opens the target's resolv.conf and reads it. Symbolic links in it lead nowhere outside of the target's
+// root. A file that is seen there and that root of the target could not write is refused: the target may have a link, or a mount
+// of its own, where a directory of the host is bound.
+func resolvConf(root int, own owners) (*os.File, []byte, error) {
+	f, is, err := inroot.Regular(root, resolvPath, unix.O_RDWR, 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	f := os.NewFile(uintptr(fd), "resolv.conf")
 	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("it is a %s", st.Mode().Type())
+	if err == nil {
+		err = own.check(is.Uid)
 	}
 	if host, herr := os.Stat("/etc/resolv.conf"); err == nil && herr == nil && os.SameFile(st, host) {
 		err = errors.New("it is the host's own: the target has no files of its own")
@@ -51,7 +51,7 @@ func resolvConf(root int) (*os.File, []byte, error) {
 
 // placeOf finds where a target that has no resolv.conf is to have one: in its /etc, or where a symbolic link to
 // nothing leads. It opens that directory and returns the path from the target's root.
-func placeOf(root int) (dir *os.File, place string, err error) {
+func placeOf(root int, own owners) (dir *os.File, place string, err error) {
 	place = resolvPath
 	const maxLinks = 40
 	for range maxLinks {
@@ -65,7 +65,7 @@ func placeOf(root int) (dir *os.File, place string, err error) {
 		n, err := unix.Readlinkat(fd, base, target)
 		switch {
 		case errors.Is(err, unix.ENOENT):
-			if err := ownDirectory(dir, up); err != nil {
+			if err := ownDirectory(dir, up, own); err != nil {
 				_ = dir.Close()
 				return nil, "", err
 			}
@@ -83,8 +83,15 @@ func placeOf(root int) (dir *os.File, place string, err error) {
 	return nil, "", unix.ELOOP
 }
 
-// ownDirectory refuses a directory that is the host's, too.
-func ownDirectory(dir *os.File, name string) error {
+// ownDirectory refuses a directory that is the host's, too, or somebody's who is none of the target's users.
+func ownDirectory(dir *os.File, name string, own owners) error {
+	var is unix.Stat_t
+	if err := unix.Fstat(int(dir.Fd()), &is); err != nil {
+		return err
+	}
+	if err := own.check(is.Uid); err != nil {
+		return fmt.Errorf("its directory /%s: %w", path.Clean(name), err)
+	}
 	st, err := dir.Stat()
 	if err == nil {
 		if host, herr := os.Stat("/" + name); herr == nil && os.SameFile(st, host) {
@@ -123,10 +130,14 @@ func (r *Record) restoreResolv(ns *os.File) error {
 		return nil //nolint:nilerr // its process has ended, and with it its files
 	}
 	defer unix.Close(root)
-	if r.Resolv.Place != "" {
-		return r.removeCreated(root)
+	own, err := ownersOf(r.Target.PID)
+	if err != nil {
+		return nil //nolint:nilerr // as above
 	}
-	f, now, err := resolvConf(root)
+	if r.Resolv.Place != "" {
+		return r.removeCreated(root, own)
+	}
+	f, now, err := resolvConf(root, own)
 	if passing(err) {
 		return fmt.Errorf("put its resolv.conf back: %w", err)
 	}
@@ -157,7 +168,7 @@ func passing(err error) bool {
 }
 
 // removeCreated removes the resolv.conf that was made for a target that had none, unless somebody has changed it since.
-func (r *Record) removeCreated(root int) error {
+func (r *Record) removeCreated(root int, own owners) error {
 	up, base := path.Split(r.Resolv.Place)
 	fd, err := inroot.Open(root, path.Join(".", up), unix.O_PATH|unix.O_DIRECTORY, 0)
 	if passing(err) {
@@ -168,6 +179,9 @@ func (r *Record) removeCreated(root int) error {
 	}
 	dir := os.NewFile(uintptr(fd), up)
 	defer dir.Close()
+	if ownDirectory(dir, up, own) != nil {
+		return nil // somebody has put another directory there
+	}
 	file, err := inroot.Open(fd, base, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, unix.RESOLVE_NO_SYMLINKS)
 	if passing(err) {
 		return fmt.Errorf("remove the resolv.conf that was made for it: %w", err)
