@@ -89,6 +89,14 @@ type UpOptions struct {
 	// StorageDriver makes every union that is made, whatever the file says; one that the lab has and another driver has made
 	// is made anew. Empty: the file's, or nsnet's choice.
 	StorageDriver string
+	// Replace lets a file take over a running lab that another file has made and that has no node in common with it.
+	Replace bool
+}
+
+// PlanOptions are what Plan needs to know.
+type PlanOptions struct {
+	Lab     *topology.Lab
+	Replace bool // as in UpOptions
 }
 
 // UpResult tells what Up did.

@@ -15,7 +15,8 @@ import (
 // Plan says what Up would do, changing nothing: everything for a lab that is not up, and for one that is what makes
 // it what the file says. What Up would be refused is an error, the same as Up's. A lab that is up is root's to look at; of one that
 // is not, others than root are told of what can be read without rights.
-func Plan(ctx context.Context, l *topology.Lab) (planned []Action, err error) {
+func Plan(ctx context.Context, o PlanOptions) (planned []Action, err error) {
+	l := o.Lab
 	defer func() { advise(err) }()
 	if err := checkIPv6(l, "/"); err != nil {
 		return nil, err
@@ -38,6 +39,11 @@ func Plan(ctx context.Context, l *topology.Lab) (planned []Action, err error) {
 	}
 	if seen == nil {
 		return actions(l), foresee(ctx, l)
+	}
+	if !o.Replace {
+		if err := mistaken(l, l.File, seen); err != nil {
+			return nil, (&builder{lab: l}).wrap(ctx, err, "")
+		}
 	}
 	d := compare(l, seen)
 	if d.sayGone(gone); len(gone) > 0 {

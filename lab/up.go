@@ -60,7 +60,7 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	if err != nil {
 		return res, err
 	}
-	b := &builder{dir: dir.dir, lab: &l, byFlag: o.StorageDriver != "", progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
+	b := &builder{dir: dir.dir, lab: &l, byFlag: o.StorageDriver != "", replace: o.Replace, progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
 		rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
 	if running != nil {
 		res.Actions, err = b.update(ctx, running, state)
@@ -114,6 +114,11 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 	}
 	if seen.noSysctl != nil {
 		return nil, b.wrap(ctx, seen.noSysctl, "the lab runs on as it is")
+	}
+	if !b.replace {
+		if err := mistaken(b.lab, b.rec.File, seen); err != nil {
+			return nil, b.wrap(ctx, err, "the lab runs on as it is")
+		}
 	}
 	todo := compare(b.lab, seen)
 	b.notes = seen.notes
@@ -173,6 +178,7 @@ type builder struct {
 	lab      *topology.Lab             // first as the file and the command line say, then resolved: with what images say, and drivers
 	given    map[string]*topology.Node // as the file has them
 	byFlag   bool                      // the command line has named the driver of unions
+	replace  bool                      // the lab may be another file's
 	nodes    []topology.Node           // those to start
 	rec      record
 	content  []byte

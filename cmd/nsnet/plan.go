@@ -16,13 +16,15 @@ import (
 type planOptions struct {
 	fileOptions
 	consentOptions
-	JSON bool
+	Replace bool
+	JSON    bool
 }
 
 // AddFlags adds the options to f.
 func (o *planOptions) AddFlags(f *pflag.FlagSet) {
 	o.fileOptions.AddFlags(f)
 	o.consentOptions.AddFlags(f)
+	f.BoolVar(&o.Replace, "replace", false, "let FILE take over a lab that another file has made, though it has no node in common with it")
 	f.BoolVar(&o.JSON, "json", false, "print the plan as JSON")
 }
 
@@ -59,7 +61,7 @@ func runPlan(ctx context.Context, o planOptions, file string, std stdio) error {
 	if err != nil {
 		return err
 	}
-	changes, err := printPlan(ctx, l, o.given(), o.JSON, std)
+	changes, err := printPlan(ctx, l, o.given(), o.Replace, o.JSON, std)
 	if err != nil {
 		return err
 	}
@@ -70,9 +72,9 @@ func runPlan(ctx context.Context, o planOptions, file string, std stdio) error {
 }
 
 // printPlan prints what up would do for l, of which some is allowed, and tells whether that is anything.
-func printPlan(ctx context.Context, l *topology.Lab, given consent.Given, asJSON bool, std stdio) (changes bool, err error) {
+func printPlan(ctx context.Context, l *topology.Lab, given consent.Given, replace, asJSON bool, std stdio) (changes bool, err error) {
 	refused := planAsks(l, given, std)
-	actions, err := lab.Plan(ctx, l)
+	actions, err := lab.Plan(ctx, lab.PlanOptions{Lab: l, Replace: replace})
 	if err != nil {
 		return false, cmp.Or(refused, err)
 	}

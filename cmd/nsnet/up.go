@@ -22,6 +22,8 @@ type upOptions struct {
 	NoWait bool
 	JSON   bool
 
+	Replace bool
+
 	StorageDriver string
 	Wait          bool
 	WaitTimeout   time.Duration
@@ -33,6 +35,7 @@ func (o *upOptions) AddFlags(f *pflag.FlagSet) {
 	o.consentOptions.AddFlags(f)
 	f.BoolVar(&o.DryRun, "dry-run", false, "print what would be done, change nothing")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
+	f.BoolVar(&o.Replace, "replace", false, "let FILE take over a lab that another file has made, though it has no node in common with it")
 	f.BoolVar(&o.Wait, "wait", false, "return when all nodes are ready, as their checks say")
 	f.DurationVar(&o.WaitTimeout, "wait-timeout", 0, "with --wait, fail when that takes longer, 1m30s for example; the lab stays up")
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")
@@ -104,7 +107,7 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 		if o.StorageDriver != "" {
 			l.UseStorage(o.StorageDriver)
 		}
-		_, err := printPlan(ctx, l, o.given(), o.JSON, std)
+		_, err := printPlan(ctx, l, o.given(), o.Replace, o.JSON, std)
 		return interrupted(ctx, err)
 	}
 	path, err := recordPath(file)
@@ -115,7 +118,7 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 		return err
 	}
 	p := newProgress(std.err, "up "+l.Name, labSize(l))
-	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, Allow: o.given(), NoWait: o.NoWait, Progress: p.Step, StorageDriver: o.StorageDriver,
+	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, Allow: o.given(), NoWait: o.NoWait, Replace: o.Replace, Progress: p.Step, StorageDriver: o.StorageDriver,
 		Asks: func(v consent.Verdict) { p.Tell(asksText(v.Answers)) }})
 	if err == nil && o.Wait {
 		start := time.Now()
