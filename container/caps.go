@@ -63,7 +63,8 @@ const defaultCapabilities uint64 = 1<<unix.CAP_CHOWN |
 //	SETFCAP          setcap of files only; programs that have file capabilities run
 //	SYS_NICE, SYS_RESOURCE, SYS_TIME, SYS_BOOT, SYS_MODULE, SYS_RAWIO
 //	                 the host's: refused in a user namespace, whatever the mask. ptp4l finds its
-//	                 master and goes on where it may not set the clock
+//	                 master and goes on where it may not set the clock. SYS_RESOURCE opens
+//	                 io_setup(2), of which fs.aio-max-nr contexts are the whole machine's
 //	IPC_LOCK         mlock(2) beyond RLIMIT_MEMLOCK would take the host's memory; openvpn
 //	                 asks for it with mlock in its configuration alone
 //	DAC_READ_SEARCH  open_by_handle_at(2), of CVE-2014-3545, and nothing that DAC_OVERRIDE

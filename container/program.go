@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -42,7 +43,7 @@ type Setup struct {
 	Layers  int         // of the image; 0 is 1
 	Apart   bool        // the image is an overlay of its own: a layer above is part of it, which one overlay cannot have twice
 	Kept    bool        // the writable layer comes as a mount, behind the image's, for Persist nodes that are not Assembled
-	MaxSize string      // size of the node's tmpfs as mount(8) takes it; empty: half of the memory
+	MaxSize string      // size of the node's tmpfs, see TmpfsSize
 
 	// The root filesystem comes assembled in place of the common layer, with Files in it, and no
 	// other layers: for kernels on which a node init cannot assemble it, and for copies.
@@ -123,11 +124,7 @@ func (p *program) sysctl(key, value string) {
 }
 
 func (p *program) layers(n *topology.Node, s Setup) {
-	data := "mode=0755"
-	if s.MaxSize != "" {
-		data += ",size=" + s.MaxSize
-	}
-	p.add(wire.OpMount, "mount the writable layer", []string{"nsnet", Work, "tmpfs", data}, unix.MS_NOSUID|unix.MS_NODEV)
+	p.add(wire.OpMount, "mount the writable layer", []string{"nsnet", Work, "tmpfs", "mode=0755,size=" + s.MaxSize}, unix.MS_NOSUID|unix.MS_NODEV)
 	if s.Assembled {
 		p.mkdir(root, 0o755)
 		p.mkdir(Work+"/shm", 0o1777)
@@ -277,6 +274,15 @@ func (p *program) unmasked() {
 	}
 }
 
+// TmpfsSize is how much memory what is written to a tmpfs may take, as tmpfs(5) has it. What no file says is half of what the kernel gives:
+// nothing gets memory back from files, so that of two nodes that fill theirs the host would have none left.
+func TmpfsSize(bytes int64) string {
+	if bytes <= 0 {
+		return "25%"
+	}
+	return strconv.FormatInt(bytes, 10)
+}
+
 // maskedDir tells which of MaskedPaths are directories.
 func maskedDir(m string) bool {
 	switch m {
@@ -288,11 +294,7 @@ func maskedDir(m string) bool {
 
 func (p *program) tmpfs(n *topology.Node) {
 	for _, t := range n.Tmpfs {
-		data := fmt.Sprintf("mode=%o", t.Mode)
-		if t.Size > 0 {
-			data += fmt.Sprintf(",size=%d", t.Size)
-		}
-		p.add(wire.OpTmpfsIn, "mount tmpfs "+t.Target, []string{t.Target, data})
+		p.add(wire.OpTmpfsIn, "mount tmpfs "+t.Target, []string{t.Target, fmt.Sprintf("mode=%o,size=%s", t.Mode, TmpfsSize(t.Size))})
 	}
 }
 

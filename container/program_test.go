@@ -212,7 +212,7 @@ func TestTmpfs(t *testing.T) {
 	t.Parallel()
 	n := topology.Node{Tmpfs: []topology.Tmpfs{{Target: "/a", Mode: 0o1777}, {Target: "/b/c", Mode: 0o750, Size: 1 << 20}}}
 	got, at := find(BootProgram(&n, Setup{}), wire.OpTmpfsIn)
-	if len(got) != 2 || !slices.Equal(got[0].Text, []string{"/a", "mode=1777"}) || !slices.Equal(got[1].Text, []string{"/b/c", "mode=750,size=1048576"}) {
+	if len(got) != 2 || !slices.Equal(got[0].Text, []string{"/a", "mode=1777,size=25%"}) || !slices.Equal(got[1].Text, []string{"/b/c", "mode=750,size=1048576"}) {
 		t.Errorf("got %+v", got)
 	}
 	if _, enter := find(BootProgram(&n, Setup{}), wire.OpEnter); at < enter {
@@ -222,9 +222,9 @@ func TestTmpfs(t *testing.T) {
 
 func TestSize(t *testing.T) {
 	t.Parallel()
-	for size, want := range map[string]string{"": "mode=0755", "64m": "mode=0755,size=64m"} {
-		if steps := BootProgram(&topology.Node{}, Setup{MaxSize: size}); steps[0].T(3) != want || steps[0].T(1) != Work {
-			t.Errorf("size %q: %+v", size, steps[0])
+	for size, want := range map[int64]string{0: "mode=0755,size=25%", 65536: "mode=0755,size=65536"} {
+		if steps := BootProgram(&topology.Node{}, Setup{MaxSize: TmpfsSize(size)}); steps[0].T(3) != want || steps[0].T(1) != Work {
+			t.Errorf("size %d: %+v", size, steps[0])
 		}
 	}
 }

@@ -89,16 +89,31 @@ func (h hogs) starve(kinds ...string) {
 }
 
 // What the kernel counts for users is counted for each node by itself: one that takes all it is given takes nothing from anybody.
+//
+// Not in parallel: labs of tests that know nothing of each other have the same ids.
 func TestNodesDoNotStarveOthers(t *testing.T) {
+	testenv.Isolate(t, func(t *testing.T) {
+		startHogs(t, "").starve("inotify", "mqueue", "signals", "timers", "pty", "pipe", "process")
+	})
+}
+
+// Asynchronous I/O of the old kind is counted for nobody, and one number bounds it for the whole machine: a node has it when its file says so.
+func TestNodesDoNotTakeAllAIO(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
-		startHogs(t, "").starve("inotify", "mqueue", "signals", "timers", "process")
+		h := startHogs(t, "")
+		if got := h.exec("a", "/hog", "aio", "1"); got.Code != 10 || !strings.Contains(got.Stdout, "not implemented") {
+			t.Errorf("io_setup in a node: exit code %d, %s", got.Code, got.Stdout)
+		}
+		may := startHogs(t, ", caps: [SYS_RESOURCE]")
+		if got := may.exec("a", "/hog", "aio", "1"); got.Code != 0 {
+			t.Errorf("io_setup in a node that may: exit code %d, %s", got.Code, got.Stdout)
+		}
 	})
 }
 
 // With the right to make namespaces, a node has as many of these, and those inside have no more of what is counted.
 func TestNamespacesDoNotStarveOthers(t *testing.T) {
-	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		startHogs(t, ", caps: [SYS_ADMIN]").starve("fanotify", "user")
 	})

@@ -26,10 +26,7 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return none, err
 	}
-	data := "mode=0755"
-	if n.Writable.Size > 0 {
-		data += ",size=" + strconv.FormatInt(n.Writable.Size, 10)
-	}
+	data := "mode=0755,size=" + container.TmpfsSize(n.Writable.Size)
 	if err := unix.Mount("nsnet", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
 		return none, fmt.Errorf("mount the writable layer: %w", err)
 	}

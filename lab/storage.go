@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -290,10 +289,7 @@ func (m *mounter) owned(n *topology.Node, tree, at string, userns int, base uint
 		defer unix.Close(fd)
 		return unix.MoveMount(fd, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH)
 	}
-	data := "mode=0755"
-	if n.Writable.Size > 0 {
-		data += ",size=" + strconv.FormatInt(n.Writable.Size, 10)
-	}
+	data := "mode=0755,size=" + container.TmpfsSize(n.Writable.Size)
 	if base > 0 {
 		data += fmt.Sprintf(",uid=%d,gid=%d", base, base)
 	}

@@ -86,7 +86,7 @@ type Bind struct {
 // Tmpfs is an empty in-memory directory inside a node.
 type Tmpfs struct {
 	Target string `json:"target"`
-	Size   int64  `json:"size,omitempty"` // bytes; 0: the kernel's default
+	Size   int64  `json:"size,omitempty"` // bytes; 0: a quarter of the machine's memory
 	Mode   uint32 `json:"mode"`           // permission bits, default 01777
 }
 

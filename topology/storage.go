@@ -28,7 +28,7 @@ type Union struct {
 
 // Writable is what becomes of a node's own writable layer.
 type Writable struct {
-	Size    int64 `json:"size,omitempty"` // bytes of memory; 0: half of the machine's. Not for a persistent one
+	Size    int64 `json:"size,omitempty"` // bytes of memory; 0: a quarter of the machine's. Not for a persistent one
 	Persist bool  `json:"persist,omitempty"`
 }
 

@@ -33,7 +33,6 @@ func main() {
 		"aio":      aio,
 		"file":     file,
 		"memory":   memory,
-		"flight":   flight,
 		"fanotify": fanotify,
 	}
 	if len(os.Args) < 2 || kinds[os.Args[1]] == nil {
@@ -203,15 +202,6 @@ func memory(int) error {
 		b[0] = 1
 	}
 	return err
-}
-
-// flight sends a descriptor to nobody. unix(7).
-func flight(int) error {
-	p, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-	if err != nil {
-		return err
-	}
-	return unix.Sendmsg(p[0], []byte{0}, unix.UnixRights(p[0]), nil, 0)
 }
 
 func errno(e syscall.Errno) error {

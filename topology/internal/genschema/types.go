@@ -64,7 +64,7 @@ type Node struct {
 	Storage string `json:"storage,omitempty" jsonschema:"enum=overlay,enum=fuse,enum=copy"`
 	// Keeps what the node writes in /var/lib/nsnet, across down and up.
 	Persist bool `json:"persist,omitempty"`
-	// How much memory the node's writable layer may take, at least 1MiB; half of the machine's if not given.
+	// How much memory the node's writable layer may take, at least 1MiB; a quarter of the machine's if not given.
 	WritableSize Size `json:"writable_size,omitempty"`
 	// What happens when the command ends: no, on-failure, on-failure:N (N tries at most, one after the other) or always. It is started again after 100 ms, then after twice as long each time, a minute at most.
 	Restart string `json:"restart,omitempty" jsonschema:"pattern=^(no|always|on-failure(:[0-9]+)?)$,default=no"`
