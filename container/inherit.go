@@ -18,7 +18,7 @@ type Limit struct {
 
 // What a node may use up of the host, unless its limits say otherwise.
 const (
-	Processes = 4096   // processes and threads
+	Processes = 4096   // processes and threads, where its lab may have twice as many
 	queues    = 819200 // bytes of message queues: MQ_BYTES_MAX of the kernel
 )
 
@@ -82,14 +82,6 @@ func (l Limit) OfLab(soft uint64) Limit {
 		l.Soft, l.Hard = min(l.Soft, soft/2), min(l.Hard, soft/2)
 	}
 	return l
-}
-
-// ProcessesOf returns how many processes a node of this limit may have in all, from its start to its end; -1: as many as its lab.
-func ProcessesOf(pids int64) uint64 {
-	if pids < 0 {
-		return unix.RLIM_INFINITY
-	}
-	return max(Processes, uint64(pids))
 }
 
 // Within returns the limit as far as a hard limit allows, which only a process with CAP_SYS_RESOURCE may raise, and

@@ -91,7 +91,7 @@ type Spawned struct {
 	Name       string
 	Base       uint32 // the first of its ids, in the caller's user namespace
 	Owner      uint32 // an id that nobody has and what the node uses up of the kernel's is counted for
-	Processes  uint64 // that it may have, no more than the caller may
+	Processes  uint64 // that it may have, 0: as many as the caller
 	Privileged bool   // it has no user namespace, and no use of all these
 }
 

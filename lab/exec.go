@@ -13,6 +13,7 @@ import (
 	"github.com/nsnet/nsnet/container/conn"
 	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/lab/execute"
+	"github.com/nsnet/nsnet/topology"
 )
 
 // Exec runs a command in a node and returns its exit code: 128+n when signal n killed it,
@@ -82,13 +83,13 @@ func fullOfProcesses(o *ExecOptions) (remedy string, err error) {
 	const host = "look at kernel.pid_max, ulimit -u and the pids control groups above nsnet's"
 	if l, err := readLab(dirOf(o.Lab)); err == nil {
 		switch n := byName(l.Nodes)[o.Node]; {
-		case n == nil || processesOf(n) == 0: // nothing of its own bounds it
+		case n == nil || n.Privileged || n.Limits.Pids == topology.AllPids: // nothing of its own bounds it
 		case n.Limits.Pids > 0:
 			return fmt.Sprintf("let some end, or allow more with nsnet update %s/%s --pids NUMBER", o.Lab, o.Node),
 				fmt.Errorf("%w: the node has its %d processes and threads, pids in its limits", unix.EAGAIN, n.Limits.Pids)
 		default:
 			return "let some of the node's end, or give it more pids in its limits; else " + host,
-				fmt.Errorf("%w: the node has its %d processes and threads, or the host all that it can have", unix.EAGAIN, processesOf(n))
+				fmt.Errorf("%w: the node has the processes and threads that it may have without limits, %d at most, or the host all that it can have", unix.EAGAIN, container.Processes)
 		}
 	}
 	return host, fmt.Errorf("%w: the host's limit of processes is reached", unix.EAGAIN)

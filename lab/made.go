@@ -14,7 +14,7 @@ import (
 
 // made is what a node to start is made of that the file does not say, for its lab init to keep.
 func (b *builder) made(n *topology.Node) proto.Made {
-	m := proto.Made{Storage: b.storage[n.Name], Processes: processesOf(n)}
+	m := proto.Made{Storage: b.storage[n.Name]}
 	for _, i := range storedImages(n) {
 		if m.Images == nil {
 			m.Images = map[string]string{}
@@ -141,7 +141,7 @@ func (o *observed) resolved(n *topology.Node) *topology.Node {
 
 // otherwise tells in what a node that runs was made otherwise than one that is started now would be.
 func (o *observed) otherwise(n *topology.Node, s *proto.NodeState) []string {
-	return slices.Concat(otherImages(n, &s.Made, o.images), otherStorage(n, &s.Made), otherDirs(n, &s.Made), otherBinds(n, o.binds[n.Name]), lostUnions(s), tooManyProcesses(n, &s.Made))
+	return slices.Concat(otherImages(n, &s.Made, o.images), otherStorage(n, &s.Made), otherDirs(n, &s.Made), otherBinds(n, o.binds[n.Name]), lostUnions(s), tooManyProcesses(&n.Limits, &s.Made))
 }
 
 // lostUnions tells of unions whose servers have ended: whoever looks there is told "transport endpoint is not connected".

@@ -51,7 +51,7 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		if err := o.merge(limits); err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: err}
 		}
-		if why := tooManyProcesses(&topology.Node{Limits: o.Set}, &n.made); len(why) > 0 {
+		if why := tooManyProcesses(&o.Set, &n.made); len(why) > 0 {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: fmt.Errorf("%w: %s", ErrConflict, why[0]),
 				Remedy: "give the node limits with more pids, or pids: max, in the lab's file, with which nsnet up starts it anew"}
 		}

@@ -12,7 +12,7 @@ import (
 // but the node's, and that is mapped in no node: whoever has it in the namespace above is the node's master (cap_capable in
 // security/commoncap.c).
 
-// charge has the user namespace that this thread makes next be counted for an id, and hold so many processes. Until uncharge the thread is
+// charge has the user namespace that this thread makes next be counted for an id, and hold so many processes, 0: as many as this process may. Until uncharge the thread is
 // without capabilities. setresuid(2), prlimit(2).
 func charge(owner int, processes uint64) failure {
 	if e := limitProcesses(processes, false); e != 0 {
@@ -38,9 +38,12 @@ func limitProcesses(n uint64, hard bool) syscall.Errno {
 	if _, _, e := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, nproc, 0, uintptr(unsafe.Pointer(&l)), 0, 0); e != 0 {
 		return e
 	}
-	if hard {
+	switch {
+	case hard:
 		l.Max = l.Cur
-	} else {
+	case n == 0:
+		l.Cur = l.Max
+	default:
 		l.Cur = min(n, l.Max)
 	}
 	_, _, e := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, nproc, uintptr(unsafe.Pointer(&l)), 0, 0, 0)

@@ -7,8 +7,25 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/topology"
 )
+
+// processesOf returns how many processes a node may have in all, from its start to its end, 0 if as many as its lab. What the file does not
+// say leaves as many to the lab's other nodes, on a small machine, too.
+func processesOf(n *topology.Node) (uint64, error) {
+	if n.Privileged || n.Limits.Pids == topology.AllPids {
+		return 0, nil
+	}
+	var lab unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NPROC, &lab); err != nil {
+		return 0, err
+	}
+	return max(min(container.Processes, lab.Cur/2), uint64(n.Limits.Pids)), nil
+}
 
 // boundNodes sets how much of the kernel's own each id may use up in the lab's user namespace. All of a node is counted there for one id, its
 // owner, whatever the node makes of ids and namespaces inside: what is set here is what a node can have. What

@@ -285,8 +285,13 @@ func (l *labInit) free(n int) ([]int, error) {
 
 // spawn clones the init of the i-th node and asks up for what it needs of the host.
 func (l *labInit) spawn(s *session, sp *container.Spawner, i int, n *node) error {
+	processes, err := processesOf(&n.spec)
+	if err != nil {
+		return &buildError{op: "look at the limit of processes", node: n.name, err: err}
+	}
+	n.setup.Made.Processes = processes
 	p, err := sp.Spawn(container.Spawned{Name: n.name, Base: l.base + uint32(n.slot)*container.IDs, Owner: l.owner + uint32(n.slot),
-		Processes: container.ProcessesOf(n.spec.Limits.Pids), Privileged: n.spec.Privileged})
+		Processes: processes, Privileged: n.spec.Privileged})
 	if err != nil {
 		return &buildError{op: "start", node: n.name, err: err}
 	}

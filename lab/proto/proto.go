@@ -95,7 +95,8 @@ type NodeSetup struct {
 type Made struct {
 	Images  map[string]string // IDs of the images of the store that it runs from, by their names
 	Storage []Storage         // how its root, then its unions are made of their layers
-	// Processes is how many the node may have in all from its start to its end; 0: it is not bounded, or an older nsnet does not say.
+	// Processes is how many the node may have in all from its start to its end; 0: it is not bounded, or an older nsnet does not say. The
+	// lab's init fills it in.
 	Processes uint64            `json:",omitempty"`
 	Dirs      map[string]string `json:",omitempty"` // which directories of the host it is made of, by their paths
 }
