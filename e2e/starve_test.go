@@ -53,7 +53,7 @@ func (h hogs) exhaust(node, kind string) (taken string, release func()) {
 	release = func() {
 		_ = in.Close()
 		_, _ = io.Copy(io.Discard, out)
-		_ = c.Wait() //nolint:errcheck // what counts is in the line
+		_ = c.Wait()
 	}
 	if err != nil || strings.HasSuffix(line, "<nil>\n") {
 		release()

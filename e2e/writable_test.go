@@ -18,7 +18,7 @@ func TestWritableLayerIsBounded(t *testing.T) {
 		if err := unix.Sysinfo(&info); err != nil {
 			t.Fatal(err)
 		}
-		all := int64(uint64(info.Totalram) * uint64(info.Unit))
+		all := int64(info.Totalram * uint64(info.Unit))
 		for _, tc := range []struct {
 			node, path string
 			want       int64
