@@ -192,6 +192,13 @@ func receiveReply(c *container.Conn, wrap func(error) error, reply any) error {
 	if err != nil {
 		return wrap(err)
 	}
+	if k == proto.Failed {
+		var f proto.ExecFailed
+		if err := proto.Decode(body, &f); err != nil {
+			return wrap(err)
+		}
+		return wrap(errors.New(f.Text))
+	}
 	if k != proto.Reply {
 		return wrap(fmt.Errorf("unexpected message %d", k))
 	}

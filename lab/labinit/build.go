@@ -38,6 +38,8 @@ type labInit struct {
 	super    supervisor
 	changing sync.Mutex // held by who adds or removes nodes, ports or the table
 	quiet    quiet
+	room     *room // of the ports' clients
+	pieces   pieces
 
 	mu      sync.Mutex // guards what follows
 	nodes   []*node

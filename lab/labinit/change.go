@@ -80,6 +80,10 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 func (l *labInit) finish(c *commitment, other bool, gone <-chan struct{}) (refused []proto.Failure, err error) {
 	l.retarget(c.spec.Retarget)
 	ports, rest := c.fds[:len(c.spec.Ports)], c.fds[len(c.spec.Ports):]
+	if err := l.measure(len(ports)); err != nil {
+		closeAll(c.fds)
+		return nil, &buildError{op: "count descriptors", err: err}
+	}
 	if err := l.publish(c.spec.Ports, ports); err != nil {
 		closeAll(rest)
 		return nil, err

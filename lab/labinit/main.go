@@ -53,7 +53,7 @@ func Main() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	l, s := &labInit{ports: map[string]port{}, super: newSupervisor()}, newSession(up)
+	l, s := &labInit{ports: map[string]port{}, super: newSupervisor(), room: newRoom(0)}, newSession(up)
 	err = l.run(s) // returns only when something is wrong: a lab ends by SIGKILL
 	fmt.Fprintln(os.Stderr, err)
 	_ = s.send(proto.Failed, failure(err))
@@ -157,6 +157,15 @@ func (l *labInit) serve() error {
 		return err
 	}
 	_ = f.Close()
+	left, err := spareDescriptors()
+	if err != nil {
+		return err
+	}
+	return l.attend(ln, newClients(left/2)) // the ports have the other half
+}
+
+// attend answers the clients of a socket.
+func (l *labInit) attend(ln net.Listener, clients *clients) error {
 	for {
 		c, err := accept(ln)
 		if err != nil {
@@ -167,7 +176,8 @@ func (l *labInit) serve() error {
 			_ = c.Close()
 			continue
 		}
-		go l.answer(u)
+		client := clients.admit(u)
+		go l.answer(client)
 	}
 }
 
@@ -184,12 +194,12 @@ func accept(ln net.Listener) (net.Conn, error) {
 }
 
 // answer serves one client. Only the owner of the lab can reach the socket.
-func (l *labInit) answer(u *net.UnixConn) {
-	c := container.FromUnix(u)
-	defer c.Close()
+func (l *labInit) answer(c *client) {
+	defer c.leave()
 	k, body, fds, err := c.Receive()
+	_ = c.SetReadDeadline(time.Time{})
 	if errors.Is(err, unix.EMFILE) {
-		_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: "the lab's init is out of descriptors, which published ports take with each connection: " + err.Error()})
+		_ = c.fail(proto.ExecFailed{Text: "the lab's init is out of descriptors: " + err.Error()})
 	}
 	if err != nil {
 		return
@@ -197,11 +207,15 @@ func (l *labInit) answer(u *net.UnixConn) {
 	if k == proto.Change {
 		var spec proto.ChangeSpec
 		err := proto.Decode(body, &spec)
+		if err == nil && !c.wait() {
+			closeAll(fds)
+			return
+		}
 		if err == nil {
-			err = l.change(newSession(c), &spec, fds)
+			err = l.change(newSession(c.Conn), &spec, fds)
 		}
 		if err != nil {
-			_ = proto.Send(c, proto.Failed, failure(err))
+			_ = c.fail(failure(err))
 		}
 		return
 	}
@@ -213,10 +227,13 @@ func (l *labInit) answer(u *net.UnixConn) {
 			return
 		}
 		if r.Settled {
+			if !c.wait() {
+				return
+			}
 			l.changing.Lock()
 			l.changing.Unlock() //nolint:staticcheck // it was waited for
 		}
-		_ = proto.Send(c, proto.Reply, l.statusOf(r.Node))
+		c.reply(l.statusOf(r.Node))
 	case proto.Settled:
 		var r proto.SettledNote
 		if err := proto.Decode(body, &r); err != nil {
@@ -228,8 +245,8 @@ func (l *labInit) answer(u *net.UnixConn) {
 		if err := proto.Decode(body, &r); err != nil {
 			return
 		}
-		if err := l.exec(c, &r, fds); err != nil {
-			_ = proto.Send(c, proto.Failed, proto.ExecFailed{Text: err.Error(), Paused: errors.Is(err, errPaused), Dead: errors.Is(err, errDead)})
+		if err := l.exec(c.Conn, &r, fds); err != nil {
+			_ = c.fail(proto.ExecFailed{Text: err.Error(), Paused: errors.Is(err, errPaused), Dead: errors.Is(err, errDead)})
 		}
 	case proto.Uppers:
 		var r proto.UppersRequest
@@ -242,7 +259,7 @@ func (l *labInit) answer(u *net.UnixConn) {
 			own, err := duplicates(n.uppers)
 			n.mu.Unlock()
 			if err == nil {
-				_ = proto.Send(c, proto.Reply, proto.UppersReply{Paths: paths}, own...)
+				c.reply(proto.UppersReply{Paths: paths}, own...)
 				closeAll(own)
 			}
 		}
@@ -252,19 +269,19 @@ func (l *labInit) answer(u *net.UnixConn) {
 			return
 		}
 		l.pause(&r)
-		_ = proto.Send(c, proto.Reply, struct{}{})
+		c.reply(struct{}{})
 	case proto.Control:
 		var r proto.ControlRequest
-		if err := proto.Decode(body, &r); err != nil {
+		if err := proto.Decode(body, &r); err != nil || !c.wait() {
 			return
 		}
-		_ = proto.Send(c, proto.Reply, l.control(&r, hangUp(c)))
+		c.reply(l.control(&r, hangUp(c.Conn)))
 	case proto.Kill:
 		var r proto.KillRequest
 		if err := proto.Decode(body, &r); err != nil {
 			return
 		}
-		_ = proto.Send(c, proto.Reply, l.kill(&r))
+		c.reply(l.kill(&r))
 	case proto.Announce:
 		var r proto.AnnounceRequest
 		var reply proto.AnnounceReply
@@ -274,13 +291,13 @@ func (l *labInit) answer(u *net.UnixConn) {
 		if err := l.announce(r.Nodes); err != nil {
 			reply.Failed = err.Error()
 		}
-		_ = proto.Send(c, proto.Reply, reply)
+		c.reply(reply)
 	case proto.Await:
 		var r proto.AwaitRequest
-		if err := proto.Decode(body, &r); err != nil {
+		if err := proto.Decode(body, &r); err != nil || !c.wait() {
 			return
 		}
-		_ = proto.Send(c, proto.Reply, l.await(&r, hangUp(c)))
+		c.reply(l.await(&r, hangUp(c.Conn)))
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 const (
 	dialTimeout = 5 * time.Second
 	udpIdle     = 60 * time.Second
-	udpSessions = 1024 // of one port at a time; a new client beyond that waits for an old one to end
+	udpSessions = 1024 // of one port at a time; a new client beyond that, or beyond the room, waits for an old one to end
 )
 
 // port is a published port that is served.
@@ -39,17 +39,20 @@ func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
 		var err error
 		to := &atomic.Pointer[proto.PublishedPort]{}
 		to.Store(&p)
+		at := &place{of: l.room}
 		if p.Protocol == "udp" {
 			var c net.PacketConn
 			if c, err = net.FilePacketConn(f); err == nil {
-				served = c
-				go relayUDP(c, to, l.dialer(to, "udp", 1))
+				u := &udpPort{c, at, &l.pieces, to, l.dialer(to, "udp", 1)}
+				served = u
+				go u.serve()
 			}
 		} else {
 			var ln net.Listener
 			if ln, err = net.FileListener(f); err == nil {
-				served = ln
-				go relayTCP(ln, l.dialer(to, "tcp", math.MaxInt))
+				t := &tcpPort{ln, at, &l.pieces, l.dialer(to, "tcp", math.MaxInt), halfOpen}
+				served = t
+				go t.serve()
 			}
 		}
 		_ = f.Close()
@@ -62,6 +65,17 @@ func (l *labInit) publish(ports []proto.PublishedPort, fds []int) error {
 		l.mu.Unlock()
 	}
 	return nil
+}
+
+// measure measures the room of the ports that there are, and of so many to come.
+func (l *labInit) measure(more int) error {
+	l.mu.Lock()
+	ports := len(l.ports) + more
+	l.mu.Unlock()
+	if ports == 0 {
+		return nil
+	}
+	return l.room.measure(ports)
 }
 
 // unpublish closes ports. Connections that go through them live on.
@@ -114,43 +128,51 @@ func dialIn(n *node, network string, targets []netip.AddrPort, timeout time.Dura
 	return nil, err
 }
 
-func relayTCP(ln net.Listener, dial func() (*inside, error)) {
+// tcpPort is a published port of TCP.
+type tcpPort struct {
+	net.Listener
+	place    *place
+	pieces   *pieces
+	dial     func() (*inside, error)
+	halfOpen time.Duration
+}
+
+// Close closes the port. Connections through it live on.
+func (p *tcpPort) Close() error {
+	p.place.close()
+	return p.Listener.Close()
+}
+
+// serve takes connections as long as there is room for them. Others are in the kernel's queue of the socket until then.
+func (p *tcpPort) serve() {
 	for {
-		c, err := accept(ln)
+		c, err := accept(p.Listener)
 		if err != nil {
 			return
 		}
+		if !p.place.take(tcpCost) {
+			_ = c.Close()
+			return
+		}
 		go func() {
-			defer c.Close()
-			in, err := dial()
-			if err != nil {
-				if t, ok := c.(*net.TCPConn); ok {
-					_ = t.SetLinger(0) // the client sees a reset, as from a closed port
-				}
-				return
-			}
-			defer in.Close()
-			var wg sync.WaitGroup
-			wg.Add(2)
-			go half(&wg, in.Conn, c)
-			go half(&wg, c, in.Conn)
-			wg.Wait()
+			defer p.place.give(tcpCost)
+			p.connect(c)
 		}()
 	}
 }
 
-// half copies one direction and passes its end on. Where that is the node's, all is over: a client may be idle, and not know for
-// long.
-func half(wg *sync.WaitGroup, to, from net.Conn) {
-	defer wg.Done()
-	_, err := io.Copy(to, from)
-	if errors.Is(err, net.ErrClosed) {
-		_ = to.Close()
+func (p *tcpPort) connect(c net.Conn) {
+	defer c.Close()
+	in, err := p.dial()
+	if err != nil {
+		if t, ok := c.(*net.TCPConn); ok {
+			_ = t.SetLinger(0) // the client sees a reset, as from a closed port
+		}
 		return
 	}
-	if t, ok := to.(*net.TCPConn); ok {
-		_ = t.CloseWrite()
-	}
+	defer in.Close()
+	r := relay{pieces: p.pieces, halfOpen: p.halfOpen}
+	r.run(in.Conn, c)
 }
 
 // udpSession is one client's conversation with a node.
@@ -159,7 +181,23 @@ type udpSession struct {
 	to *proto.PublishedPort // where the port led when it began
 }
 
-func relayUDP(c net.PacketConn, to *atomic.Pointer[proto.PublishedPort], dial func() (*inside, error)) {
+// udpPort is a published port of UDP.
+type udpPort struct {
+	net.PacketConn
+	place  *place
+	pieces *pieces
+	to     *atomic.Pointer[proto.PublishedPort]
+	dial   func() (*inside, error)
+}
+
+// Close closes the port. Who has asked may be answered no more.
+func (p *udpPort) Close() error {
+	p.place.close()
+	return p.PacketConn.Close()
+}
+
+// serve passes datagrams on. Those of new clients are lost while there is no room.
+func (p *udpPort) serve() {
 	var mu sync.Mutex
 	sessions := map[string]*udpSession{}
 	forget := func(key string, s *udpSession) {
@@ -172,7 +210,7 @@ func relayUDP(c net.PacketConn, to *atomic.Pointer[proto.PublishedPort], dial fu
 	}
 	b := make([]byte, 64<<10)
 	for {
-		size, from, err := c.ReadFrom(b)
+		size, from, err := p.ReadFrom(b)
 		if err != nil {
 			return
 		}
@@ -181,17 +219,18 @@ func relayUDP(c net.PacketConn, to *atomic.Pointer[proto.PublishedPort], dial fu
 		s := sessions[key]
 		full := len(sessions) >= udpSessions
 		mu.Unlock()
-		now := to.Load()
+		now := p.to.Load()
 		if s != nil && s.to != now { // a change has led the port elsewhere
 			forget(key, s)
 			s, full = nil, false
 		}
 		if s == nil {
-			if full {
+			if full || !p.place.try(udpCost) {
 				continue
 			}
-			in, err := dial()
+			in, err := p.dial()
 			if err != nil {
+				p.place.give(udpCost)
 				continue
 			}
 			s = &udpSession{in, now}
@@ -199,8 +238,9 @@ func relayUDP(c net.PacketConn, to *atomic.Pointer[proto.PublishedPort], dial fu
 			sessions[key] = s
 			mu.Unlock()
 			go func() {
-				answerUDP(c, s, from)
-				forget(key, s)
+				defer p.place.give(udpCost)
+				defer forget(key, s)
+				p.answer(s, from)
 			}()
 		}
 		_ = s.SetReadDeadline(time.Now().Add(udpIdle))
@@ -208,19 +248,13 @@ func relayUDP(c net.PacketConn, to *atomic.Pointer[proto.PublishedPort], dial fu
 	}
 }
 
-// answerUDP sends a node's answers to one client until none has come for a while.
-func answerUDP(c net.PacketConn, s net.Conn, to net.Addr) {
-	b := make([]byte, 64<<10)
-	for {
-		size, err := s.Read(b)
-		if errors.Is(err, unix.ECONNREFUSED) {
-			continue // nobody listens yet; the client may try again
-		}
-		if err != nil {
-			return
-		}
-		if _, err := c.WriteTo(b[:size], to); err != nil {
-			return
-		}
+// answer sends a node's answers to one client until that has sent nothing for a while.
+func (p *udpPort) answer(s *udpSession, to net.Addr) {
+	r, err := p.pieces.reader(s.Conn)
+	for err == nil || errors.Is(err, unix.ECONNREFUSED) { // nobody listens yet; the client may try again
+		err = r.next(func(b []byte) error {
+			_, err := p.WriteTo(b, to)
+			return err
+		})
 	}
 }

@@ -52,13 +52,15 @@ func TestUDPClientFollowsItsPort(t *testing.T) {
 	}
 	lead(&nodes[0], "first")
 	to.Store(&proto.PublishedPort{})
-	go relayUDP(ln, &to, func() (*inside, error) {
+	room := newRoom(mostRoom)
+	u := &udpPort{ln, &place{of: room}, &pieces{}, &to, func() (*inside, error) {
 		c, err := net.Dial("udp", *at.Load())
 		if err != nil {
 			return nil, err
 		}
 		return node.Load().add(c)
-	})
+	}}
+	go u.serve()
 	client, err := net.Dial("udp", ln.LocalAddr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +90,7 @@ func TestUDPClientFollowsItsPort(t *testing.T) {
 	if n := len(nodes[1].all); n != 1 {
 		t.Errorf("%d sessions of one client", n)
 	}
+	empties(t, room, 1)
 	if _, err := nodes[0].add(client); !errors.Is(err, errNodeEnded) {
 		t.Errorf("a connection into a node that has ended: %v", err)
 	}
@@ -108,14 +111,15 @@ func TestTCPEndsWithItsNode(t *testing.T) {
 	defer server.Close()
 	var node insides
 	connected := make(chan struct{})
-	go relayTCP(ln, func() (*inside, error) {
+	p := &tcpPort{ln, &place{of: newRoom(mostRoom)}, &pieces{}, func() (*inside, error) {
 		defer close(connected)
 		c, err := net.Dial("tcp", server.Addr().String())
 		if err != nil {
 			return nil, err
 		}
 		return node.add(c)
-	})
+	}, halfOpen}
+	go p.serve()
 	client, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
