@@ -9,8 +9,8 @@ name: other
 defaults: {binds: ["/usr/bin/hog:/hog"]}
 nodes: {c: {}}
 END
-nsnet up /root/starve.yaml --allow-host-paths
-nsnet up /root/other.yaml --allow-host-paths
+nsnet up --trust /root/starve.yaml
+nsnet up --trust /root/other.yaml
 mkfifo /root/in-a /root/in-b
 exec 8<>/root/in-a 9<>/root/in-b
 # take NODE KIND: has a node take all, and keep it until its input ends.
