@@ -2,18 +2,20 @@ package lab
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/image"
+	"github.com/nsnet/nsnet/internal/inroot"
 	"github.com/nsnet/nsnet/overlayfs"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -97,43 +99,104 @@ func writtenBy(u *topology.Union) string {
 	return strings.Join(dirs, " and ")
 }
 
-// whole has a directory made beside its place, and puts it there when it is whole and on the disk.
+// whole has a directory made beside its place, and puts it there when it is whole and on the disk. Its place may be in a directory of
+// another user, who exchanges what is there for links meanwhile: all is done in open directories. Write gets a path that
+// leads to the new one wherever that is by then.
 func whole(ctx context.Context, dir string, write func(dir string) error) error {
-	parent := filepath.Dir(filepath.Clean(dir))
-	if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
-		return fmt.Errorf("%w: it is there and not empty", ErrConflict)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	made, err := os.MkdirTemp(parent, ".nsnet-commit-")
+	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	if err = write(made); err == nil {
+	parent, err := inroot.Dir(filepath.Dir(abs))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(parent)
+	base := filepath.Base(abs)
+	if err := isFree(parent, base); err != nil {
+		return err
+	}
+	name := ".nsnet-commit-" + rand.Text()
+	if err := unix.Mkdirat(parent, name, 0o700); err != nil {
+		return fmt.Errorf("create a directory beside it: %w", err)
+	}
+	made, err := openMade(parent, name)
+	if err != nil {
+		return errors.Join(err, unix.Unlinkat(parent, name, unix.AT_REMOVEDIR))
+	}
+	defer unix.Close(made)
+	if err = write(pathOf(made)); err == nil {
 		err = context.Cause(ctx)
 	}
 	if err == nil {
-		err = toDisk(made)
+		err = os.NewSyscallError("syncfs", unix.Syncfs(made))
 	}
 	if err == nil {
-		// os.Rename refuses a directory that is there, even an empty one; rename(2) refuses one that has something by now.
-		err = os.NewSyscallError("rename", unix.Rename(made, dir))
+		// rename(2) refuses a directory that has something by now.
+		err = os.NewSyscallError("rename", unix.Renameat(parent, name, parent, base))
 	}
 	if err != nil {
-		return errors.Join(err, os.RemoveAll(made))
+		return errors.Join(err, removeAt(parent, name))
+	}
+	var is, want unix.Stat_t
+	if err := errors.Join(unix.Fstatat(parent, base, &is, unix.AT_SYMLINK_NOFOLLOW), unix.Fstat(made, &want)); err != nil {
+		return err
+	}
+	if is.Dev != want.Dev || is.Ino != want.Ino {
+		return errExchanged
 	}
 	return nil
 }
 
-// toDisk writes a directory's file system to the disk. syncfs(2).
-func toDisk(dir string) error {
-	f, err := os.Open(dir)
+// errExchanged tells that the directory that was made is no longer where it was made.
+var errExchanged = fmt.Errorf("%w: somebody has exchanged the directory while it was written; choose a place that no other user may write in", ErrConflict)
+
+// isFree refuses a name of a directory at which is anything but an empty directory.
+func isFree(parent int, name string) error {
+	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	return unix.Syncfs(int(f.Fd()))
+	defer unix.Close(fd)
+	list, err := overlayfs.ReadNames(fd)
+	if err == nil && len(list) > 0 {
+		err = fmt.Errorf("%w: it is there and not empty", ErrConflict)
+	}
+	return err
 }
+
+// openMade opens a directory that this process has just made.
+func openMade(parent int, name string) (int, error) {
+	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && (int(st.Uid) != os.Geteuid() || st.Mode&0o077 != 0) {
+		err = errExchanged
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// removeAt removes what is at a name of an open directory, and follows no link out of it.
+func removeAt(parent int, name string) error {
+	root, err := os.OpenRoot(pathOf(parent))
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return root.RemoveAll(name)
+}
+
+// pathOf leads to an open directory.
+func pathOf(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 
 // writeLayer fills a directory of mode 0700: set-user-id files of a node's root are the host's root's outside.
 func (w *writableLayers) writeLayer(t *tree, changes []overlayfs.Change, dir string) error {
@@ -155,7 +218,7 @@ func (w *writableLayers) layersOf(t *tree) []string {
 
 // writeImage writes the layers below, the lowest first, and the changes above them. Its command is what the node runs.
 func (w *writableLayers) writeImage(t *tree, changes []overlayfs.Change, dir string, res *CommitResult) error {
-	top, err := os.MkdirTemp(filepath.Dir(dir), ".nsnet-commit-")
+	top, err := os.MkdirTemp(dir, ".nsnet-commit-")
 	if err != nil {
 		return err
 	}

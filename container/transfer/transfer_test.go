@@ -287,6 +287,36 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
+// A link that whoever owns the destination has put in the place of what is copied is not followed.
+func TestUnpackFollowsNoLinkInItsPlace(t *testing.T) {
+	t.Parallel()
+	archive, _ := packed(t, sample(t))
+	dir := t.TempDir()
+	victim, dst := filepath.Join(dir, "victim"), filepath.Join(dir, "dst")
+	for _, d := range []string{victim, dst} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, to := range []string{victim, "../victim"} {
+		if err := os.Symlink(to, filepath.Join(dst, "src")); err != nil {
+			t.Fatal(err)
+		}
+		if err := Unpack(bytes.NewReader(archive), dst, "src"); err == nil {
+			t.Error("no error")
+		}
+		if err := os.Remove(filepath.Join(dst, "src")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := tree(t, victim); len(all) > 0 {
+		t.Errorf("elsewhere there are %v", all)
+	}
+	if err := Unpack(bytes.NewReader(archive), dst, "src"); err != nil || len(tree(t, dst)) < 2 {
+		t.Errorf("without a link: %v", err)
+	}
+}
+
 func FuzzUnpack(f *testing.F) {
 	f.Add(archiveOf(f, entry{name: ".", kind: tar.TypeDir, mode: 0o755}, entry{name: "a", kind: tar.TypeSymlink, link: ".."}, entry{name: "a/b", kind: tar.TypeReg, text: "x"}))
 	f.Add(archiveOf(f, entry{name: ".", kind: tar.TypeReg, text: "x"}))

@@ -48,17 +48,27 @@ func unpackDir(t *tar.Reader, h *tar.Header, dst, base string) error {
 	switch {
 	case err == nil && !fi.IsDir():
 		return fmt.Errorf("%s is a file: a directory cannot be copied to it", dst)
-	case err == nil && base != ".":
-		dst = filepath.Join(dst, base)
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if err := os.Mkdir(dst, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	parent, name := dst, base
+	if err != nil {
+		parent, name = filepath.Dir(filepath.Clean(dst)), filepath.Base(dst)
 	}
-	root, err := os.OpenRoot(dst)
+	root, err := os.OpenRoot(parent)
 	if err != nil {
 		return err
+	}
+	if name != "." {
+		// In the open directory: somebody else's may be exchanged for a link right after it was made.
+		in := root
+		defer in.Close()
+		if err := in.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		if root, err = in.OpenRoot(name); err != nil {
+			return err
+		}
 	}
 	defer root.Close()
 	u := unpacker{root: root, tar: t, dirs: []*tar.Header{h}}
