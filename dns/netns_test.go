@@ -85,7 +85,7 @@ func TestNetnsFollowsNoLinkOut(t *testing.T) {
 
 // What is no file is somebody else's, and nobody waits for it.
 func TestNetnsWaitsForNothing(t *testing.T) {
-	for kind, make := range map[string]func(string) error{
+	for kind, put := range map[string]func(string) error{
 		"pipe":      func(at string) error { return syscall.Mkfifo(at, 0o600) },
 		"socket":    func(at string) error { return syscall.Mknod(at, syscall.S_IFSOCK|0o600, 0) },
 		"directory": func(at string) error { return os.Mkdir(at, 0o755) },
@@ -96,7 +96,7 @@ func TestNetnsWaitsForNothing(t *testing.T) {
 		if err := os.Mkdir(filepath.Dir(at), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := make(at); err != nil {
+		if err := put(at); err != nil {
 			t.Fatal(err)
 		}
 		if text, err := ReadNetns(root, "lab", "web"); !errors.Is(err, ErrForeign) {

@@ -202,3 +202,24 @@ nodes:
 		}
 	})
 }
+
+// A server lives as long as the lab, and is the same whoever has brought that up.
+func TestServerOfUnionGetsNothingOfTheCaller(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		testenv.Need(t, "mergerfs", "prlimit", "choom", "taskset")
+		file := writeFile(t, garden(t), "lab.yaml", `nodes: {n: {unions: [{path: /u, layers: ["./fruits:rw", "./vegetables:rw"]}]}}`)
+		looks := func(prefix ...string) string {
+			t.Helper()
+			name := testenv.LabName(t)
+			testenv.MustCommand(t, append(prefix, append([]string{testenv.Binary(t)}, testenv.Trusting("up", "--name", name, file)...)...)...)
+			defer testenv.Must(t, "down", name)
+			proc := "/proc/" + strconv.Itoa(serverOf(t, "/b0=RW:/b1=RW"))
+			return testenv.MustCommand(t, "sh", "-c", `cd "$0"; cut -d" " -f19,40,41 stat; grep -E "^(Sig[BIC]|Cpus_allowed_list|Umask)" status; cat limits oom_score_adj timerslack_ns personality`, proc)
+		}
+		want := looks()
+		if got := looks("prlimit", "--cpu=100000:", "--memlock=65536:", "--", "choom", "-n", "300", "--", "nice", "-n", "7", "taskset", "-c", "0", "sh", "-c", "umask 077; exec \"$0\" \"$@\""); got != want {
+			t.Errorf("it is\n%s\nand not\n%s", got, want)
+		}
+	})
+}

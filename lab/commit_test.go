@@ -35,7 +35,7 @@ func TestWholeInSomebodyElsesDirectory(t *testing.T) {
 	write := func(dir string) error { return os.WriteFile(filepath.Join(dir, "x"), []byte("of root"), 0o600) }
 	for name, wrong := range map[string]func(string) error{
 		"before it is written": func(dir string) error { exchange(); return write(dir) },
-		"and it fails":         func(dir string) error { exchange(); return unix.EIO },
+		"and it fails":         func(string) error { exchange(); return unix.EIO },
 		"after":                func(dir string) error { return errors.Join(write(dir), func() error { exchange(); return nil }()) },
 	} {
 		if err := whole(t.Context(), filepath.Join(theirs, "saved"), wrong); err == nil {

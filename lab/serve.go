@@ -75,8 +75,8 @@ func (m *mounter) serve(s *overlayfs.Spec, p overlayfs.Program) (mount int, ends
 	return -1, nil, fmt.Errorf("start %s: %w: %s", p.Argv[0], err, strings.TrimSpace(string(text[:n])))
 }
 
-// startServer forks this program into the lab's pid namespace. setns(2) of one counts for children, of this thread
-// alone, which the mounter's is; it goes back at once.
+// startServer forks this program into the lab's pid namespace, with the limits and priorities of a fresh process, whoever has called this
+// one. setns(2) of one counts for children, of this thread alone, which the mounter's is; it goes back at once.
 func (m *mounter) startServer(dir string, socket, said *os.File) (int, error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -96,11 +96,20 @@ func (m *mounter) startServer(dir string, socket, said *os.File) (int, error) {
 	if err := unix.Setns(int(theirs.Fd()), unix.CLONE_NEWPID); err != nil {
 		return -1, fmt.Errorf("enter the lab's pid namespace: %w", err)
 	}
+	restore, err := standardLimits()
+	if err != nil {
+		return -1, errors.Join(err, unix.Setns(int(own.Fd()), unix.CLONE_NEWPID))
+	}
+	defer restore()
+	standardThread()
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{"nsnet: server"}, &syscall.ProcAttr{
 		Dir: dir, Env: []string{nodeinit.EnvKey + "=serve", "GOMAXPROCS=1", "GOGC=off"},
 		Files: []uintptr{null.Fd(), null.Fd(), said.Fd(), socket.Fd()},
 		Sys:   &syscall.SysProcAttr{Setsid: true}, // it never has the caller's terminal
 	})
+	if err == nil {
+		standardOOMScore(pid)
+	}
 	return pid, errors.Join(err, unix.Setns(int(own.Fd()), unix.CLONE_NEWPID))
 }
 

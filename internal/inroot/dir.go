@@ -39,8 +39,8 @@ func Dir(path string) (fd int, err error) {
 		}
 		var st unix.Stat_t
 		if err = unix.Fstat(next, &st); err == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
-			target := ""
-			if target, err = linkOf(next, &st); err == nil && links == maxLinks {
+			target, lerr := linkOf(next, &st)
+			if err = lerr; err == nil && links == maxLinks {
 				err = unix.ELOOP
 			}
 			_ = unix.Close(next)
