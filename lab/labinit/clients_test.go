@@ -2,7 +2,6 @@ package labinit
 
 import (
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,12 +15,7 @@ import (
 // attended is a lab init without nodes that answers at a path.
 func attended(t *testing.T, c *clients) (l *labInit, path string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "clients") // the test's own may be too long a path for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	path = filepath.Join(dir, "control")
+	path = filepath.Join(t.TempDir(), "control")
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)

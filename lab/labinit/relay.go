@@ -49,10 +49,10 @@ func (r *reader) next(use func(b []byte) error) error {
 		if b == nil {
 			b = new(piece)
 		}
-		for err = unix.EINTR; err == unix.EINTR; { //nolint:errorlint // it is of the system call itself
+		for err = unix.EINTR; err == unix.EINTR; {
 			n, err = unix.Read(int(fd), b[:])
 		}
-		if err == unix.EAGAIN { //nolint:errorlint // likewise
+		if err == unix.EAGAIN {
 			r.pool.Put(b)
 			return false
 		}
@@ -88,7 +88,7 @@ func (r *relay) run(a, b net.Conn) {
 	wg.Wait()
 }
 
-// half passes one direction on, and its end.  Where that is the node's, all is over: a client may be idle, and not know for long.
+// half passes one direction on, and its end. Where that is the node's, all is over: a client may be idle, and not know for long.
 func (r *relay) half(to, from net.Conn) {
 	err := r.pass(to, from)
 	if errors.Is(err, net.ErrClosed) {
