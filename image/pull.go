@@ -53,7 +53,7 @@ func (s *Store) pull(ctx context.Context, i topology.Image, name string, o *Pull
 		o.Limits = unpack.DefaultLimits()
 	}
 	fail := func(op string, err error) error { return explain(name, op, cancelled(ctx, err)) }
-	src, err := open(ctx, i, o, s.dir)
+	src, err := s.source(ctx, i, o)
 	if err != nil {
 		return nil, fail("open", err)
 	}

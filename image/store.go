@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -20,11 +21,33 @@ import (
 )
 
 // Store is a directory with images.
-type Store struct{ dir string }
+type Store struct {
+	dir  string
+	file func(path string) (*os.File, error) // see Through
+}
+
+// Through is the store for one who opens images' sources that are files and directories of the host as open does, which may use O_PATH: the
+// paths of a file that somebody else has written. Otherwise a path is what it leads to.
+func (s *Store) Through(open func(path string) (*os.File, error)) *Store {
+	return &Store{dir: s.dir, file: open}
+}
+
+// opened returns an image whose path leads, until done is called, to what is open by then.
+func (s *Store) opened(i topology.Image) (_ topology.Image, done func(), err error) {
+	if s.file == nil || i.Path == "" {
+		return i, func() {}, nil
+	}
+	f, err := s.file(i.Path)
+	if err != nil {
+		return i, nil, missing(err)
+	}
+	i.Path = "/proc/self/fd/" + strconv.Itoa(int(f.Fd()))
+	return i, func() { _ = f.Close() }, nil
+}
 
 // Open opens the store in dir, and makes it if it is not there.
 func Open(dir string) (*Store, error) {
-	s := &Store{dir}
+	s := &Store{dir: dir}
 	for _, d := range []string{dir, s.names(), s.blobs(), s.layers()} {
 		err := failpoint.Hit("mkdir", d)
 		if err == nil {
@@ -116,7 +139,12 @@ func (s *Store) Find(i topology.Image) (*Image, error) {
 	if img.stamp == "" || img.Source != "" {
 		return img, nil
 	}
-	switch stampOf(i) {
+	now := ""
+	if at, done, err := s.opened(i); err == nil {
+		now = stampOf(at)
+		done()
+	}
+	switch now {
 	case img.stamp:
 		return img, nil
 	case "":
@@ -125,10 +153,20 @@ func (s *Store) Find(i topology.Image) (*Image, error) {
 	return nil, &Error{Image: img.Name, Err: fmt.Errorf("%w in the store: %w", ErrNotFound, ErrChanged)}
 }
 
+// source begins to read from where an image comes from.
+func (s *Store) source(ctx context.Context, i topology.Image, o *PullOptions) (source, error) {
+	at, done, err := s.opened(i)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return open(ctx, at, o, s.dir)
+}
+
 // Peek is the ID of what Pull would get now. No layer is read, and nothing is written.
 func (s *Store) Peek(ctx context.Context, i topology.Image) (string, error) {
 	fail := func(err error) (string, error) { return "", explain(i.String(), "find", err) }
-	src, err := open(ctx, i, &PullOptions{}, s.dir)
+	src, err := s.source(ctx, i, &PullOptions{})
 	if err != nil {
 		return fail(err)
 	}
@@ -252,7 +290,7 @@ func (s *Store) write(path string, b []byte) error {
 func (i *Image) Dirs() []string {
 	var dirs []string
 	for _, l := range slices.Backward(i.Layers) {
-		dir := filepath.Join((&Store{i.store}).layerDir(l.DiffID), "fs")
+		dir := filepath.Join((&Store{dir: i.store}).layerDir(l.DiffID), "fs")
 		if !slices.Contains(dirs, dir) {
 			dirs = append(dirs, dir)
 		}

@@ -78,6 +78,8 @@ type Step struct {
 
 // UpOptions are what Up needs to know.
 type UpOptions struct {
+	// Lab is the lab. Its files of the host are opened where Lab.HostPath says, without following symbolic links: a lab whose paths may have some
+	// is to be read with topology.Options.CheckFiles.
 	Lab  *topology.Lab
 	File string // the topology file's absolute path, kept in the record
 	// Allow is what the lab may have of what it asks for (topology.Lab.Asks), besides what its file was allowed before. It is kept for

@@ -59,7 +59,7 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 	if below {
 		above = above[:len(above)-1] // made for this node
 	}
-	a, err := attachLayers(dir, "a", above, userns)
+	a, err := m.files.attachLayers(dir, "a", above, userns)
 	if err != nil {
 		return none, err
 	}
@@ -67,7 +67,7 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 	if below {
 		lower = append(lower, "below")
 	}
-	l, err := attachLayers(dir, "l", image, userns)
+	l, err := m.files.attachLayers(dir, "l", image, userns)
 	if err != nil {
 		return none, err
 	}
@@ -116,14 +116,14 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 type assembled struct{ root, upper int }
 
 // attachLayers attaches layers to short names in dir, idmapped.
-func attachLayers(dir, prefix string, layers []string, userns int) ([]string, error) {
+func (f *hostFiles) attachLayers(dir, prefix string, layers []string, userns int) ([]string, error) {
 	var names []string
 	for i, layer := range layers {
 		name := prefix + strconv.Itoa(i)
 		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
 			return nil, err
 		}
-		fd, err := clone(layer, unix.MOUNT_ATTR_RDONLY, userns, false)
+		fd, err := f.cloneLayer(layer, userns)
 		if err != nil {
 			return nil, err
 		}

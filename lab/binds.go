@@ -3,7 +3,6 @@ package lab
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -220,10 +219,15 @@ type sourceTree struct {
 
 // openSource opens the source of a bind, idmapped for a node's user namespace unless that is negative. Mounts below it come along
 // if all of them can be idmapped, whether the bind is or not: what cannot, such as proc, is not for a node's eyes.
-func openSource(b topology.Bind, userns int) (t sourceTree, err error) {
+func (f *hostFiles) openSource(b topology.Bind, userns int) (t sourceTree, err error) {
 	if err := failpoint.Hit("open_tree", b.Source); err != nil {
 		return t, fmt.Errorf("bind: open %s: %w", b.Source, err)
 	}
+	source, err := f.open(b.Source)
+	if err != nil {
+		return t, fmt.Errorf("bind: %w", err)
+	}
+	defer source.Close()
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
 	if b.ReadOnly {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
@@ -232,7 +236,7 @@ func openSource(b topology.Bind, userns int) (t sourceTree, err error) {
 	mapped.Attr_set |= unix.MOUNT_ATTR_IDMAP
 	mapped.Userns_fd = uint64(userns)
 	try := func(a unix.MountAttr, recursive uint) (int, error) {
-		fd, err := unix.OpenTree(unix.AT_FDCWD, b.Source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
+		fd, err := unix.OpenTree(int(source.Fd()), "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
 		if err != nil {
 			return -1, fmt.Errorf("bind: open %s: %w", b.Source, err)
 		}
@@ -275,17 +279,13 @@ func openSource(b topology.Bind, userns int) (t sourceTree, err error) {
 	}
 	t.id = fileID{st.Dev, st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}
 	if recursive == 0 {
-		t.alone = firstMountBelow(b.Source)
+		t.alone = firstMountBelow(source.Name())
 	}
 	return t, nil
 }
 
-// firstMountBelow names a mount below a directory, if there is one.
-func firstMountBelow(dir string) string {
-	at, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return ""
-	}
+// firstMountBelow names a mount below a directory, whose path is without symbolic links, if there is one.
+func firstMountBelow(at string) string {
 	all, err := mountinfo.GetMounts(mountinfo.PrefixFilter(at))
 	if err != nil {
 		return ""

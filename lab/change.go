@@ -107,6 +107,7 @@ func (c *change) restart(ctx context.Context) error {
 		if c.mounts, err = newMounter(c.dir); err != nil {
 			return &Error{Op: "prepare", Err: err}
 		}
+		c.mounts.files = c.files
 		c.mounts.images, c.mounts.step, c.mounts.keep, c.mounts.init = c.images, c.step, filepath.Join(KeepDir, c.lab.Name), c.rec.InitPID
 		c.mounts.lab, c.mounts.written = c.lab.Name, c.uppers
 		if spec.Kept, err = c.keep(); err != nil {

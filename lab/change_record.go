@@ -101,7 +101,7 @@ func (c *change) namesFree(now, next *record) error {
 // future is the record of the lab when it is what it is to be.
 func (c *change) future(now *record) *record {
 	next := *now
-	next.File, next.Digest = c.rec.File, c.rec.Digest
+	next.File, next.Digest, next.Dir, next.Elsewhere = c.rec.File, c.rec.Digest, c.rec.Dir, c.rec.Elsewhere
 	next.claim(c.lab)
 	next.NoTable = c.rec.NoTable
 	next.Rules = c.seen.rules

@@ -229,7 +229,7 @@ func (w *writableLayers) writeImage(t *tree, changes []overlayfs.Change, dir str
 	all := append([]string{top}, w.layersOf(t)...)
 	var layers []func(io.Writer) error
 	for _, layer := range slices.Backward(all) {
-		layers = append(layers, func(to io.Writer) error { return archive(layer, to) })
+		layers = append(layers, func(to io.Writer) error { return w.archive(layer, to) })
 	}
 	config := image.Config{Env: w.node.Env, User: w.node.User, Workdir: w.node.Workdir, Command: w.node.Command, StopSignal: w.node.StopSignal}
 	if img := w.m.images[w.node.Image.String()]; img != nil {
@@ -240,8 +240,13 @@ func (w *writableLayers) writeImage(t *tree, changes []overlayfs.Change, dir str
 	return err
 }
 
-func archive(dir string, to io.Writer) error {
-	f, err := os.Open(dir)
+func (w *writableLayers) archive(layer string, to io.Writer) error {
+	dir, err := w.files.openDir(layer)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	f, err := os.Open(named(dir))
 	if err != nil {
 		return err
 	}

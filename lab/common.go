@@ -113,7 +113,7 @@ func (m *mounter) planCommon(l *topology.Lab, nodes []topology.Node) (commonLaye
 			if n.Image.Kind == topology.ImageHost {
 				declaring = stack[:len(stack)-1] // what the host's services expect is in the layer below
 			}
-			c, boot, err := otherLayer(declaring, stack)
+			c, boot, err := m.otherLayer(declaring, stack)
 			if err != nil {
 				return all, err
 			}
@@ -161,10 +161,16 @@ func hostLayer() ([]overlayfs.Entry, error) {
 
 // otherLayer returns what all nodes have above a root of the directories in stack, for the services that
 // some of these declare. It returns a text, too, which is another for another layer.
-func otherLayer(declaring, stack []string) ([]overlayfs.Entry, string, error) {
+func (m *mounter) otherLayer(declaring, stack []string) ([]overlayfs.Entry, string, error) {
 	var c layer
 	c.mountPoints()
 	before := len(c.entries)
+	opened, done, err := m.files.openDirs(stack)
+	if err != nil {
+		return nil, "", fmt.Errorf("look at the image: %w", err)
+	}
+	defer done()
+	declaring, stack = opened[:len(declaring)], opened
 	services, err := bootdirs.Open(declaring...)
 	if err != nil {
 		return nil, "", fmt.Errorf("look at the image: %w", err)

@@ -41,6 +41,7 @@ type writableLayers struct {
 	lab   *topology.Lab
 	node  *topology.Node
 	m     *mounter
+	files *hostFiles
 	store *image.Store
 	trees []tree
 	done  []func()
@@ -90,7 +91,7 @@ func (w *writableLayers) diff(t *tree) (changes []overlayfs.Change, err error) {
 	err = w.m.do(func() error {
 		var fds []int
 		for _, dir := range t.lower {
-			mount, err := overlayfs.Clone(dir, unix.MOUNT_ATTR_RDONLY, -1, false)
+			mount, err := w.m.files.cloneLayer(dir, -1)
 			if err != nil {
 				closeFDs(fds)
 				return err
@@ -165,6 +166,7 @@ func (w *writableLayers) running(ctx context.Context, labName, node string) erro
 	if err != nil {
 		return &Error{Lab: labName, Op: "read its record", Err: err}
 	}
+	w.files = filesNow(r, w.lab)
 	states, err := nodeStates(ctx, labName)
 	if err != nil {
 		return err
@@ -226,6 +228,7 @@ func (w *writableLayers) stopped(labName, node string) error {
 	if err := w.find(dir, node); err != nil {
 		return err
 	}
+	w.files = filesOf(w.lab) // there is no telling where links may lead
 	if !w.node.Writable.Persist {
 		return missing
 	}
@@ -261,11 +264,13 @@ func (w *writableLayers) below(ctx context.Context, at string) error {
 		return fail(err)
 	}
 	w.done = append(w.done, w.m.close)
+	w.m.files = w.files
 	w.m.images = map[string]*image.Image{}
 	if stored := storedImages(w.node); len(stored) > 0 {
 		if w.store, err = image.Open(image.Dir); err != nil {
 			return fail(err)
 		}
+		w.store = w.store.Through(w.files.open)
 		hold, err := w.store.Hold(ctx)
 		if err != nil {
 			return fail(err)

@@ -47,7 +47,7 @@ func newForesight(l *topology.Lab) (*builder, error) {
 	}
 	own := *l
 	own.Nodes = slices.Clone(l.Nodes)
-	return &builder{dir: dirOf(l.Name), lab: &own, content: content, given: byName(l.Nodes), rec: record{Name: l.Name}}, nil
+	return &builder{dir: dirOf(l.Name), lab: &own, content: content, given: byName(l.Nodes), files: filesOf(l), rec: record{Name: l.Name}}, nil
 }
 
 func (b *builder) wrapRefusal(ctx context.Context, err error) error {

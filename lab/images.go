@@ -69,6 +69,7 @@ func (b *builder) pullImages(ctx context.Context, start []topology.Node) error {
 	if b.store, err = image.Open(image.Dir); err != nil {
 		return err
 	}
+	b.store = b.store.Through(b.files.open)
 	if b.hold, err = b.store.Hold(ctx); err != nil {
 		return err
 	}

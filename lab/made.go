@@ -22,7 +22,7 @@ func (b *builder) made(n *topology.Node) proto.Made {
 		m.Images[i.String()] = b.images[i.String()].ID
 	}
 	for _, dir := range dirsOf(n) {
-		if id, err := sourceOf(dir); err == nil && id != nil {
+		if id, err := b.files.idOf(dir); err == nil {
 			if m.Dirs == nil {
 				m.Dirs = map[string]string{}
 			}
@@ -117,6 +117,7 @@ func (o *observed) lookAtImages(want *topology.Lab) {
 				if store, err = image.OpenExisting(image.Dir); err != nil {
 					return
 				}
+				store = store.Through(filesOf(want).open)
 			}
 			found, err := store.Find(img)
 			switch {

@@ -24,6 +24,7 @@ type mounter struct {
 	work chan func()
 	at   string // a tmpfs, in the mounter's namespace only
 
+	files  *hostFiles              // that the lab's file names; nil: no layer is one
 	images map[string]*image.Image // of the store, by name
 	keep   string                  // where the lab's nodes keep what they write
 	init   int                     // the lab init's pid, once it is there
@@ -166,10 +167,25 @@ func (m *mounter) hosts() []int {
 // clone is overlayfs.Clone with this package's error for what the kernel has not.
 func clone(path string, attr uint64, userns int, recursive bool) (int, error) {
 	fd, err := overlayfs.Clone(path, attr, userns, recursive)
+	return fd, cloneError(err)
+}
+
+// cloneLayer clones a layer read-only, whether it is one of the lab's file or not.
+func (f *hostFiles) cloneLayer(path string, userns int) (int, error) {
+	dir, err := f.openDir(path)
+	if err != nil {
+		return -1, err
+	}
+	defer dir.Close()
+	fd, err := overlayfs.CloneOf(dir, unix.MOUNT_ATTR_RDONLY, userns, false)
+	return fd, cloneError(err)
+}
+
+func cloneError(err error) error {
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = fmt.Errorf("%w: %w", ErrUnsupported, err)
 	}
-	return fd, err
+	return err
 }
 
 // nodeMounts is what a node gets of the host.
@@ -228,7 +244,7 @@ func (m *mounter) root(r *nodeMounts, n *topology.Node, s *proto.NodeSetup, user
 	}
 	all := append([]string{filepath.Join(m.at, m.commons.of(n))}, above...)
 	for _, path := range append(all, image...) {
-		fd, err := clone(path, unix.MOUNT_ATTR_RDONLY, userns, false)
+		fd, err := m.files.cloneLayer(path, userns)
 		if err != nil {
 			return err
 		}
@@ -246,7 +262,7 @@ func (m *mounter) root(r *nodeMounts, n *topology.Node, s *proto.NodeSetup, user
 
 func (m *mounter) binds(r *nodeMounts, n *topology.Node, userns int) error {
 	for _, b := range n.Binds {
-		t, err := openSource(b, userns)
+		t, err := m.files.openSource(b, userns)
 		if err != nil {
 			return err
 		}

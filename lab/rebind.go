@@ -29,7 +29,7 @@ func (c *change) rebind(context.Context) error {
 		todo = append(todo, t)
 	}
 	c.account.begun("~ bind")
-	notes, err := bindAnew(c.rec.InitPID, todo)
+	notes, err := bindAnew(c.rec.InitPID, c.files, todo)
 	c.notes = append(c.notes, notes...)
 	if err == nil {
 		c.account.made("~ bind")
@@ -68,14 +68,22 @@ func (r *running) bindAnew(op string) error {
 			todo = append(todo, t)
 		}
 	}
-	if _, err := bindAnew(r.init, todo); err != nil {
-		var e *Error
-		if errors.As(err, &e) {
-			e.Lab = r.name
-		}
-		return err
+	if len(todo) == 0 {
+		return nil
 	}
-	return nil
+	rec, err := readRecord(dirOf(r.name))
+	if err != nil {
+		return &Error{Lab: r.name, Op: "read its record", Err: err}
+	}
+	_, err = bindAnew(r.init, filesNow(rec), todo)
+	var e *Error
+	if errors.As(err, &e) {
+		e.Lab = r.name
+		if errors.Is(err, errElsewhere) {
+			e.Remedy = "see where it leads now, and run nsnet up with the lab's file, which asks for what is not beneath its directory"
+		}
+	}
+	return err
 }
 
 // nodeBinds are binds of one node to be made anew.
@@ -87,7 +95,7 @@ type nodeBinds struct {
 }
 
 // bindAnew mounts what sources name by now in nodes that run, in place of what is there. It returns notes for the user.
-func bindAnew(init int, todo []nodeBinds) (notes []string, err error) {
+func bindAnew(init int, files *hostFiles, todo []nodeBinds) (notes []string, err error) {
 	if len(todo) == 0 {
 		return nil, nil
 	}
@@ -102,7 +110,7 @@ func bindAnew(init int, todo []nodeBinds) (notes []string, err error) {
 			defer m.close()
 			for _, t := range todo {
 				for _, b := range t.binds {
-					note, err := m.bind(t, init, b)
+					note, err := m.bind(t, init, files, b)
 					if err != nil {
 						return &Error{Node: t.node, Op: "bind anew", Object: b.Target, Err: err}
 					}
@@ -150,7 +158,7 @@ func newRebinder() (*rebinder, error) {
 func (m *rebinder) close() { closeFDs([]int{m.own, m.proc}) }
 
 // bind mounts what a bind's source names in a node.
-func (m *rebinder) bind(t nodeBinds, init int, b topology.Bind) (note string, err error) {
+func (m *rebinder) bind(t nodeBinds, init int, files *hostFiles, b topology.Bind) (note string, err error) {
 	process := "/proc/" + strconv.Itoa(t.pid)
 	mnt, err := unix.Open(process+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -172,7 +180,7 @@ func (m *rebinder) bind(t nodeBinds, init int, b topology.Bind) (note string, er
 	if !childOf(t.pid, init) {
 		return "", errors.New("its init has ended")
 	}
-	source, err := openSource(b, userns)
+	source, err := files.openSource(b, userns)
 	if err != nil {
 		return "", err
 	}

@@ -69,6 +69,9 @@ type record struct {
 	Kept    bool            `json:"kept,omitempty"`    // its init holds the lock of what its nodes keep
 	Images  []image.Use     `json:"images,omitempty"`  // of the store
 	Work    []workDir       `json:"work,omitempty"`    // beside layers that unions write
+
+	Dir       string            `json:"dir,omitempty"`       // the file's own, without symbolic links; empty: no path is beneath it
+	Elsewhere map[string]string `json:"elsewhere,omitempty"` // where the paths lead that are not beneath it, as was allowed
 }
 
 func validName(s string) bool { return index.ValidName(s) }

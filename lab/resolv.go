@@ -40,7 +40,12 @@ func (c *change) firstID(n *topology.Node, s *proto.NodeState) int {
 // imageResolv returns what a node's image and layers have as resolv.conf, nil where that is nothing.
 func (c *change) imageResolv(n *topology.Node) ([]byte, error) {
 	m := mounter{images: c.images}
-	for _, dir := range m.branchPaths(n) {
+	paths, done, err := c.files.openDirs(m.branchPaths(n))
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	for _, dir := range paths {
 		if dir == "/" {
 			if b := hostResolvConf(); b != nil {
 				return b, nil

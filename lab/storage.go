@@ -50,6 +50,7 @@ func (b *builder) chooseStorage(start []topology.Node) error {
 		all := []proto.Storage{root}
 		for j := range n.Unions {
 			u := &n.Unions[j]
+			var exchanged error // which is no matter of the kernel's
 			refused := func() error {
 				if probe == nil {
 					var dir string
@@ -59,10 +60,18 @@ func (b *builder) chooseStorage(start []topology.Node) error {
 					if probe, err = newMounter(dir); err != nil {
 						return err
 					}
+					probe.files = b.files
 				}
-				return probe.tryOverlay(fmt.Sprintf("%d.%d", i, j), u)
+				err := probe.tryOverlay(fmt.Sprintf("%d.%d", i, j), u)
+				if errors.Is(err, errElsewhere) {
+					exchanged = err
+				}
+				return err
 			}
 			c, err := overlayfs.Choose(u.Storage, namedBranches(u), refused)
+			if exchanged != nil {
+				err = exchanged
+			}
 			if err != nil {
 				if errors.Is(err, errors.ErrUnsupported) {
 					err = fmt.Errorf("%w: %w", ErrUnsupported, err)
@@ -174,7 +183,7 @@ func (m *mounter) tryOverlay(name string, u *topology.Union) error {
 		branches[i].Writable = false // nothing is to be changed
 	}
 	return m.do(func() error {
-		s := overlayfs.Spec{Branches: branches, Own: filepath.Join(m.at, name, "own"), Scratch: filepath.Join(m.at, name, "scratch"), Userns: -1}
+		s := overlayfs.Spec{Branches: branches, Own: filepath.Join(m.at, name, "own"), Scratch: filepath.Join(m.at, name, "scratch"), Userns: -1, Open: m.files.openDir}
 		for _, d := range []string{s.Own, s.Scratch} {
 			if err := os.MkdirAll(d, 0o755); err != nil {
 				return err
@@ -303,7 +312,7 @@ func (m *mounter) owned(n *topology.Node, tree, at string, userns int, base uint
 // no devices.
 func (m *mounter) spec(n *topology.Node, tree string, branches []overlayfs.Branch, userns int, base uint32) (*overlayfs.Spec, error) {
 	dir := filepath.Join(m.at, "unions", n.Name, tree)
-	s := &overlayfs.Spec{Branches: branches, Own: filepath.Join(dir, "own"), Scratch: filepath.Join(dir, "scratch"),
+	s := &overlayfs.Spec{Branches: branches, Open: m.files.openDir, Own: filepath.Join(dir, "own"), Scratch: filepath.Join(dir, "scratch"),
 		Userns: userns, Base: base, Progress: m.progress(n.Name), Users: n.Image.Kind == topology.ImageHost}
 	if err := os.MkdirAll(s.Scratch, 0o755); err != nil {
 		return nil, err
@@ -344,7 +353,7 @@ func (m *mounter) unions(r *nodeMounts, n *topology.Node, chosen []proto.Storage
 				return fail(u.Path, err)
 			}
 			s.Upper, r.locks = up, append(r.locks, locks...)
-		} else if err := r.lockWritten(u); err != nil {
+		} else if err := r.lockWritten(m.files, u); err != nil {
 			return fail(u.Path, err)
 		}
 		if c.Driver == (overlayfs.Fuse{}) {

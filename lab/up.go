@@ -61,7 +61,8 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 		return res, err
 	}
 	b := &builder{dir: dir.dir, lab: &l, byFlag: o.StorageDriver != "", replace: o.Replace, progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
-		rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
+		files: filesOf(&l), rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
+	b.rec.Dir, b.rec.Elsewhere = leads(&l)
 	if running != nil {
 		res.Actions, err = b.update(ctx, running, state)
 		b.close()
@@ -177,6 +178,7 @@ type builder struct {
 	dir      string
 	lab      *topology.Lab             // first as the file and the command line say, then resolved: with what images say, and drivers
 	given    map[string]*topology.Node // as the file has them
+	files    *hostFiles                // that it names
 	byFlag   bool                      // the command line has named the driver of unions
 	replace  bool                      // the lab may be another file's
 	nodes    []topology.Node           // those to start
@@ -274,7 +276,7 @@ func (b *builder) up(ctx context.Context) error {
 	if b.mounts, err = newMounter(b.dir); err != nil {
 		return &Error{Op: "prepare", Err: err}
 	}
-	b.mounts.images, b.mounts.step, b.mounts.keep = b.images, b.step, filepath.Join(KeepDir, b.lab.Name)
+	b.mounts.files, b.mounts.images, b.mounts.step, b.mounts.keep = b.files, b.images, b.step, filepath.Join(KeepDir, b.lab.Name)
 	b.mounts.lab, b.mounts.written = b.lab.Name, b.uppers
 	if err := b.openKept(); err != nil {
 		return err

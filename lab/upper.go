@@ -60,16 +60,13 @@ type upperLayer struct {
 }
 
 // findUpper looks at the directory that a union is to write, and says why it cannot be one's upper layer.
-func findUpper(dir string) (u upperLayer, err error) {
-	fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (f *hostFiles) findUpper(dir string) (u upperLayer, err error) {
+	at, err := f.openDir(dir)
 	if err != nil {
-		return u, fmt.Errorf("open %s: %w", dir, err)
+		return u, err
 	}
-	defer unix.Close(fd)
-	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-	if err != nil {
-		return u, fmt.Errorf("find %s: %w", dir, err)
-	}
+	defer at.Close()
+	fd, path := int(at.Fd()), at.Name()
 	u.Parent, u.Layer = filepath.Dir(path), filepath.Base(path)
 	var own, above unix.Statx_t
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_INO|unix.STATX_MNT_ID, &own); err != nil {
@@ -341,7 +338,7 @@ func (m *mounter) openUpper(up upperLayer, who string) (u *overlayfs.Upper, lock
 		_ = unix.Close(parent)
 		return nil, nil, err
 	}
-	alone, err := lockLayer(filepath.Join(up.Parent, up.Layer), lockfile.Exclusive)
+	alone, err := lockDir(parent, up.Layer, filepath.Join(up.Parent, up.Layer), lockfile.Exclusive)
 	if err != nil {
 		_ = unix.Close(parent)
 		_ = lock.Close()

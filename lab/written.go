@@ -59,16 +59,16 @@ func (b *builder) findWritten(start []topology.Node) error {
 
 // findLayer looks at one directory that a union writes. Of a union of a node that stays it is only noted.
 func (b *builder) findLayer(dir string, w writer, taken map[fileID]writer, fresh bool) error {
-	up, err := findUpper(dir)
+	up, err := b.files.findUpper(dir)
 	if err != nil && w.alone && fresh {
 		return err
 	}
 	if err != nil {
-		var st unix.Stat_t
-		if unix.Stat(dir, &st) != nil {
-			return nil // who mounts it tells why
+		id, err := sourceOf(dir)
+		if err != nil || id == nil {
+			return nil //nolint:nilerr // who mounts it tells why
 		}
-		up.id = fileID{st.Dev, st.Ino, true}
+		up.id = *id
 	}
 	other, is := taken[up.id]
 	if is && other.who != w.who && (other.alone || w.alone) {
@@ -89,7 +89,7 @@ func (b *builder) findLayer(dir string, w writer, taken map[fileID]writer, fresh
 			return up.heldError(holds)
 		}
 	}
-	if f, err := lockLayer(dir, w.mode()); err == nil && f != nil {
+	if f, err := b.files.lockLayer(dir, w.mode()); err == nil && f != nil {
 		_ = f.Close()
 	} else if err != nil && writerIn(b.lab.Name, up.id) == "" { // its own union goes before, or the mounter finds it
 		return err
@@ -109,11 +109,22 @@ func (w writer) mode() lockfile.Mode {
 }
 
 // lockLayer locks a directory that a union writes; nil where the file system has no such locks, on which no overlay writes.
-func lockLayer(dir string, m lockfile.Mode) (*os.File, error) {
-	f, err := os.OpenFile(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+func (f *hostFiles) lockLayer(dir string, m lockfile.Mode) (*os.File, error) {
+	at, err := f.openDir(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open the layer: %w", err)
+		return nil, fmt.Errorf("the layer: %w", err)
 	}
+	defer at.Close()
+	return lockDir(int(at.Fd()), ".", dir, m)
+}
+
+// lockDir locks the directory of this name in an open one; path is for messages.
+func lockDir(parent int, name, path string, m lockfile.Mode) (*os.File, error) {
+	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the layer %s: %w", path, err)
+	}
+	f := os.NewFile(uintptr(fd), path)
 	err = lockfile.Try(f, m)
 	if err == nil {
 		return f, nil
@@ -130,7 +141,7 @@ func lockLayer(dir string, m lockfile.Mode) (*os.File, error) {
 	if who == "" {
 		who = "another union, or a program has locked it"
 	}
-	return nil, heldError(dir, who)
+	return nil, heldError(path, who)
 }
 
 func idOf(f *os.File) (fileID, bool) {
@@ -140,10 +151,10 @@ func idOf(f *os.File) (fileID, bool) {
 }
 
 // lockWritten locks what a union of mergerfs writes.
-func (r *nodeMounts) lockWritten(u *topology.Union) error {
+func (r *nodeMounts) lockWritten(files *hostFiles, u *topology.Union) error {
 	dirs, _ := writersOf(u)
 	for _, dir := range dirs {
-		f, err := lockLayer(dir, lockfile.Shared)
+		f, err := files.lockLayer(dir, lockfile.Shared)
 		if err != nil {
 			return err
 		}

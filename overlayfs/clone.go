@@ -3,6 +3,7 @@ package overlayfs
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -13,6 +14,15 @@ import (
 // when userns is not negative: what root owns there, root of that user namespace owns in
 // the copy. open_tree(2), mount_setattr(2). A file system without idmapped mounts is errors.ErrUnsupported.
 func Clone(path string, attr uint64, userns int, recursive bool) (int, error) {
+	return cloneFrom(unix.AT_FDCWD, path, path, attr, userns, recursive)
+}
+
+// CloneOf is Clone of what is open, by a descriptor of the calling thread's mount namespace; O_PATH will do.
+func CloneOf(f *os.File, attr uint64, userns int, recursive bool) (int, error) {
+	return cloneFrom(int(f.Fd()), "", f.Name(), attr, userns, recursive)
+}
+
+func cloneFrom(dir int, at, path string, attr uint64, userns int, recursive bool) (int, error) {
 	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
 	set := uint(unix.AT_EMPTY_PATH)
 	if recursive {
@@ -22,7 +32,10 @@ func Clone(path string, attr uint64, userns int, recursive bool) (int, error) {
 	if err := failpoint.Hit("open_tree", path); err != nil {
 		return -1, fmt.Errorf("open %s: %w", path, err)
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	if at == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	fd, err := unix.OpenTree(dir, at, flags)
 	if err != nil {
 		return -1, fmt.Errorf("open %s: %w", path, err)
 	}

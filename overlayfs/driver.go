@@ -20,6 +20,8 @@ type Branch struct {
 // private one: the mounts that a union is made of stay there, and are gone with it.
 type Spec struct {
 	Branches []Branch // the first wins
+	// Open opens a branch's path; nil: whatever that leads to.
+	Open func(path string) (*os.File, error)
 	// Own is a directory for the union's own writable layer, above all branches; what is in it from before is kept. Its
 	// owner is the user namespace's root, or it is idmapped for that.
 	Own string
@@ -107,7 +109,7 @@ func (s *Spec) branch(more uint64) ([]string, error) {
 		if !b.Writable {
 			attr |= unix.MOUNT_ATTR_RDONLY
 		}
-		fd, err := Clone(b.Path, attr, s.Userns, false)
+		fd, err := s.clone(b.Path, attr)
 		if err != nil {
 			return nil, err
 		}
@@ -122,6 +124,18 @@ func (s *Spec) branch(more uint64) ([]string, error) {
 		paths = append(paths, at)
 	}
 	return paths, nil
+}
+
+func (s *Spec) clone(path string, attr uint64) (int, error) {
+	if s.Open == nil {
+		return Clone(path, attr, s.Userns, false)
+	}
+	f, err := s.Open(path)
+	if err != nil {
+		return -1, err
+	}
+	defer f.Close()
+	return CloneOf(f, attr, s.Userns, false)
 }
 
 // inOwn makes directories in Own that the namespace's root owns.

@@ -205,3 +205,33 @@ func TestAskCovers(t *testing.T) {
 		}
 	}
 }
+
+func TestFindPath(t *testing.T) {
+	t.Parallel()
+	base, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := filepath.Join(base, "own")
+	if err := os.MkdirAll(filepath.Join(own, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"in": "data", "out": "..", "back": own + "/data"} {
+		if err := os.Symlink(to, filepath.Join(own, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]HostPath{
+		"/own/in/": {own + "/data", "data"}, "/own/back": {own + "/data", "data"}, "/own": {own, "."}, "/own/out": {base, ""}, "/own/out/own/in": {own + "/data", "data"},
+	} {
+		if got, err := FindPath(base+path, own); got != want || err != nil {
+			t.Errorf("%s: %v, %v, want %v", path, got, err, want)
+		}
+	}
+	if got, err := FindPath(own+"/in", ""); got != (HostPath{own + "/data", ""}) || err != nil {
+		t.Errorf("without a directory: %v, %v", got, err)
+	}
+	if got, err := FindPath(own+"/none", own); err == nil {
+		t.Errorf("what does not exist leads to %v", got)
+	}
+}

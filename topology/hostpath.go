@@ -23,6 +23,16 @@ func (l *Lab) HostPath(path string) HostPath {
 	return HostPath{Real: path}
 }
 
+// FindPath tells where an absolute path leads now, to a file in dir, which is without symbolic links, and empty for text that has
+// no directory of its own.
+func FindPath(path, dir string) (HostPath, error) {
+	real, err := newFinder().resolve(filepath.Clean(path))
+	if err != nil || dir == "" {
+		return HostPath{Real: real}, err
+	}
+	return hostPath(real, dir), nil
+}
+
 // hostPath tells what a path without symbolic links is to a file in dir.
 func hostPath(path, dir string) HostPath {
 	p := HostPath{Real: path}

@@ -67,6 +67,26 @@ func TestOpen(t *testing.T) {
 	}
 }
 
+func TestOpenReal(t *testing.T) {
+	t.Parallel()
+	_, dir := tree(t)
+	if err := os.Symlink("root", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{
+		"root/etc": nil, "outside": nil, "none": unix.ENOENT, "outside/x": unix.ENOTDIR,
+		"link": unix.ELOOP, "link/etc": unix.ELOOP, "root/magic": unix.ELOOP, "root/etc/resolv.conf": unix.ELOOP,
+	} {
+		fd, err := OpenReal(filepath.Join(dir, path), unix.O_PATH)
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err == nil {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
 // Files that are renamed elsewhere do not matter.
 func TestOpenWhileOthersRename(t *testing.T) {
 	t.Parallel()
