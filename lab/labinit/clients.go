@@ -1,18 +1,18 @@
 package labinit
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"sync/atomic"
 	"time"
 
 	"github.com/nsnet/nsnet/container"
+	"github.com/nsnet/nsnet/container/wire"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
 const (
-	// clientTime is how long a client of the control socket may take to say what it wants, and to take the answer.
+	// clientTime is how long a client of the control socket may take, where there are many, to say what it wants, and to take the answer.
 	clientTime = time.Minute
 	// attendedCost is more descriptors than any request takes for as long as the lab init is at it: an exec's socket and streams, all of them twice.
 	attendedCost = 12
@@ -43,13 +43,34 @@ type client struct {
 	u     *net.UnixConn
 	of    *clients
 	waits bool
+	timed bool
 }
 
-// admit waits for a place.
+// admit waits for a place. Half of the places are let without a time, as a timer costs each command a wake-up of the lab init: one half
+// always comes free.
 func (c *clients) admit(u *net.UnixConn) *client {
 	c.attended <- struct{}{}
-	_ = u.SetReadDeadline(time.Now().Add(c.time)) // until it has said what it wants
-	return &client{Conn: container.FromUnix(u), u: u, of: c}
+	timed := len(c.attended) > cap(c.attended)/2
+	if timed {
+		_ = u.SetReadDeadline(time.Now().Add(c.time))
+	}
+	return &client{Conn: container.FromUnix(u), u: u, of: c, timed: timed}
+}
+
+// receive takes what the client wants.
+func (c *client) receive() (wire.Kind, []byte, []int, error) {
+	k, body, fds, err := c.Receive()
+	if c.timed {
+		_ = c.SetReadDeadline(time.Time{})
+	}
+	return k, body, fds, err
+}
+
+// hurry has the client take what follows in time.
+func (c *client) hurry() {
+	if c.timed || c.waits {
+		_ = c.u.SetWriteDeadline(time.Now().Add(c.of.time))
+	}
 }
 
 // leave closes the connection and frees the place.
@@ -76,11 +97,12 @@ func (c *client) wait() bool {
 
 // reply answers, if the client takes it in time.
 func (c *client) reply(v any, fds ...int) {
-	_ = c.u.SetWriteDeadline(time.Now().Add(c.of.time))
+	c.hurry()
 	_ = proto.Send(c.Conn, proto.Reply, v, fds...)
 }
 
 // fail tells the client why not.
 func (c *client) fail(v any) error {
-	return errors.Join(c.u.SetWriteDeadline(time.Now().Add(c.of.time)), proto.Send(c.Conn, proto.Failed, v))
+	c.hurry()
+	return proto.Send(c.Conn, proto.Failed, v)
 }

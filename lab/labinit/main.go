@@ -196,8 +196,7 @@ func accept(ln net.Listener) (net.Conn, error) {
 // answer serves one client. Only the owner of the lab can reach the socket.
 func (l *labInit) answer(c *client) {
 	defer c.leave()
-	k, body, fds, err := c.Receive()
-	_ = c.SetReadDeadline(time.Time{})
+	k, body, fds, err := c.receive()
 	if errors.Is(err, unix.EMFILE) {
 		_ = c.fail(proto.ExecFailed{Text: "the lab's init is out of descriptors: " + err.Error()})
 	}
