@@ -41,8 +41,8 @@ func TestUnionsThatWriteOneDirectory(t *testing.T) {
 				t.Errorf("after what was refused there are %s", got)
 			}
 			// The lab itself goes from one to the other, and back.
-			testenv.Must(t, "up", "--name", one, c.second)
-			testenv.Must(t, "up", "--name", one, c.first)
+			testenv.Must(t, "up", "--replace", "--name", one, c.second)
+			testenv.Must(t, "up", "--replace", "--name", one, c.first)
 			testenv.Must(t, "down", one)
 			testenv.Must(t, "up", "--name", other, c.second)
 			testenv.Must(t, "down", other)
