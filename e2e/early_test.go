@@ -31,7 +31,7 @@ func TestExecIsEarly(t *testing.T) {
 			{args: []string{"web", "sh", "-c", "kill -KILL $$"}, code: 137}, // perhaps for want of memory
 			{args: []string{"--env=A=1", "web", "sh", "-c", "echo $A"}, stdout: "1\n"},
 			{args: []string{"web", "nosuch"}, code: 127, stderr: "nosuch: command not found"},
-			{args: []string{"-u", "nosuch", "web", "true"}, code: 125, stderr: "nosuch"},
+			{args: []string{"-u", "nosuch", "web", "true"}, code: 126, stderr: "nosuch"},
 			{args: []string{"nosuch", "true"}, code: 125, stderr: "not found"},
 			{args: []string{"nosuch/web", "true"}, code: 125, stderr: "not found"},
 			{args: []string{r.name + "/nosuch", "true"}, code: 125, stderr: "nsnet ps " + r.name},

@@ -40,12 +40,13 @@ func TestPlanForesees(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, ns := range []string{name, name + "t.taken"} {
-			defer os.Remove(writeFile(t, "/run/netns", ns, ""))
+			path := writeFile(t, "/run/netns", ns, "")
+			defer func() { _ = os.Remove(path) }()
 		}
 		if err := os.MkdirAll("/etc/netns/"+name+"q.named", 0o755); err != nil {
 			t.Fatal(err)
 		}
-		defer os.RemoveAll("/etc/netns/" + name + "q.named")
+		defer func() { _ = os.RemoveAll("/etc/netns/" + name + "q.named") }()
 		writeFile(t, "/etc/netns/"+name+"q.named", "resolv.conf", "nameserver 192.0.2.1\n")
 		const other = "nodes: {a: {}}\nbridges: {lan0: {address: 10.62.0.1/24}}\nlinks: [{endpoints: ['a:eth0', lan0]}]\n"
 		startAs(t, name+"o", writeFile(t, dir, "other.yaml", other))

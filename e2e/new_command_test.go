@@ -47,8 +47,8 @@ func TestNewCommandThatCannotStart(t *testing.T) {
 				{"[/b]", "", 126, "permission denied"},
 				{"[/b/crlf]", "", 126, "Windows line ends"},
 				{"[echo, '" + strings.Repeat("x", 1<<17) + "']", "", 126, "argument 1 has 131072 bytes"},
-				{"[sleep, '4243']", ", workdir: /none", 1, "in /none"},
-				{"[sleep, '4243']", ", user: nobody-of-that-name", 1, "nobody-of-that-name"},
+				{"[sleep, '4243']", ", workdir: /none", 126, "in /none"},
+				{"[sleep, '4243']", ", user: nobody-of-that-name", 126, "nobody-of-that-name"},
 			} {
 				got := up(k.command, "[sleep, '4242']", k.more)
 				if got.Code != k.code || !strings.Contains(got.Stderr, k.want) || strings.Contains(got.Stdout, "~") {

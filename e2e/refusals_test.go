@@ -77,7 +77,7 @@ func TestForwardingOfTwoLabs(t *testing.T) {
 			}
 		}
 		defer testenv.Must(t, "down", two)
-		off(one, "10.45.0", "stays on, as lab "+two+" needs it", "1")
+		off(one, "10.45.0", "stays on, as lab "+two+" needs it", "2")
 		off(two, "10.46.0", "back to what it was", "0")
 	})
 }
@@ -157,8 +157,8 @@ func TestRemediesFit(t *testing.T) {
 		}{
 			{", sysctls: {net.ipv4.ip_default_ttl: wat}", 1, "invalid argument; give it a value that the kernel takes"},
 			{", command: [/b/script]", 126, "permission denied; make it executable with chmod a+x"},
-			{", command: [sleep, infinity], workdir: /nope", 1, "in /nope: this directory does not exist; make it"},
-			{", command: [sleep, infinity], workdir: /b/script", 1, "in /b/script: not a directory; name a working directory"},
+			{", command: [sleep, infinity], workdir: /nope", 126, "in /nope: this directory does not exist; make it"},
+			{", command: [sleep, infinity], workdir: /b/script", 126, "in /b/script: not a directory; name a working directory"},
 		}
 		for _, m := range mistakes {
 			if got := testenv.Run(t, "up", "--name", name, file(m.node)); got.Code != m.code || !strings.Contains(got.Stderr, m.want) {

@@ -35,11 +35,11 @@ func run(ctx context.Context, args []string, std stdio) int {
 		name = args[0]
 	}
 	ctx = waiting.With(ctx, func(text string) {
-		clear := ""
+		wipe := ""
 		if canRewrite(std.err, os.Getenv("TERM")) {
-			clear = "\r\x1b[K" // of progress
+			wipe = "\r\x1b[K" // of progress
 		}
-		say(std.err, "%snsnet: %s\n", clear, plain(text))
+		say(std.err, "%snsnet: %s\n", wipe, plain(text))
 	})
 	root := newRootOf(std, name)
 	root.SetArgs(args)

@@ -126,7 +126,7 @@ func TestNodeAttacks(t *testing.T) {
 		writeFile(t, canary, "host")
 		t.Cleanup(func() { remove(t, canary) })
 		// Seen in the nodes' image, which is the host's; /tmp is their own.
-		seen, err := os.MkdirTemp("/srv", "nsnet-test-")
+		seen, err := os.MkdirTemp("/srv", "nsnet-test-") //nolint:usetesting // not below /tmp
 		if err != nil {
 			t.Fatal(err)
 		}
