@@ -157,8 +157,8 @@ func TestRemediesFit(t *testing.T) {
 		}{
 			{", sysctls: {net.ipv4.ip_default_ttl: wat}", 1, "invalid argument; give it a value that the kernel takes"},
 			{", command: [/b/script]", 126, "permission denied; make it executable with chmod a+x"},
-			{", command: [sleep, infinity], workdir: /nope", 126, "in /nope: this directory does not exist; make it"},
-			{", command: [sleep, infinity], workdir: /b/script", 126, "in /b/script: not a directory; name a working directory"},
+			{", command: [sleep, infinity], workdir: /nope", 126, "in /nope: it cannot be executed: this directory does not exist; make it"},
+			{", command: [sleep, infinity], workdir: /b/script", 126, "in /b/script: it cannot be executed: not a directory; name a working directory"},
 		}
 		for _, m := range mistakes {
 			if got := testenv.Run(t, "up", "--name", name, file(m.node)); got.Code != m.code || !strings.Contains(got.Stderr, m.want) {
