@@ -438,11 +438,12 @@ func TestChangeRefusesStrangersNames(t *testing.T) {
 			if b, err := os.ReadFile(path); err != nil || string(b) != "a stranger's" {
 				t.Errorf("%s is %q now, %v", path, b, err)
 			}
-			if plan := plans(t, r.file, 10); !strings.Contains(plan, "sleep 1000 (command changed") {
-				t.Errorf("something was changed:\n%s", plan)
-			}
+			fails(t, testenv.Run(t, "plan", r.file), 5, path, says)
 			if err := os.Remove(path); err != nil {
 				t.Fatal(err)
+			}
+			if plan := plans(t, r.file, 10); !strings.Contains(plan, "sleep 1000 (command changed") {
+				t.Errorf("something was changed:\n%s", plan)
 			}
 		}
 		testenv.Must(t, "up", r.file)
