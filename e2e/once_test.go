@@ -93,7 +93,7 @@ func TestExchangedBeforeUpOpens(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		testenv.Need(t, "mergerfs")
 		own, victim := stranger(t)
-		defer os.RemoveAll(image.Dir) // the test's own
+		defer func() { _ = os.RemoveAll(image.Dir) }() // the test's own
 		for i, c := range []struct {
 			node string
 			path string // where the node sees who it is of; empty: no lab can be made of it

@@ -69,14 +69,14 @@ func (f *hostFiles) open(path string) (*os.File, error) {
 }
 
 func (f *hostFiles) openAs(path string, flags int) (*os.File, error) {
-	real, err := f.lead(path)
+	at, err := f.lead(path)
 	if err == nil {
 		var fd int
-		if fd, err = inroot.OpenReal(real, unix.O_PATH|flags); err == nil {
-			return os.NewFile(uintptr(fd), real), nil
+		if fd, err = inroot.OpenReal(at, unix.O_PATH|flags); err == nil {
+			return os.NewFile(uintptr(fd), at), nil
 		}
 		if errors.Is(err, unix.ELOOP) {
-			err = fmt.Errorf("%w: %s is a symbolic link now, or below one", errElsewhere, real)
+			err = fmt.Errorf("%w: %s is a symbolic link now, or below one", errElsewhere, at)
 		}
 	}
 	return nil, fmt.Errorf("open %s: %w", path, err)

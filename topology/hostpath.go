@@ -26,11 +26,11 @@ func (l *Lab) HostPath(path string) HostPath {
 // FindPath tells where an absolute path leads now, to a file in dir, which is without symbolic links, and empty for text that has
 // no directory of its own.
 func FindPath(path, dir string) (HostPath, error) {
-	real, err := newFinder().resolve(filepath.Clean(path))
+	at, err := newFinder().resolve(filepath.Clean(path))
 	if err != nil || dir == "" {
-		return HostPath{Real: real}, err
+		return HostPath{Real: at}, err
 	}
-	return hostPath(real, dir), nil
+	return hostPath(at, dir), nil
 }
 
 // hostPath tells what a path without symbolic links is to a file in dir.
