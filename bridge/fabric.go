@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -25,6 +26,10 @@ func Change(b *topology.Bridge, index int) (rtnl.Request, error) {
 	return message(b, index, 0, "change bridge "+b.Name)
 }
 
+// ForwardDelay is how long a port of a lab's bridge with the spanning tree protocol listens, and then learns, before it forwards: the
+// least that the kernel takes (BR_MIN_FORWARD_DELAY). Its own default is 15 s.
+const ForwardDelay = 2 * time.Second
+
 func message(b *topology.Bridge, index, flags int, label string) (rtnl.Request, error) {
 	mac, err := net.ParseMAC(b.MAC)
 	if err != nil {
@@ -45,6 +50,10 @@ func message(b *topology.Bridge, index, flags int, label string) (rtnl.Request, 
 		stp = 1
 	}
 	data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(stp))
+	if b.STP {
+		const hundredths = 10 * time.Millisecond // USER_HZ
+		data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(uint32(ForwardDelay/hundredths)))
+	}
 	req.AddData(info)
 	return rtnl.Request{NetlinkRequest: req, Label: label}, nil
 }

@@ -17,7 +17,8 @@ type launch struct {
 	terminal    bool       // stdio is to be the controlling terminal
 	score       *byte      // path of the child's own oom_score_adj
 	expendable  [3]byte
-	report      uintptr // where an outcome is written to, of a command that gets a process between
+	files       [2]uint64 // soft and hard limit of open files; the runtime has raised the soft one of this process
+	report      uintptr   // where an outcome is written to, of a command that gets a process between
 	result      outcome
 	chdirFailed bool
 	name        [16]byte // what ps shows of a process between
@@ -53,7 +54,8 @@ func yielding(pid int) {
 // newLaunch prepares what a child needs. Descriptors of stdio are duplicated where they are among those that a child overwrites; own are these
 // duplicates, the caller's to close.
 func newLaunch(c prepared, stdio []int) (l *launch, own []int, err error) {
-	l = &launch{uid: uintptr(c.uid), gid: uintptr(c.gid), terminal: c.terminal, expendable: [3]byte{'9', '0', '0'},
+	files := fileLimits()
+	l = &launch{uid: uintptr(c.uid), gid: uintptr(c.gid), terminal: c.terminal, files: [2]uint64{files.Cur, files.Max}, expendable: [3]byte{'9', '0', '0'},
 		name: [16]byte{'n', 's', 'n', 'e', 't', '-', 'e', 'x', 'e', 'c'}}
 	if l.path, err = syscall.BytePtrFromString(c.path); err != nil {
 		return nil, nil, err
@@ -272,6 +274,7 @@ func (l *launch) run(place, yields bool) {
 	if _, _, e = syscall.RawSyscall(syscall.SYS_SETUID, l.uid, 0, 0); e != 0 {
 		goto failed
 	}
+	syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, syscall.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&l.files)), 0, 0, 0) //nolint:errcheck // to lower a limit is allowed to everybody
 	if inside != 0 {
 		if _, _, e = syscall.RawSyscall(syscall.SYS_CHDIR, uintptr(unsafe.Pointer(l.dir)), 0, 0); e != 0 {
 			l.chdirFailed = true

@@ -58,15 +58,21 @@ const (
 	MostFiles = 524288
 )
 
-// limitFiles sets these limits, as far as the hard limit allows. The Go runtime has raised the soft one for this process, and forks that
+// fileLimits returns these limits, as far as the hard limit allows.
+func fileLimits() syscall.Rlimit {
+	l := syscall.Rlimit{Cur: Files, Max: MostFiles}
+	var now syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &now) == nil {
+		l.Max = min(now.Max, MostFiles)
+		l.Cur = min(l.Max, Files)
+	}
+	return l
+}
+
+// limitFiles sets these limits. The Go runtime has raised the soft one for this process, and forks that
 // it does not know of would have that.
 func limitFiles() {
-	var l syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l); err != nil {
-		return
-	}
-	l.Max = min(l.Max, MostFiles)
-	l.Cur = min(l.Max, Files)
+	l := fileLimits()
 	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)
 }
 

@@ -45,11 +45,11 @@ func TestUpFailsHalfWay(t *testing.T) {
 			name: "command not executable", text: "name: NAME\nnodes: {good: {}, bad: {command: [/etc/passwd]}}\n", code: 126,
 			want: []string{"node bad: run /etc/passwd: it cannot be executed: permission denied; make it executable with chmod a+x, or"},
 		}, {
-			name: "unknown user", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], user: nobody-here}}\n", code: 1,
-			want: []string{`node bad: run the command: look up "nobody-here": no such user; name a user and a group`},
+			name: "unknown user", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], user: nobody-here}}\n", code: 126,
+			want: []string{`node bad: run the command: it cannot be executed: look up "nobody-here": no such user; name a user and a group`},
 		}, {
-			name: "no working directory", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], workdir: /no/such}}\n", code: 1,
-			want: []string{"node bad: run the command in /no/such: this directory does not exist; make it, or name a working directory"},
+			name: "no working directory", text: "name: NAME\nnodes: {good: {}, bad: {command: [\"true\"], workdir: /no/such}}\n", code: 126,
+			want: []string{"node bad: run the command in /no/such: it cannot be executed: this directory does not exist; make it, or name a working directory"},
 		}, {
 			name: "sysctl that is not there", text: "name: NAME\nnodes: {good: {}, bad: {sysctls: {net.ipv4.no_such_thing: 1}}}\n", code: 7,
 			want: []string{"node bad", "net.ipv4.no_such_thing"},

@@ -137,7 +137,7 @@ func TestWorkdirBehindDescriptors(t *testing.T) {
 		for n := range 10 {
 			r := define(t, fmt.Sprintf("name: NAME\ndefaults: {%s}\nnodes: {a: {workdir: /proc/self/fd/%d, command: [/probe, fchdir, %s]}}\n", bind, n, canary))
 			if res := testenv.Run(t, "up", r.file); res.Code != 0 {
-				fails(t, res, 1, "node a", fmt.Sprintf("/proc/self/fd/%d", n))
+				fails(t, res, 126, "node a", fmt.Sprintf("/proc/self/fd/%d", n))
 				continue
 			}
 			testenv.Must(t, "logs", "-f", r.name+"/a")

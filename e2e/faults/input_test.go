@@ -71,8 +71,8 @@ func TestBadReferences(t *testing.T) {
 		fails(t, r.exec("web", "/etc"), 126, "/etc", "cannot be executed")
 		fails(t, r.exec("web", "sh", "-c", "exit 42"), 42)
 		fails(t, r.exec("web", "sh", "-c", "kill -9 $$"), 137)
-		fails(t, testenv.Run(t, "exec", "--user", "nobody-here", r.name+"/web", "true"), 125, "nobody-here")
-		fails(t, testenv.Run(t, "exec", "--workdir", "/no/such", r.name+"/web", "true"), 125, "/no/such")
+		fails(t, testenv.Run(t, "exec", "--user", "nobody-here", r.name+"/web", "true"), 126, "nobody-here")
+		fails(t, testenv.Run(t, "exec", "--workdir", "/no/such", r.name+"/web", "true"), 126, "/no/such")
 
 		nothingLeft(t, before, "wrong references")
 	})

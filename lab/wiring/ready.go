@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/internal/rtnl"
 )
 
@@ -46,6 +47,7 @@ func (a *Applier) Ready(ctx context.Context, want *Want, steps []Step, timeout t
 	}
 	waits := map[Place][]rtnl.Want{}
 	slow := map[string][]rtnl.Want{}
+	var learning []rtnl.Want
 	for i := range want.Cables {
 		k := &want.Cables[i]
 		if !fresh[k.A.Place][k.A.Name] && !fresh[k.B.Place][k.B.Name] && !rising[k.A.Master] && !rising[k.B.Master] {
@@ -62,6 +64,9 @@ func (a *Applier) Ready(ctx context.Context, want *Want, steps []Step, timeout t
 				w.Forward = false
 			}
 			waits[e.Place] = append(waits[e.Place], w)
+			if e.Learns {
+				learning = append(learning, rtnl.Want{Name: e.Name, Forward: true})
+			}
 		}
 	}
 	if err := a.fabricReady(waits[Fabric], bridges, timeout); err != nil {
@@ -91,10 +96,32 @@ func (a *Applier) Ready(ctx context.Context, want *Want, steps []Step, timeout t
 	if err != nil {
 		return err
 	}
+	if err := a.learned(ctx, learning); err != nil {
+		return err
+	}
 	if err := a.slowReady(ctx, slow); err != nil {
 		return err
 	}
 	return a.receive(steps)
+}
+
+// learned waits until ports of the lab's bridges forward that have the spanning tree protocol on. One that does not in the time
+// that this takes would close a loop.
+func (a *Applier) learned(ctx context.Context, ports []rtnl.Want) error {
+	if len(ports) == 0 {
+		return nil
+	}
+	c, err := dial(a.Namespaces, Fabric, unix.RTNLGRP_LINK)
+	if err != nil {
+		return &Error{Place: Fabric, Op: "watch its interfaces", Err: err}
+	}
+	defer c.Close()
+	const spare = time.Second
+	var late *rtnl.NotReadyError
+	if err := c.ReadyContext(ctx, ports, 2*bridge.ForwardDelay+spare); err != nil && !errors.As(err, &late) {
+		return &Error{Place: Fabric, Op: "wait for the bridges", Err: err}
+	}
+	return nil
 }
 
 // slowReady waits until ports of the host's bridges forward that have the spanning tree protocol on. One that does not in the

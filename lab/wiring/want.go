@@ -54,6 +54,7 @@ type End struct {
 	Alias     string
 	Addresses []netip.Prefix
 	Forward   bool        // a port that forwards as soon as it is up
+	Learns    bool        // a port of a bridge with the spanning tree protocol, which forwards some seconds later, or never
 	Sysctls   [][2]string // of a node's end, which it has before it comes up
 }
 
@@ -103,7 +104,7 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 		}
 		w.Cables = append(w.Cables, Cable{
 			Name: "the host -- " + b.Name, Leg: true,
-			A: End{Place: Fabric, Name: legPort(b.Name), MTU: b.MTU, Master: b.Name, Forward: !b.STP},
+			A: End{Place: Fabric, Name: legPort(b.Name), MTU: b.MTU, Master: b.Name, Forward: !b.STP, Learns: b.STP},
 			B: End{Place: Host, Name: bridge.LegName(l.Name, b.Name), MAC: b.HostMAC, MTU: b.MTU, Alias: Mark(l.Name) + b.Name, Addresses: b.Addresses},
 		})
 	}
@@ -136,7 +137,7 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 			c.B = End{Place: Host, Name: ports[i].Name, MAC: portMAC(k.A.MAC), MTU: max(k.A.MTU, b.HostMTU), Master: k.B.Bridge, Forward: true,
 				Alias: Mark(l.Name) + k.A.Node + ":" + k.A.Interface}
 		default:
-			c.B = End{Place: Fabric, Name: ports[i].Name, AltName: ports[i].Alt, MTU: k.A.MTU, Master: k.B.Bridge, Forward: b != nil && !b.STP}
+			c.B = End{Place: Fabric, Name: ports[i].Name, AltName: ports[i].Alt, MTU: k.A.MTU, Master: k.B.Bridge, Forward: b != nil && !b.STP, Learns: b != nil && b.STP}
 		}
 		w.Cables = append(w.Cables, c)
 	}
