@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,28 @@ func Notes(l *topology.Lab) []string {
 	for _, name := range names {
 		if err := checkExternal(name); errors.Is(err, errBridgeDown) {
 			notes = append(notes, err.Error())
+		}
+	}
+	return append(notes, strangeAddresses(l, HostBridge)...)
+}
+
+// strangeAddresses tells of addresses that the file gives to bridges of the host, and that these have not: the nodes' default routes
+// lead to nobody then.
+func strangeAddresses(l *topology.Lab, look func(string) (topology.HostBridge, bool)) []string {
+	var notes []string
+	for i := range l.Bridges {
+		b := &l.Bridges[i]
+		if !b.External || len(b.Addresses) == 0 {
+			continue
+		}
+		host, there := look(b.Name)
+		if !there {
+			continue
+		}
+		for _, a := range b.Addresses {
+			if !slices.ContainsFunc(host.Addresses, func(h netip.Prefix) bool { return h.Addr() == a.Addr() }) {
+				notes = append(notes, fmt.Sprintf("bridge %s: the file gives it the address %s, which this host has not on it: nodes' default routes lead there; give it to the bridge, or take the host's into the file", b.Name, a.Addr()))
+			}
 		}
 	}
 	return notes

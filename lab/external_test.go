@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -33,5 +34,28 @@ func TestWithoutBridges(t *testing.T) {
 	}
 	if got := mtus(want); !slices.Equal(got, []int{1500, 0, 1500, 1300, 1500}) {
 		t.Errorf("the file's is changed: %v", got)
+	}
+}
+
+// Who gives a bridge of the host an address that it has not is told: nodes would have a default route to nobody.
+func TestStrangeAddresses(t *testing.T) {
+	t.Parallel()
+	prefix := netip.MustParsePrefix
+	look := func(name string) (topology.HostBridge, bool) {
+		return topology.HostBridge{Addresses: []netip.Prefix{prefix("10.80.0.9/24"), prefix("fd00::1/64")}}, name != "gone"
+	}
+	for name, tc := range map[string]struct {
+		b    topology.Bridge
+		want int
+	}{
+		"its own":       {topology.Bridge{Name: "b", External: true, Addresses: []netip.Prefix{prefix("10.80.0.9/16"), prefix("fd00::1/64")}}, 0},
+		"another":       {topology.Bridge{Name: "b", External: true, Addresses: []netip.Prefix{prefix("10.80.0.1/24"), prefix("fd00::1/64")}}, 1},
+		"none given":    {topology.Bridge{Name: "b", External: true}, 0},
+		"gone":          {topology.Bridge{Name: "gone", External: true, Addresses: []netip.Prefix{prefix("10.80.0.1/24")}}, 0},
+		"the lab's own": {topology.Bridge{Name: "b", Addresses: []netip.Prefix{prefix("10.80.0.1/24")}}, 0},
+	} {
+		if got := strangeAddresses(&topology.Lab{Bridges: []topology.Bridge{tc.b}}, look); len(got) != tc.want {
+			t.Errorf("%s: %q", name, got)
+		}
 	}
 }
