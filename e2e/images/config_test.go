@@ -74,9 +74,9 @@ func TestUserOfConfig(t *testing.T) {
 			testenv.Must(t, "down", name)
 		}
 		ref := r.Push(t, "nobody:1", imagetest.Image(t, v1.Config{User: "nosuchuser", Cmd: []string{"/bin/sleep", "1000"}}, base))
-		fails(t, 1, []string{"up", topologyFile(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")}, "node n", "nosuchuser", "; name a user and a group")
+		fails(t, 126, []string{"up", topologyFile(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")}, "node n", "nosuchuser", "; name a user and a group")
 		ref = r.Push(t, "nowhere:1", imagetest.Image(t, v1.Config{WorkingDir: "/etc/passwd", Cmd: []string{"/bin/sleep", "1000"}}, base))
-		fails(t, 1, []string{"up", topologyFile(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")}, "node n", "/etc/passwd: not a directory; name a working directory")
+		fails(t, 126, []string{"up", topologyFile(t, ref, "\nnodes: {n: {image: \"IMAGE\"}}\n")}, "node n", "/etc/passwd: it cannot be executed: not a directory; name a working directory")
 	})
 }
 
