@@ -212,6 +212,10 @@ links: [{endpoints: ["x:eth0", lan0], address: [10.%[1]d.0.2/24, "fd00:%[1]d::2/
 		up(one, file(71, ", nat: true"))
 		up(two, file(72, ", nat: true"+peerOf(one)))
 		apart("one of them names the other")
+		next := writeFile(t, t.TempDir(), "lab.yaml", file(71, ", nat: true"+peerOf(two)))
+		if got := testenv.Run(t, "plan", "--name", one.name, next); got.Code != 10 || !strings.Contains(got.Stdout, "+ peers") {
+			t.Errorf("plan of peers: %+v", got)
+		}
 		up(one, file(71, ", nat: true"+peerOf(two)))
 		for r, to := range map[run][]string{one: {"10.72.0.2", "fd00:72::2"}, two: {"10.71.0.2", "fd00:71::2"}} {
 			for _, a := range to {

@@ -394,6 +394,17 @@ func (d *difference) ports(want *topology.Lab, o *observed) {
 	}
 }
 
+// peersText says which bridges of other labs those of a lab are to reach.
+func peersText(l *topology.Lab) string {
+	var all []string
+	for i := range l.Bridges {
+		if b := &l.Bridges[i]; len(b.Peers) > 0 {
+			all = append(all, b.Name+" and "+strings.Join(b.Peers, ", "))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
 // host compares the lab's tables on the host, and what that does for it.
 func (d *difference) host(want *topology.Lab, o *observed) {
 	now := natText(want)
@@ -417,6 +428,12 @@ func (d *difference) host(want *topology.Lab, o *observed) {
 				d.table = true
 				op, cost := sign(before, now)
 				d.say(op, "nat", want.Name, now, "", cost)
+				break
+			}
+			if peers := peersText(want); peers != peersText(h) {
+				d.table = true
+				op, cost := sign(peersText(h), peers)
+				d.say(op, "peers", want.Name, peers, "", cost)
 				break
 			}
 			d.table = d.table || !reflect.DeepEqual(wanted, had) // which other actions tell of
