@@ -14,6 +14,11 @@ else
 fi
 GOOS=linux CGO_ENABLED=0 go build -buildvcs=$vcs -trimpath -ldflags "-s -w -X main.version=$version" -o "$out" ./cmd/nsnet
 
+# A copy of what the linker has written here and there is read from larger pieces of the page cache: it starts in less time, and
+# commands of a node are as long as that.
+cp "$out" "$out.copy"
+mv -f "$out.copy" "$out"
+
 # ldd succeeds for what the dynamic linker would load.
 if command -v ldd >/dev/null && ldd "$out" >/dev/null 2>&1; then
 	echo "build.sh: $out is not static" >&2
