@@ -24,7 +24,7 @@ type Sysctl struct {
 
 const procSys = "/proc/sys"
 
-// Check tells whether a setting, as it was read from a file, can be one that [PlanForwarding] has planned: it is written by root.
+// Check refuses a setting that [PlanForwarding] cannot have planned. It comes from a file, and root writes it.
 func (s Sysctl) Check() error {
 	if !filepath.IsLocal(s.Path) || filepath.Clean(s.Path) != s.Path || !strings.HasPrefix(s.Path, "net/ipv4/") && !strings.HasPrefix(s.Path, "net/ipv6/") {
 		return fmt.Errorf("it has the kernel setting %q", s.Path)
@@ -53,7 +53,7 @@ type Forwarding struct {
 	Routers  map[Family][]string // interfaces that have forwarded nonetheless, before any lab
 }
 
-// PlanForwarding tells what has to change for the host to forward packets of these families.
+// PlanForwarding finds what has to change for the host to forward packets of these families.
 // It follows Documentation/networking/ip-sysctl.rst.
 func PlanForwarding(v4, v6 bool) (Forwarding, error) {
 	f := Forwarding{Routers: map[Family][]string{}}

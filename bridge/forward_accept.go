@@ -39,8 +39,8 @@ type Rule struct {
 	Spec    []string `json:"spec"` // never empty: that would be a rule for every packet
 }
 
-// Check tells whether a rule, as it was read from a file, can be one that [PlanAccept] has made for a lab: the program that it names
-// is started as root, and what matches is removed.
+// Check refuses a rule that [PlanAccept] cannot have made for a lab. It comes from a file; root starts the program that it names, and
+// removes what matches.
 func (r Rule) Check(lab string) error {
 	program, _, _ := strings.Cut(r.Program, "-")
 	at := slices.Index(r.Spec, "--comment")

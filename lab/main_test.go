@@ -55,6 +55,13 @@ func hold(t *testing.T, dir, name, content string) *os.Process {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("flock", "--no-fork", "--nonblock", path, "sh", "-c", "echo locked; exec sleep 1000")
+	startLocked(t, cmd)
+	return cmd.Process
+}
+
+// startLocked starts a command that says when it has locked what it is to lock, and ends it with the test.
+func startLocked(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -68,9 +75,8 @@ func hold(t *testing.T, dir, name, content string) *os.Process {
 	})
 	locked := make([]byte, len("locked\n"))
 	if _, err := io.ReadFull(out, locked); err != nil {
-		t.Fatalf("lock %s: %v", path, err)
+		t.Fatalf("%v: %v", cmd.Args, err)
 	}
-	return cmd.Process
 }
 
 // lead starts a process that is to a lab what its init is, as far as others can tell, and returns its pid.
@@ -78,21 +84,7 @@ func lead(t *testing.T, dir string) int {
 	t.Helper()
 	path := filepath.Join(dir, aliveFile)
 	cmd := exec.Command("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", `exec 5<>"$0"; flock -n 5; echo locked; exec sleep 1000`, path)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	locked := make([]byte, len("locked\n"))
-	if _, err := io.ReadFull(out, locked); err != nil {
-		t.Fatalf("lock %s: %v", path, err)
-	}
+	startLocked(t, cmd)
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
 	if err != nil {
 		t.Fatal(err)

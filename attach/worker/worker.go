@@ -20,7 +20,7 @@ func init() {
 	}
 }
 
-// isPipe tells whether a descriptor is one.
+// isPipe looks at a descriptor: a caller may have put any number into the environment. fstat(2).
 func isPipe(fd int) bool {
 	var st syscall.Stat_t
 	return syscall.Fstat(fd, &st) == nil && st.Mode&syscall.S_IFMT == syscall.S_IFIFO
