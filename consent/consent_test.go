@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ func TestObtain(t *testing.T) {
 	path := filepath.Join(dir, "lab.yaml")
 	step := func(what, node string, given Given, want string) {
 		t.Helper()
-		if got := missing(t, h.Obtain(write(t, path, node), given, nil)); got != want {
+		if got := missing(t, h.Obtain(t.Context(), write(t, path, node), given, nil)); got != want {
 			t.Errorf("%s: refused for %q, want %q", what, got, want)
 		}
 	}
@@ -93,7 +94,7 @@ func TestObtain(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	for _, had := range []bool{true, false} {
-		if got, err := h.Store.Withdraw(path); got != had || err != nil {
+		if got, err := h.Store.Withdraw(t.Context(), path); got != had || err != nil {
 			t.Errorf("withdraw: %v, %v", got, err)
 		}
 	}
@@ -105,10 +106,10 @@ func TestOtherFiles(t *testing.T) {
 	h, dir := host(t)
 	const node = "{privileged: true}"
 	one, two := filepath.Join(dir, "one.yaml"), filepath.Join(dir, "two.yaml")
-	if err := h.Obtain(write(t, one, node), Given{All: true}, nil); err != nil {
+	if err := h.Obtain(t.Context(), write(t, one, node), Given{All: true}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := missing(t, h.Obtain(write(t, two, node), Given{}, nil)); got != "privileged" {
+	if got := missing(t, h.Obtain(t.Context(), write(t, two, node), Given{}, nil)); got != "privileged" {
 		t.Errorf("the same lab of another file: refused for %q", got)
 	}
 	link := filepath.Join(dir, "link.yaml")
@@ -117,7 +118,7 @@ func TestOtherFiles(t *testing.T) {
 		if err := os.Symlink(to, link); err != nil {
 			t.Fatal(err)
 		}
-		if got := missing(t, h.Obtain(load(t, link), Given{}, nil)); got != want {
+		if got := missing(t, h.Obtain(t.Context(), load(t, link), Given{}, nil)); got != want {
 			t.Errorf("a link to %s: refused for %q", to, got)
 		}
 	}
@@ -131,14 +132,14 @@ func TestOtherFiles(t *testing.T) {
 	if err := os.Symlink(one, link); err != nil {
 		t.Fatal(err)
 	}
-	if got := missing(t, h.Obtain(l, Given{}, nil)); got != "privileged" {
+	if got := missing(t, h.Obtain(t.Context(), l, Given{}, nil)); got != "privileged" {
 		t.Errorf("a link that is exchanged: refused for %q", got)
 	}
 	text, err := topology.Parse(one, []byte("name: t\nnodes: {a: "+node+"}\n"), topology.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := missing(t, h.Obtain(text, Given{}, nil)); got != "privileged" {
+	if got := missing(t, h.Obtain(t.Context(), text, Given{}, nil)); got != "privileged" {
 		t.Errorf("text: refused for %q", got)
 	}
 	if kept, err := h.Store.Of(one, uint32(os.Geteuid())+1); kept != nil || err != nil {
@@ -150,13 +151,13 @@ func TestStoreOfOthers(t *testing.T) {
 	h, dir := host(t)
 	path := filepath.Join(dir, "lab.yaml")
 	l := write(t, path, "{privileged: true}")
-	if err := h.Obtain(l, Given{All: true}, nil); err != nil {
+	if err := h.Obtain(t.Context(), l, Given{All: true}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chmod(h.Store.dir, 0o770); err != nil {
 		t.Fatal(err)
 	}
-	for name, err := range map[string]error{"read": h.Obtain(l, Given{}, nil), "written": h.Obtain(l, Given{All: true}, nil)} {
+	for name, err := range map[string]error{"read": h.Obtain(t.Context(), l, Given{}, nil), "written": h.Obtain(t.Context(), l, Given{All: true}, nil)} {
 		if err == nil || !strings.Contains(err.Error(), "only its owner") {
 			t.Errorf("a store that a group may write is %s: %v", name, err)
 		}
@@ -167,7 +168,7 @@ func TestStoreOfOthers(t *testing.T) {
 	if err := os.WriteFile(h.Store.name(path), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := h.Obtain(l, Given{}, nil); err == nil || !strings.Contains(err.Error(), "remove it, and allow it again") {
+	if err := h.Obtain(t.Context(), l, Given{}, nil); err == nil || !strings.Contains(err.Error(), "remove it, and allow it again") {
 		t.Errorf("a file that is damaged: %v", err)
 	}
 }
@@ -216,5 +217,24 @@ func TestRefusedText(t *testing.T) {
 	}
 	if got := refused.Remedy(); got != "if this is meant, allow it with --allow paths,privileged, or all that the file asks for with --trust" {
 		t.Error(got)
+	}
+}
+
+// Who waits for another nsnet that keeps something stops with the context.
+func TestKeepIsInterrupted(t *testing.T) {
+	t.Parallel()
+	s := StoreIn(filepath.Join(t.TempDir(), "consent"))
+	if err := s.Keep(t.Context(), "/labs/other.yaml", 0, []topology.Ask{{Kind: topology.AskNNP}}); err != nil {
+		t.Fatal(err)
+	}
+	held, err := s.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Keep(ctx, "/labs/lab.yaml", 0, []topology.Ask{{Kind: topology.AskCaps, What: "SYS_ADMIN"}}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -120,7 +121,7 @@ func (v Verdict) Refused() error {
 
 // keep keeps what the caller has allowed of a lab's file. On a disk that cannot be written nothing is kept, and the file has to be allowed
 // each time.
-func (h Host) keep(l *topology.Lab, v Verdict) error {
+func (h Host) keep(ctx context.Context, l *topology.Lab, v Verdict) error {
 	var anew []topology.Ask
 	for _, a := range v.Answers {
 		if a.Why == ByCaller {
@@ -131,7 +132,7 @@ func (h Host) keep(l *topology.Lab, v Verdict) error {
 	if !known || len(anew) == 0 {
 		return nil
 	}
-	if err := h.Store.Keep(l.File, owner, anew); !errors.Is(err, syscall.EROFS) {
+	if err := h.Store.Keep(ctx, l.File, owner, anew); !errors.Is(err, syscall.EROFS) {
 		return err
 	}
 	return nil
@@ -151,7 +152,7 @@ func ownerOf(l *topology.Lab) (owner uint32, known bool) {
 
 // Obtain is Judge for a lab that is to be made: told is called with the verdict, what the caller allows is kept for the file, and
 // what nobody allows is a [RefusedError], and nothing is kept. Told may be nil.
-func (h Host) Obtain(l *topology.Lab, given Given, told func(Verdict)) error {
+func (h Host) Obtain(ctx context.Context, l *topology.Lab, given Given, told func(Verdict)) error {
 	v, err := h.Judge(l, given)
 	if err != nil || len(v.Answers) == 0 {
 		return err
@@ -162,7 +163,7 @@ func (h Host) Obtain(l *topology.Lab, given Given, told func(Verdict)) error {
 	if err := v.Refused(); err != nil {
 		return err
 	}
-	return h.keep(l, v)
+	return h.keep(ctx, l, v)
 }
 
 // RefusedError is that a file asks for what nobody has allowed.

@@ -93,14 +93,14 @@ func read(name string) (k Kept, err error) {
 }
 
 // Keep adds to what the file at a path, which belongs to a user, was allowed.
-func (s Store) Keep(path string, owner uint32, asks []topology.Ask) error {
-	if err := s.keep(path, owner, asks); err != nil {
+func (s Store) Keep(ctx context.Context, path string, owner uint32, asks []topology.Ask) error {
+	if err := s.keep(ctx, path, owner, asks); err != nil {
 		return fmt.Errorf("keep what %s was allowed: %w", path, err)
 	}
 	return nil
 }
 
-func (s Store) keep(path string, owner uint32, asks []topology.Ask) error {
+func (s Store) keep(ctx context.Context, path string, owner uint32, asks []topology.Ask) error {
 	if err := failpoint.Hit("mkdir", s.dir); err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (s Store) keep(path string, owner uint32, asks []topology.Ask) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	lock, err := s.lock()
+	lock, err := s.lock(ctx)
 	if err != nil {
 		return err
 	}
@@ -142,12 +142,12 @@ func (s Store) keep(path string, owner uint32, asks []topology.Ask) error {
 }
 
 // lock keeps others from changing the store until it is closed.
-func (s Store) lock() (*os.File, error) {
+func (s Store) lock(ctx context.Context) (*os.File, error) {
 	f, err := os.Open(s.dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := lockfile.Wait(context.Background(), f, lockfile.Exclusive, "the lock of the consents"); err != nil {
+	if err := lockfile.Wait(ctx, f, lockfile.Exclusive, "the lock of the consents"); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -181,7 +181,7 @@ func (s Store) All() ([]Kept, error) {
 }
 
 // Withdraw forgets what the file at a path was allowed, and reports whether that was anything.
-func (s Store) Withdraw(path string) (bool, error) {
+func (s Store) Withdraw(ctx context.Context, path string) (bool, error) {
 	if err := s.check(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil

@@ -36,7 +36,7 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	defer func() { advise(err) }()
 	start := time.Now()
 	res = UpResult{Name: o.Lab.Name, Nodes: len(o.Lab.Nodes), Bridges: len(o.Lab.Bridges), Links: len(o.Lab.Links)}
-	if err := obtain(&o); err != nil {
+	if err := obtain(ctx, &o); err != nil {
 		return res, err
 	}
 	dir, err := lockLab(ctx, o.Lab.Name, true, o.NoWait)
@@ -77,8 +77,8 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 }
 
 // obtain refuses a lab that asks for what nobody has allowed.
-func obtain(o *UpOptions) error {
-	err := consent.This().Obtain(o.Lab, o.Allow, o.Asks)
+func obtain(ctx context.Context, o *UpOptions) error {
+	err := consent.This().Obtain(ctx, o.Lab, o.Allow, o.Asks)
 	var refused *consent.RefusedError
 	switch {
 	case err == nil:

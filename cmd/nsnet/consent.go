@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -46,14 +47,14 @@ was. With --withdraw FILE has to ask again; a lab that is up stays as it is.
 			if err := checkRoot(); err != nil {
 				return err
 			}
-			return runConsent(o, args, consent.This().Store, std)
+			return runConsent(cmd.Context(), o, args, consent.This().Store, std)
 		},
 	}
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func runConsent(o allowedOptions, files []string, store consent.Store, std stdio) error {
+func runConsent(ctx context.Context, o allowedOptions, files []string, store consent.Store, std stdio) error {
 	path := ""
 	if len(files) > 0 {
 		var err error
@@ -62,7 +63,7 @@ func runConsent(o allowedOptions, files []string, store consent.Store, std stdio
 		}
 	}
 	if o.Withdraw {
-		had, err := store.Withdraw(path)
+		had, err := store.Withdraw(ctx, path)
 		if err == nil && !had {
 			err = fmt.Errorf("%w: %s was allowed nothing", lab.ErrNotFound, path)
 		}
