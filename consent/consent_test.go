@@ -94,7 +94,7 @@ func TestObtain(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	for _, had := range []bool{true, false} {
-		if got, err := h.Store.Withdraw(t.Context(), path); got != had || err != nil {
+		if got, err := h.Store.Withdraw(path); got != had || err != nil {
 			t.Errorf("withdraw: %v, %v", got, err)
 		}
 	}

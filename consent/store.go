@@ -181,7 +181,7 @@ func (s Store) All() ([]Kept, error) {
 }
 
 // Withdraw forgets what the file at a path was allowed, and reports whether that was anything.
-func (s Store) Withdraw(ctx context.Context, path string) (bool, error) {
+func (s Store) Withdraw(path string) (bool, error) {
 	if err := s.check(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -47,14 +46,14 @@ was. With --withdraw FILE has to ask again; a lab that is up stays as it is.
 			if err := checkRoot(); err != nil {
 				return err
 			}
-			return runConsent(cmd.Context(), o, args, consent.This().Store, std)
+			return runConsent(o, args, consent.This().Store, std)
 		},
 	}
 	o.AddFlags(cmd.Flags())
 	return cmd
 }
 
-func runConsent(ctx context.Context, o allowedOptions, files []string, store consent.Store, std stdio) error {
+func runConsent(o allowedOptions, files []string, store consent.Store, std stdio) error {
 	path := ""
 	if len(files) > 0 {
 		var err error
@@ -63,7 +62,7 @@ func runConsent(ctx context.Context, o allowedOptions, files []string, store con
 		}
 	}
 	if o.Withdraw {
-		had, err := store.Withdraw(ctx, path)
+		had, err := store.Withdraw(path)
 		if err == nil && !had {
 			err = fmt.Errorf("%w: %s was allowed nothing", lab.ErrNotFound, path)
 		}
