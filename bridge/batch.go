@@ -157,10 +157,7 @@ func (b *batch) send(conn *netlink.Conn) error {
 		return b.err
 	}
 	b.msgs[len(b.msgs)-1].Header.Flags |= netlink.Acknowledge
-	// For a batch the subsystem is in network byte order.
-	border := []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES}
-	msgs := append([]netlink.Message{{Header: netlink.Header{Type: unix.NFNL_MSG_BATCH_BEGIN, Flags: netlink.Request}, Data: border}}, b.msgs...)
-	msgs = append(msgs, netlink.Message{Header: netlink.Header{Type: unix.NFNL_MSG_BATCH_END, Flags: netlink.Request}, Data: border})
+	msgs := b.framed()
 	size := 0
 	for _, m := range msgs {
 		size += len(m.Data) + unix.SizeofNlMsghdr + unix.NLA_ALIGNTO
@@ -175,4 +172,11 @@ func (b *batch) send(conn *netlink.Conn) error {
 	}
 	_, err := conn.Receive()
 	return err
+}
+
+// framed are the batch's messages between those that begin and end one. For these the subsystem is in network byte order.
+func (b *batch) framed() []netlink.Message {
+	border := []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES}
+	msgs := append([]netlink.Message{{Header: netlink.Header{Type: unix.NFNL_MSG_BATCH_BEGIN, Flags: netlink.Request}, Data: border}}, b.msgs...)
+	return append(msgs, netlink.Message{Header: netlink.Header{Type: unix.NFNL_MSG_BATCH_END, Flags: netlink.Request}, Data: border})
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nsnet/nsnet/internal/engines"
 	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab/labinit"
 )
 
 // forwards has the host be a router that drops nothing, as one with virtual machines or an engine is.
@@ -227,6 +229,22 @@ links: [{endpoints: ["x:eth0", lan0], address: [10.%[1]d.0.2/24, "fd00:%[1]d::2/
 	})
 }
 
+// tableSockets names the lab's tables whose sockets are where down takes them from.
+func (r run) tableSockets() string {
+	r.t.Helper()
+	var names []string
+	for i, name := range []string{"own", "ipv4", "ipv6"} {
+		to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", r.status().InitPID, labinit.TableFD+i))
+		if err != nil {
+			r.t.Error(err)
+		}
+		if strings.HasPrefix(to, "socket:") {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
 // The host forwards for labs, and not for the machines beside it among each other, until somebody else has it forward.
 func TestHostRoutesForLabsAlone(t *testing.T) {
 	t.Parallel()
@@ -252,9 +270,15 @@ func TestHostRoutesForLabsAlone(t *testing.T) {
 		}
 
 		r = startText(t, routed())
+		if got := r.tableSockets(); got != "own ipv4 ipv6" {
+			t.Errorf("down finds the sockets of tables %q", got)
+		}
 		cannotReach(t, "one", "203.0.2.2", "fd00:203:2::2")
 		testenv.MustCommand(t, "sysctl", "-qw", "net.ipv4.ip_forward=1")
 		testenv.Eventually(t, 2, "the host's networks reach each other", func() bool { return answers(t, "one", "203.0.2.2") })
+		if got := r.tableSockets(); got != "own ipv6" {
+			t.Errorf("down finds the sockets of tables %q after somebody else has IPv4 forwarded", got)
+		}
 		reaches(t, "two", "203.0.1.2")
 		cannotReach(t, "one", "fd00:203:2::2")
 		for _, to := range all {

@@ -21,6 +21,7 @@ import (
 	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/internal/waiting"
+	"github.com/nsnet/nsnet/lab/labinit"
 	"github.com/nsnet/nsnet/lab/stall"
 	"github.com/nsnet/nsnet/lab/wiring"
 )
@@ -30,7 +31,8 @@ import (
 // with keep stays, empty but for the lock.
 func clean(ctx context.Context, dir, name string, keep bool) error {
 	r, rerr := readRecord(dir)
-	init, err := end(ctx, dir, func() error { return thaw(name, r) })
+	init, tables, err := end(ctx, dir, func() error { return thaw(name, r) })
+	defer closeFiles(tables)
 	if err != nil {
 		e := &Error{Lab: name, Op: "end its processes", Err: err}
 		if errors.Is(err, errHidden) {
@@ -38,6 +40,9 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 		}
 		return e
 	}
+	// Each of these sockets would have been closed by the init's end, which waits for all CPUs then: by now the kernel has time for that
+	// beside what follows. What is not released goes when they are closed.
+	_ = bridge.Release(tables)
 	var errs []error
 	if !keep { // else there is an up, which need not look at every process and rule of the host
 		errs = append(errs, endLost(ctx, name))
@@ -201,10 +206,15 @@ func removeLinks(name string, r *record) error {
 	if err := c.Do(reqs...); err != nil && !errors.Is(err, unix.ENODEV) {
 		return err
 	}
-	if r == nil {
-		return nil
+	if r == nil || !slices.ContainsFunc(links, r.unmarked) {
+		return nil // nobody is left who could make one
 	}
 	return awaitUnmarked(r)
+}
+
+// unmarked tells whether a link is a cable of the lab by its name, and without the lab's mark.
+func (r *record) unmarked(l rtnl.Link) bool {
+	return l.Alias == "" && l.Kind == "veth" && slices.Contains(r.Links, l.Name)
 }
 
 // awaitUnmarked waits for cables that an up was killed between making and marking. They go with the fabric, a moment after the lab
@@ -221,9 +231,7 @@ func awaitUnmarked(r *record) error {
 			return err
 		}
 		left := int(time.Until(end).Milliseconds())
-		if left <= 0 || !slices.ContainsFunc(links, func(l rtnl.Link) bool {
-			return l.Alias == "" && l.Kind == "veth" && slices.Contains(r.Links, l.Name)
-		}) {
+		if left <= 0 || !slices.ContainsFunc(links, r.unmarked) {
 			return nil
 		}
 		if _, err := c.Wait(left); err != nil {
@@ -338,23 +346,42 @@ func thaw(name string, r *record) error {
 }
 
 // end kills a lab's init if it lives, and waits for it: the kernel has ended every process
-// of the lab by then. What may hold one up is undone by killed. It returns the pid, 0 where none lived.
-func end(ctx context.Context, dir string, killed func() error) (int, error) {
+// of the lab by then. What may hold one up is undone by killed. It returns the pid, 0 where none lived, and the sockets that the
+// lab's tables on the host live by, which the caller closes.
+func end(ctx context.Context, dir string, killed func() error) (pid int, tables []*os.File, err error) {
 	p, err := awaitInit(ctx, dir)
 	if p == nil || err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer p.close()
+	tables = p.tables()
 	err = failpoint.Hit("kill", "lab init")
 	if err == nil {
 		err = unix.PidfdSendSignal(p.pidfd, unix.SIGKILL, nil, 0)
 	}
 	if err != nil && !errors.Is(err, unix.ESRCH) {
-		return 0, fmt.Errorf("kill: %w", err)
+		return 0, tables, fmt.Errorf("kill: %w", err)
 	}
 	if err := killed(); err != nil {
-		return 0, err
+		return 0, tables, err
 	}
 	defer waiting.Say(ctx, func() string { return "the end of " + stall.Init(filepath.Base(dir)) })()
-	return p.pid, pidfd.Wait(ctx, p.pidfd)
+	return p.pid, tables, pidfd.Wait(ctx, p.pidfd)
+}
+
+// tables takes copies of the sockets that the lab's tables on the host live by. An init that an older nsnet started may have others in
+// their place. pidfd_getfd(2).
+func (p *initProcess) tables() (files []*os.File) {
+	for _, fd := range []int{labinit.TableFD, labinit.Transit4FD, labinit.Transit6FD} {
+		if own, err := unix.PidfdGetfd(p.pidfd, fd, 0); err == nil {
+			files = append(files, os.NewFile(uintptr(own), "nfnetlink"))
+		}
+	}
+	return files
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
 }

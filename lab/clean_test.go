@@ -265,7 +265,7 @@ func TestEnd(t *testing.T) {
 		testenv.Need(t, "unshare", "flock")
 		dir := madeUp(t, record{Name: "a"})
 		ends := func() error {
-			_, err := end(t.Context(), dir, func() error { return nil })
+			_, _, err := end(t.Context(), dir, func() error { return nil })
 			return err
 		}
 		says := func(text string) {

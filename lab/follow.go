@@ -20,6 +20,7 @@ import (
 	"github.com/nsnet/nsnet/internal/lockfile"
 	"github.com/nsnet/nsnet/internal/pidfd"
 	"github.com/nsnet/nsnet/lab/index"
+	"github.com/nsnet/nsnet/lab/labinit"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
@@ -65,9 +66,13 @@ func (b *builder) start(ctx context.Context, spec *proto.LabSpec) error {
 	if err := lockfile.Wait(ctx, b.alive, lockfile.Exclusive, "lab "+b.lab.Name+"'s life lock"); err != nil {
 		return &Error{Op: "take the lab's life lock", Err: err}
 	}
-	files := []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd()}
+	kept := b.alive
 	if b.kept != nil {
-		files = append(files, b.kept.Fd())
+		kept = b.kept
+	}
+	files := []uintptr{out.Fd(), out.Fd(), theirs.Fd(), control.Fd(), b.alive.Fd(), kept.Fd()}
+	for range labinit.Transit6FD - labinit.KeptFD {
+		files = append(files, b.alive.Fd())
 	}
 	if b.init, err = startInit(exe, b.lab.Name, &b.rec, files); err != nil {
 		return err

@@ -87,7 +87,7 @@ func TestEndOfTheUnknown(t *testing.T) {
 		if !alive(dir) {
 			t.Fatal("it does not live")
 		}
-		if _, err := end(t.Context(), dir, func() error { return nil }); err != nil {
+		if _, _, err := end(t.Context(), dir, func() error { return nil }); err != nil {
 			t.Error(err)
 		}
 		if alive(dir) {

@@ -43,13 +43,13 @@ type labInit struct {
 
 	mu      sync.Mutex // guards what follows
 	nodes   []*node
-	ports   map[string]port     // by key
-	hosts   []commonHosts       // of common layers
-	round   int                 // nodes of one round were started together, and have common layers of their own
-	kept    *os.File            // locks what nodes keep, where that came with a change
-	table   *os.File            // the socket of the lab's table, which stays for as long as that is open
-	transit map[string]*os.File // those of the tables for what the host forwards between others, by family
-	others  *os.File            // tells when that for IPv4 is to be given up
+	ports   map[string]port // by key
+	hosts   []commonHosts   // of common layers
+	round   int             // nodes of one round were started together, and have common layers of their own
+	kept    *os.File        // locks what nodes keep, where that came with a change
+	table   bool            // whether TableFD is the socket of the lab's table, which stays for as long as that is open
+	transit map[string]bool // families of which there is one of a table for what the host forwards between others
+	others  *os.File        // tells when that for IPv4 is to be given up
 
 	numbered int // how many ids of network namespaces were given
 }

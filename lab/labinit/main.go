@@ -24,7 +24,13 @@ import (
 const (
 	SocketFD  = 3 // stream socket to up
 	ControlFD = 4 // listening control socket
-	AliveFD   = 5 // the lab's life lock, held by being open; behind it the one of what nodes keep, if any
+	AliveFD   = 5 // the lab's life lock, held by being open
+	KeptFD    = 6 // the lock of what nodes keep, or the life lock once more, as are all below in the beginning
+
+	// Sockets that the lab's tables on the host live by.
+	TableFD    = 7 // its own
+	Transit4FD = 8 // the table of what the host is not to forward, of IPv4
+	Transit6FD = 9 // and of IPv6
 )
 
 // EnvValue of nodeinit.EnvKey marks a process that is to be a lab init.
@@ -43,7 +49,6 @@ func Main() int {
 	forgetCaller()
 	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'l', 'a', 'b'} // else the number of a descriptor
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0)
-	// Behind AliveFD are more locks, perhaps.
 	if err := unix.CloseRange(SocketFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

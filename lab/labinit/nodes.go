@@ -150,7 +150,7 @@ func (l *labInit) status() proto.LabState {
 		st.Ports = append(st.Ports, key)
 	}
 	slices.Sort(st.Ports)
-	st.Table, st.Transit = l.table != nil, slices.Sorted(maps.Keys(l.transit))
+	st.Table, st.Transit = l.table, slices.Sorted(maps.Keys(l.transit))
 	for _, f := range l.hosts {
 		st.Hosts = append(st.Hosts, int(f.Fd()))
 	}

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/lab/proto"
 )
@@ -24,52 +26,61 @@ func (l *labInit) takeTables(fds []int, spec *proto.CommitSpec, other bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(fds) > more {
-		l.giveTable(os.NewFile(uintptr(fds[0]), "nfnetlink"))
+		l.table = hold(fds[0], TableFD)
 		fds = fds[1:]
-	} else if other {
-		l.giveTable(nil)
+	} else if other && l.table {
+		giveUp(TableFD)
+		l.table = false
 	}
 	for _, family := range spec.Open {
 		l.dropTransit(family)
 	}
 	if l.transit == nil {
-		l.transit = map[string]*os.File{}
+		l.transit = map[string]bool{}
 	}
 	for i, family := range transit {
 		l.dropTransit(family)
-		l.transit[family] = os.NewFile(uintptr(fds[i]), "nfnetlink")
+		l.transit[family] = hold(fds[i], transitFD(family))
 	}
 	if watched {
 		l.others = os.NewFile(uintptr(fds[more-1]), "rtnetlink")
-		go l.giveWay(l.others, l.transit[string(bridge.IPv4)])
+		go l.giveWay(l.others)
 	}
 }
 
-// giveTable has the lab's table be another one, or none. l.mu is held.
-func (l *labInit) giveTable(f *os.File) {
-	if l.table != nil {
-		_ = l.table.Close()
+// transitFD is the descriptor of a family's table of what the host is not to forward.
+func transitFD(family string) int {
+	if family == string(bridge.IPv4) {
+		return Transit4FD
 	}
-	l.table = f
+	return Transit6FD
 }
 
-// giveWay gives a table up when somebody else has the host forward, or nobody can tell any more.
-func (l *labInit) giveWay(watch, table *os.File) {
+// hold has a socket be at a descriptor of the lab init's own, in place of what is there, and tells whether it is. dup(2).
+func hold(fd, at int) bool {
+	defer unix.Close(fd)
+	return unix.Dup3(fd, at, unix.O_CLOEXEC) == nil
+}
+
+// giveUp lets go of the socket at a descriptor, which is not free for others then.
+func giveUp(at int) { _ = unix.Dup3(AliveFD, at, unix.O_CLOEXEC) }
+
+// giveWay gives the table for IPv4 up when somebody else has the host forward, or nobody can tell any more.
+func (l *labInit) giveWay(watch *os.File) {
 	_ = bridge.AwaitOthers(watch)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ipv4 := string(bridge.IPv4); l.transit[ipv4] == table {
-		l.dropTransit(ipv4)
+	if l.others == watch {
+		l.dropTransit(string(bridge.IPv4))
 	}
 }
 
 // dropTransit gives a family's table up, and for IPv4 no longer listens. l.mu is held.
 func (l *labInit) dropTransit(family string) {
-	f := l.transit[family]
-	if f == nil {
+	if !l.transit[family] {
 		return
 	}
-	_ = f.Close()
+	giveUp(transitFD(family))
 	delete(l.transit, family)
 	if family == string(bridge.IPv4) && l.others != nil {
 		_ = l.others.Close()
