@@ -1,10 +1,13 @@
 package lab
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/nsnet/nsnet/topology"
 )
 
 // Whatever is in a record, what is removed from the host by it is a lab's own.
@@ -62,6 +65,26 @@ func FuzzRecord(f *testing.F) {
 
 // What a lab was told to be is read back from a file, which may be damaged: never a panic, and no node with a name that leads out.
 func FuzzTopology(f *testing.F) {
+	examples, err := filepath.Glob("../examples/topologies/*.yaml")
+	if err != nil || len(examples) == 0 {
+		f.Fatalf("%d examples: %v", len(examples), err)
+	}
+	for _, name := range examples {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		l, err := topology.Parse(name, text, topology.Options{})
+		if err != nil {
+			f.Fatal(err)
+		}
+		l.Name = "demo"
+		b, err := json.Marshal(l)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
 	for _, seed := range []string{
 		`{"name":"demo","nodes":[{"name":"a"}]}`, `{"name":"demo","nodes":[{"name":"../a"}]}`, `{"name":"demo","links":[{}],"bridges":[{}]}`, `{`, ``, `{"name":"demo","nodes":null}`,
 	} {
@@ -87,6 +110,17 @@ func FuzzProc(f *testing.F) {
 	for _, seed := range []string{
 		"lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", "NSpid:\t359\t1\n",
 		"Inter-|   Receive\n eth0: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n", "NSpid:", "lock:\n", ":::", "",
+		// As the kernel says them: of a lab's init, its lock, and interfaces.
+		"Name:\tnsnet-lab\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t68\nNgid:\t0\nPid:\t68\nPPid:\t1\nTracerPid:\t0\nUid:\t1879048192\t1879048192\t1879048192\t1879048192\n" +
+			"FDSize:\t256\nGroups:\t \nNStgid:\t68\t1\nNSpid:\t68\t1\nNSpgid:\t68\t1\nNSsid:\t68\t1\nKthread:\t0\nThreads:\t8\n",
+		"Name:\tNSpid:\\t1\nNSpid:\t4242\n",
+		"pos:\t0\nflags:\t02100002\nmnt_id:\t236\nino:\t11\nlock:\t1: FLOCK  ADVISORY  WRITE 68 00:1a:11 0 EOF\n",
+		"pos:\t0\nflags:\t02100002\nmnt_id:\t236\nino:\t11\nlock:\t1: POSIX  ADVISORY  READ 68 00:1a:11 0 99\nlock:\t2: FLOCK  ADVISORY  READ 68 00:1a:11 0 EOF\n",
+		"Inter-|   Receive                                                |  Transmit\n" +
+			" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n" +
+			"    lo:       0       0    0    0    0     0          0         0        0       0    0    0    0     0       0          0\n" +
+			"ns60dc9a25de:     324       4    0    0    0     0          0         0      360       4    0    0    0     0       0          0\n" +
+			"eth0.10:18446744073709551615 4 0 0 0 0 0 0 360 4 0 0 0 0 0 0\n",
 	} {
 		f.Add([]byte(seed))
 	}

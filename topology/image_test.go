@@ -88,7 +88,8 @@ func TestSettle(t *testing.T) {
 
 // What is accepted can be put into a path of HTTP, a file's name behind a digest, and an error, as it is.
 func FuzzParseImage(f *testing.F) {
-	for _, s := range []string{"host", "debian:12", "example.org:5000/a/b@sha256:" + strings.Repeat("0", 64), "oci:a:b", "docker-daemon:a", "[::1]:5/a"} {
+	for _, s := range []string{"host", "debian:12", "example.org:5000/a/b@sha256:" + strings.Repeat("0", 64), "oci:a:b", "docker-daemon:a", "[::1]:5/a",
+		"localhost:5000/frr:v10", "library/debian@sha256:" + strings.Repeat("a", 64), "dir:./root", "docker-archive:/srv/a.tar", "oci:/srv/layout:v1", "a/../b", "A/B", "a:" + strings.Repeat("t", 129), "a@md5:0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -122,6 +122,11 @@ func TestBoundedMemory(t *testing.T) {
 func FuzzGet(f *testing.F) {
 	for _, seed := range []string{
 		"HTTP/1.0 200 OK\r\nServer: Libpod/4.3.1 (linux)\r\nContent-Length: 2\r\n\r\n{}", "HTTP/1.1 404\n\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "", "HTTP/1.1 -1 \r\n\r\n",
+		// As Docker and podman answer, in short.
+		"HTTP/1.0 200 OK\r\nApi-Version: 1.43\r\nContent-Type: application/json\r\nDocker-Experimental: false\r\nOstype: linux\r\nServer: Docker/24.0.7 (linux)\r\nDate: Mon, 01 Jan 2026 00:00:00 GMT\r\n\r\n" +
+			`{"Id":"0123","Name":"/web","State":{"Status":"running","Running":true,"Paused":false,"Pid":4242},"HostConfig":{"NetworkMode":"bridge"},"NetworkSettings":{"SandboxKey":"/var/run/docker/netns/0123"}}` + "\n",
+		"HTTP/1.0 404 Not Found\r\nServer: Libpod/4.3.1 (linux)\r\nContent-Type: application/json\r\n\r\n" + `{"cause":"no such container","message":"no container with name or ID \"web\" found: no such container","response":404}` + "\n",
+		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
 	}

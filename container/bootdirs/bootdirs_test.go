@@ -281,7 +281,11 @@ func BenchmarkFind(b *testing.B) {
 }
 
 func FuzzUnit(f *testing.F) {
-	for _, s := range []string{birdScript, "[Service]\nExecStartPre=/bin/sh -c 'mkdir -p /run/a'\n", "[Service]\nRuntimeDirectory=a:b c\nUser=x\n", "d /run/a 0755 a b\n", "D! \"/run/a b\" ~0700 :a -\n"} {
+	for _, s := range []string{birdScript, "[Service]\nExecStartPre=/bin/sh -c 'mkdir -p /run/a'\n", "[Service]\nRuntimeDirectory=a:b c\nUser=x\n", "d /run/a 0755 a b\n", "D! \"/run/a b\" ~0700 :a -\n",
+		// Of Debian's packages.
+		"[Unit]\nDescription=FRRouting\n[Service]\nNice=-5\nType=forking\nRuntimeDirectory=frr\nExecStartPre=-/usr/bin/install -m 755 -o frr -g frr -d /run/frr\nExecStart=/usr/lib/frr/frrinit.sh start\n",
+		"[Service]\nType=forking\nPIDFile=/run/nginx.pid\nExecStartPre=/usr/sbin/nginx -t -q -g 'daemon on; master_process on;'\nRuntimeDirectory=sshd \\\n other/%N\nRuntimeDirectoryMode=0755\n",
+		"# tmpfiles.d\nd /run/dnsmasq 0755 dnsmasq nogroup -\nd /run/mysqld - mysql\nL+ /run/x - - - - /y\nq /var/tmp 1777 root root 30d\n"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

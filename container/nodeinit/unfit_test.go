@@ -116,6 +116,8 @@ func TestUnmapped(t *testing.T) {
 func FuzzInterpreter(f *testing.F) {
 	f.Add([]byte("#!/bin/sh -e\n"))
 	f.Add([]byte("#! "))
+	f.Add([]byte("#!/usr/bin/env -S python3 -u\r\n"))
+	f.Add([]byte("#!\t/lib/ld.so\tx y\nrest"))
 	if b, err := os.ReadFile("/bin/ls"); err == nil {
 		f.Add(b[:min(len(b), 4096)])
 	}

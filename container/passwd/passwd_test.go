@@ -100,9 +100,12 @@ func TestErrorText(t *testing.T) {
 // FuzzLookup looks for panics, for a failed look-up that yields ids, and for a name
 // that yields ids no line of the file holds.
 func FuzzLookup(f *testing.F) {
-	for _, spec := range []string{"", "alice", "alice:sudo", "1000:", "4294967295"} {
+	for _, spec := range []string{"", "alice", "alice:sudo", "1000:", "4294967295", "4294967296", "-1", ":", "alice:0", "root:root", "+alice", " alice"} {
 		f.Add(spec, testPasswd, testGroup)
 	}
+	// As Debian and Alpine have them, and with entries of NIS.
+	f.Add("www-data", "root:x:0:0:root:/root:/bin/bash\n_apt:x:42:65534::/nonexistent:/usr/sbin/nologin\nwww-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n+::::::\n", "root:x:0:\nwww-data:x:33:\nssl-cert:x:110:www-data,postgres\n")
+	f.Add("nobody:nogroup", "nobody:x:65534:65534:nobody:/:/sbin/nologin", "nogroup:x:65533:\nnogroup:x:65534:")
 	f.Fuzz(func(t *testing.T, spec, passwd, group string) {
 		uid, gid, groups, home, err := Lookup(spec, []byte(passwd), []byte(group))
 		if err != nil {

@@ -320,6 +320,9 @@ func TestUnpackFollowsNoLinkInItsPlace(t *testing.T) {
 func FuzzUnpack(f *testing.F) {
 	f.Add(archiveOf(f, entry{name: ".", kind: tar.TypeDir, mode: 0o755}, entry{name: "a", kind: tar.TypeSymlink, link: ".."}, entry{name: "a/b", kind: tar.TypeReg, text: "x"}))
 	f.Add(archiveOf(f, entry{name: ".", kind: tar.TypeReg, text: "x"}))
+	f.Add(archiveOf(f, entry{name: ".", kind: tar.TypeDir, mode: 0o755}, entry{name: "d", kind: tar.TypeDir, mode: 0o500}, entry{name: "d/e", kind: tar.TypeDir, mode: 0o6755}, entry{name: "d/e/f", kind: tar.TypeReg, text: "x", mode: 0o4755}))
+	f.Add(archiveOf(f, entry{name: ".", kind: tar.TypeDir, mode: 0o755}, entry{name: "a", kind: tar.TypeReg, text: "x"}, entry{name: "a", kind: tar.TypeSymlink, link: "/"}, entry{name: "a", kind: tar.TypeReg, text: "y"}))
+	f.Add(archiveOf(f, entry{name: ".", kind: tar.TypeDir, mode: 0o755}, entry{name: "../x", kind: tar.TypeReg, text: "x"}))
 	f.Fuzz(func(t *testing.T, archive []byte) {
 		base := t.TempDir()
 		dst := filepath.Join(base, "dst")

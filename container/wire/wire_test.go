@@ -173,8 +173,24 @@ func FuzzReader(f *testing.F) {
 	Encode(&w, []Step{{Op: OpMount, Text: []string{"proc", "/proc"}, Number: []uint64{6}}})
 	f.Add(w.Bytes())
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
+	// Each by itself, as they are sent.
+	for _, encode := range []func(*Writer){
+		(&Command{Argv: []string{"vtysh", "-c", "show ip route"}, Env: []string{"PATH=/bin", "TERM=xterm"}, Workdir: "/srv", User: "frr:frr", TTY: true, Rows: 24, Columns: 80}).Encode,
+		(&Command{Argv: []string{"cat"}, Streams: InputPipe | OutputPipes | OneOutput}).Encode,
+		(&Failure{Step: 2, Errno: 20, Text: "/etc/hosts"}).Encode,
+		(&Server{Argv: []string{"/bin/mergerfs", "/b0=RW", "/union"}, Env: []string{"PATH=/bin"}, Hide: ".mergerfs", Cover: "/empty", Caps: 0xdb, Filter: "\x06\x00"}).Encode,
+		func(w *Writer) {
+			Encode(w, []Step{{Op: OpMkdir, Label: "create /n/root", Text: []string{"/n/root"}, Number: []uint64{0o755}}, {Op: OpAttachIn, Label: "bind", Text: []string{"/srv/x"}, Number: []uint64{2, 1}},
+				{Op: OpPrivileges, Label: "drop privileges", Text: []string{"\x20\x00"}, Number: []uint64{0xa80425fb, 1}}})
+		},
+	} {
+		var w Writer
+		encode(&w)
+		f.Add(w.Bytes())
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		DecodeCommand(NewReader(b))
+		DecodeServer(NewReader(b))
 		DecodeFailure(NewReader(b))
 		r := NewReader(b)
 		for n := 0; r.More(); n++ {

@@ -344,6 +344,12 @@ func FuzzAnswer(f *testing.F) {
 		"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\n\r\n",
 		"HTTP/1.0 200\n\nabc", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n", "HTTP/1.1 401 No\r\nWWW-Authenticate: Bearer realm=\"x\",service=y , scope=\"\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nabc", "HTTP/1.1 200 OK\r\n:\r\n\r\n", "",
+		// As registries answer: who is to be asked for a token, where a layer is, and a list of images.
+		"HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ndocker-distribution-api-version: registry/2.0\r\n" +
+			"www-authenticate: Bearer realm=\"https://auth.example.org/token\",service=\"registry.example.org\",scope=\"repository:library/debian:pull\"\r\ncontent-length: 2\r\n\r\n{}",
+		"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"a \\\"b\\\"\"\r\nWWW-Authenticate: Bearer realm=https://x,scope=a\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 307 Temporary Redirect\r\nLocation: https://cdn.example.org/blob?sig=%2F&x=y\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+		"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\nX-Trailer: y\r\n\r\n",
 	} {
 		f.Add([]byte(answer))
 	}

@@ -74,6 +74,19 @@ func TestEachErrors(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("0123456789abcdef\x18\x00\x08abc\x00"))
+	for _, dir := range []string{".", "/proc/self/fd"} { // what two file systems say
+		d, err := os.Open(dir)
+		if err != nil {
+			f.Fatal(err)
+		}
+		b := make([]byte, 4096)
+		n, err := unix.Getdents(int(d.Fd()), b)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b[:n])
+		_ = d.Close()
+	}
 	f.Fuzz(func(t *testing.T, buf []byte) {
 		decode(buf, func(name []byte, _ uint8) bool {
 			if n := string(name); n == "" || n == "." || n == ".." || strings.Contains(n, "\x00") {

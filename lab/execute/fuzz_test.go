@@ -10,11 +10,16 @@ import (
 
 // Who connects to a lab's control socket may say anything: what is understood is said back the same, and nothing panics.
 func FuzzRequest(f *testing.F) {
-	whole, err := json.Marshal(Request{Node: "a", Command: Command{Argv: []string{"sh", "\xff"}, Env: []string{"A=1"}, User: "0:0"}})
-	if err != nil {
-		f.Fatal(err)
+	for _, r := range []Request{
+		{Node: "a", Command: Command{Argv: []string{"sh", "\xff"}, Env: []string{"A=1"}, User: "0:0"}},
+		{Node: "web", Command: Command{Argv: []string{"vtysh", "-c", "show ip route"}, Workdir: "/srv", TTY: true, Rows: 24, Columns: 80}},
+	} {
+		b, err := json.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
 	}
-	f.Add(whole)
 	for _, seed := range []string{`{"Node":"a"}`, `{"Command":""}`, `{"Command":"//////////8B"}`, `{"Command":[1]}`, `null`, ``} {
 		f.Add([]byte(seed))
 	}
