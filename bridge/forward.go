@@ -53,16 +53,16 @@ type Forwarding struct {
 	Routers  map[Family][]string // interfaces that have forwarded nonetheless, before any lab
 }
 
-// PlanForwarding finds what has to change for the host to forward packets of these families.
+// PlanForwarding finds what has to change for the host to forward packets of these families by the switch of all interfaces.
 // It follows Documentation/networking/ip-sysctl.rst.
-func PlanForwarding(v4, v6 bool) (Forwarding, error) {
+func PlanForwarding(families []Family) (Forwarding, error) {
 	f := Forwarding{Routers: map[Family][]string{}}
-	if v4 {
+	if slices.Contains(families, IPv4) {
 		if err := f.plan(IPv4, "net/ipv4", "net/ipv4/ip_forward", []string{"net/ipv4/conf/all/accept_redirects"}); err != nil {
 			return f, fmt.Errorf("plan ipv4 forwarding: %w", err)
 		}
 	}
-	if v6 {
+	if slices.Contains(families, IPv6) {
 		if err := f.plan(IPv6, "net/ipv6", "net/ipv6/conf/all/forwarding", nil); err != nil {
 			return f, fmt.Errorf("plan ipv6 forwarding: %w", err)
 		}
@@ -104,8 +104,8 @@ func (f *Forwarding) plan(family Family, dir, main string, along []string) error
 	for _, d := range devs {
 		path := filepath.Join(dir, "conf", d.Name(), "forwarding")
 		v, err := readSysctl(path)
-		if errors.Is(err, fs.ErrNotExist) || d.Name() == "all" {
-			continue // an interface went meanwhile
+		if errors.Is(err, fs.ErrNotExist) || d.Name() == "all" || family == IPv4 && OwnName(d.Name()) {
+			continue // an interface went meanwhile, and legs are set as labs need them, see ForwardLegs
 		}
 		if err != nil {
 			return err
@@ -213,6 +213,46 @@ func RestoreSysctls(plan []Sysctl) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// legSwitch is the setting by which the host forwards what comes in by a leg over IPv4, whatever it does with other interfaces'.
+// ip_route_input_slow of net/ipv4/route.c asks for the incoming interface's alone.
+func legSwitch(leg string) string { return "net/ipv4/conf/" + leg + "/forwarding" }
+
+// PlanLegs finds which of a lab's legs, if they are there, do not forward IPv4 as they are to: each by a switch of its own, or as the
+// host has new interfaces do. What it plans goes with the legs and needs no record; ApplySysctls carries it out.
+func PlanLegs(legs []string, on bool) (plan []Sysctl, err error) {
+	want := "1"
+	for _, leg := range legs {
+		now, err := readSysctl(legSwitch(leg))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && !on {
+			if now == "0" {
+				continue
+			}
+			want, err = readSysctl(legSwitch("default"))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look whether %s forwards: %w", leg, err)
+		}
+		if (now == "0") != (want == "0") {
+			plan = append(plan, Sysctl{Path: legSwitch(leg), Old: now, New: want})
+		}
+	}
+	return plan, nil
+}
+
+// ForwardLegs has the host forward what comes in by legs over IPv4. Those that are not there need nothing.
+func ForwardLegs(legs []string) error {
+	plan, err := PlanLegs(legs, true)
+	for _, s := range plan {
+		if werr := writeSysctl(s.Path, s.New); !errors.Is(werr, fs.ErrNotExist) {
+			err = errors.Join(err, werr)
+		}
+	}
+	return err
 }
 
 func isSwitch(path string) bool {

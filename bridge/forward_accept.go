@@ -30,6 +30,9 @@ const (
 	IPv6 Family = "ipv6"
 )
 
+// Families are both of them.
+func Families() []Family { return []Family{IPv4, IPv6} }
+
 // Rule is a rule in the host's own firewall, as recorded before it is inserted.
 type Rule struct {
 	Program string   `json:"program"` // "iptables-nft": what speaks the dialect of the rules in force

@@ -44,7 +44,7 @@ func TestForwardingIsPutBackExactly(t *testing.T) {
 		must(t, writeSysctl(path, v))
 	}
 	before := forwardingState(t)
-	f, err := PlanForwarding(true, true)
+	f, err := PlanForwarding([]Family{IPv4, IPv6})
 	must(t, err)
 	plan := f.Sysctls
 	if d := cmp.Diff(before, forwardingState(t)); d != "" {
@@ -57,7 +57,7 @@ func TestForwardingIsPutBackExactly(t *testing.T) {
 			t.Errorf("%s is %s", path, during[path])
 		}
 	}
-	if again, err := PlanForwarding(true, true); err != nil || len(again.Sysctls) != 0 || len(again.Borrowed) != 2 {
+	if again, err := PlanForwarding([]Family{IPv4, IPv6}); err != nil || len(again.Sysctls) != 0 || len(again.Borrowed) != 2 {
 		t.Errorf("a second lab would change %v, %v", again, err)
 	}
 	for range 2 {
@@ -75,7 +75,7 @@ func TestForwardingOnlyWhatIsAskedFor(t *testing.T) {
 	must(t, writeSysctl("net/ipv4/ip_forward", "0"))
 	must(t, writeSysctl("net/ipv6/conf/all/forwarding", "0"))
 	before := forwardingState(t)
-	f, err := PlanForwarding(true, false)
+	f, err := PlanForwarding([]Family{IPv4})
 	must(t, err)
 	plan := f.Sysctls
 	must(t, ApplySysctls(plan))
@@ -86,8 +86,55 @@ func TestForwardingOnlyWhatIsAskedFor(t *testing.T) {
 	if d := cmp.Diff(before, forwardingState(t)); d != "" {
 		t.Error(d)
 	}
-	if plan, err := PlanForwarding(false, false); err != nil || len(plan.Sysctls)+len(plan.Borrowed) != 0 {
+	if plan, err := PlanForwarding(nil); err != nil || len(plan.Sysctls)+len(plan.Borrowed) != 0 {
 		t.Errorf("nothing asked for, planned %v, %v", plan, err)
+	}
+}
+
+// A leg forwards by a switch of its own, which is as for any other interface where it is not to.
+func TestPlanLegs(t *testing.T) {
+	newWorld(t)
+	const leg = "ns0000000002"
+	must(t, writeSysctl("net/ipv4/ip_forward", "0"))
+	before := forwardingState(t)
+	for _, c := range []struct {
+		on   bool
+		all  string // the host's switch
+		want []Sysctl
+	}{
+		{true, "", []Sysctl{{Path: legSwitch(leg), Old: "0", New: "1"}}},
+		{true, "", nil},
+		{true, ours, nil},
+		{false, ours, nil},
+		{false, "0", nil},
+		{true, "", []Sysctl{{Path: legSwitch(leg), Old: "0", New: "1"}}},
+		{false, "", []Sysctl{{Path: legSwitch(leg), Old: "1", New: "0"}}},
+	} {
+		if c.all != "" {
+			must(t, writeSysctl("net/ipv4/ip_forward", c.all))
+		}
+		plan, err := PlanLegs([]string{"nsffffffffff", leg}, c.on)
+		must(t, err)
+		if d := cmp.Diff(c.want, plan); d != "" {
+			t.Errorf("on %t, the host's switch %q: %s", c.on, c.all, d)
+		}
+		must(t, ApplySysctls(plan))
+	}
+	must(t, writeSysctl("net/ipv4/conf/all/accept_redirects", before["net/ipv4/conf/all/accept_redirects"]))
+	if d := cmp.Diff(before, forwardingState(t)); d != "" {
+		t.Errorf("not as before: %s", d)
+	}
+	must(t, ForwardLegs([]string{"nsffffffffff", leg}))
+	// What another lab needs of the host's switch does not have its leg forward later, when that is another.
+	f, err := PlanForwarding([]Family{IPv4})
+	must(t, err)
+	for _, s := range f.Sysctls {
+		if s.Path == legSwitch(leg) {
+			t.Errorf("it is to be put back to %s", s.Old)
+		}
+	}
+	if v, err := readSysctl(legSwitch(leg)); err != nil || v != "1" {
+		t.Errorf("it is %s, %v", v, err)
 	}
 }
 
@@ -115,7 +162,7 @@ func TestRouterStaysHeard(t *testing.T) {
 		t.Fatal("the host learns no default route from a router")
 	}
 	before := forwardingState(t)
-	f, err := PlanForwarding(false, true)
+	f, err := PlanForwarding([]Family{IPv6})
 	must(t, err)
 	plan := f.Sysctls
 	must(t, ApplySysctls(plan))

@@ -114,7 +114,7 @@ func (w *world) in(ns netns.NsHandle, f func()) {
 // forward turns the host into a router.
 func (w *world) forward() {
 	w.t.Helper()
-	plan, err := PlanForwarding(true, true)
+	plan, err := PlanForwarding(Families())
 	must(w.t, err)
 	must(w.t, ApplySysctls(plan.Sysctls))
 }

@@ -78,7 +78,7 @@ func (m *Machine) limits() []Finding {
 	return found
 }
 
-// firewall tells whether what is forwarded for nodes with nat is dropped.
+// firewall tells whether what is forwarded for labs is dropped.
 func (m *Machine) firewall() []Finding {
 	var found []Finding
 	if m.Firewall != nil && m.UID == 0 {
@@ -88,9 +88,9 @@ func (m *Machine) firewall() []Finding {
 		case err != nil:
 			f.Status, f.Detail = Note, err.Error()
 		case len(notes) > 0:
-			f.Status, f.Detail, f.Remedy = Note, strings.Join(notes, "; "), "nodes on a bridge with nat do not reach the outside otherwise"
+			f.Status, f.Detail, f.Remedy = Note, strings.Join(notes, "; "), "nodes on a bridge with nat do not reach the outside otherwise, nor a lab's bridges each other"
 		case rules > 0:
-			f.Detail = "it drops what is forwarded, as with Docker; up adds rules for bridges with nat, and down takes them away"
+			f.Detail = "it drops what is forwarded, as with Docker; up adds rules for bridges with nat, several with an address and peers, and down takes them away"
 		}
 		found = append(found, f)
 	}

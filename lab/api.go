@@ -231,7 +231,8 @@ type InterfaceStatus struct {
 // BridgeStatus is a bridge of a lab.
 type BridgeStatus struct {
 	topology.Bridge
-	Leg string `json:"leg,omitempty"` // the interface in the host's network namespace
+	Leg    string `json:"leg,omitempty"`    // the interface in the host's network namespace
+	Routed bool   `json:"routed,omitempty"` // it reaches other bridges of the lab with an address through the host
 }
 
 // ExecOptions say what to run in a node.

@@ -83,7 +83,7 @@ func (c *change) broken(err error) error {
 }
 
 func (c *change) wires() *wiring.Applier {
-	return &wiring.Applier{Namespaces: c.seen, HostLeg: quietLeg, Progress: func(done, total int) { c.step("create links", done, total) }}
+	return &wiring.Applier{Namespaces: c.seen, HostLeg: c.setLeg, Progress: func(done, total int) { c.step("create links", done, total) }}
 }
 
 func (c *change) steps() []wiring.Step { return wiring.Steps(c.todo.wires) }
@@ -338,6 +338,12 @@ func (c *change) host(context.Context) error {
 		return &Error{Op: "add rules to the host's firewall", Err: err}
 	}
 	c.account.made("+ rule")
+	if err := bridge.ApplySysctls(c.seen.legs); err != nil {
+		return &Error{Op: "have the host forward between the lab's bridges", Err: err}
+	}
+	for i := range c.seen.legs {
+		c.account.made("~ sysctl " + c.seen.legs[i].Path)
+	}
 	c.account.begun("- rule")
 	if err := bridge.Remove(c.todo.oldRules); err != nil {
 		return &Error{Op: "remove rules from the host's firewall", Err: err}

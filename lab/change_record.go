@@ -116,6 +116,12 @@ func (c *change) future(now *record) *record {
 func merge(a, b *record) *record {
 	u := *b
 	u.NAT, u.Limits = a.NAT || b.NAT, a.Limits || b.Limits
+	u.Routed = both(a.Routed, b.Routed)
+	for _, f := range bridge.Families() {
+		if a.needs(f) && !slices.Contains(u.Forwards, f) {
+			u.Forwards = append(slices.Clip(u.Forwards), f)
+		}
+	}
 	u.Links, u.Netns, u.DNS = both(a.Links, b.Links), both(a.Netns, b.Netns), both(a.DNS, b.DNS)
 	u.Rules = slices.Clone(b.Rules)
 	for _, r := range a.Rules {
@@ -203,9 +209,8 @@ func (c *change) settle(ctx context.Context) error {
 	gone := *now
 	gone.Netns, gone.DNS = without(now.Netns, next.Netns), without(now.DNS, next.DNS)
 	errs := []error{removeNetns(c.rec.Name, &gone), removeDNS(c.dir, c.rec.Name, &gone), c.removeLogs()}
-	if !next.NAT && len(now.Sysctls) > 0 {
-		errs = append(errs, releaseSysctls(now))
-		next.Sysctls = nil
+	if next.Sysctls, err = releaseSysctls(now, next); err != nil {
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Lab: c.rec.Name, Op: "remove what it no longer has", Err: err, Remedy: "run the command again"}

@@ -61,7 +61,9 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 		if init > 0 {
 			r.InitPID = init
 		}
-		errs = append(errs, bridge.Remove(r.Rules), releaseSysctls(r))
+		errs = append(errs, bridge.Remove(r.Rules))
+		_, err := releaseSysctls(r, &record{})
+		errs = append(errs, err)
 	}
 	if rerr != nil && !keep {
 		errs = append(errs, removeMarkedRules(name))
@@ -238,46 +240,6 @@ func awaitUnmarked(r *record) error {
 			return err
 		}
 	}
-}
-
-// releaseSysctls puts forwarding back, unless another lab still needs it, or is about to
-// because its up found forwarding on: then that one inherits the duty. The caller holds the
-// host's lock. After a reboot, for whoever keeps /run, they are what that has made them.
-func releaseSysctls(r *record) error {
-	if len(r.Sysctls) == 0 || r.BootID != "" && r.BootID != bootID() {
-		return nil
-	}
-	name, o, err := heir(r)
-	if err != nil {
-		return err
-	}
-	if o == nil {
-		return bridge.RestoreSysctls(r.Sysctls)
-	}
-	o.Sysctls = append(slices.Clone(r.Sysctls), o.Sysctls...)
-	return o.write(dirOf(name))
-}
-
-// heir finds a lab other than that of a record which needs forwarding, or is about to, and its record: none where it is nil.
-func heir(r *record) (name string, o *record, err error) {
-	names, err := Names()
-	if err != nil {
-		return "", nil, err
-	}
-	for _, n := range names {
-		if n == r.Name {
-			continue
-		}
-		o, err := readRecord(dirOf(n))
-		if err != nil || !o.NAT {
-			continue
-		}
-		if !alive(dirOf(n)) && !busy(dirOf(n)) {
-			continue
-		}
-		return n, o, nil
-	}
-	return "", nil, nil
 }
 
 // removeNetns removes the names of the lab's network namespaces: those of its record, or

@@ -165,7 +165,7 @@ func TestReleaseSysctls(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				if err := releaseSysctls(&mine); err != nil {
+				if _, err := releaseSysctls(&mine, &record{}); err != nil {
 					t.Fatal(err)
 				}
 				want, inherited := "0", []bridge.Sysctl(nil)
@@ -192,7 +192,7 @@ func TestSaveKeepsInheritance(t *testing.T) {
 		hold(t, b.dir, lockFile, "")
 		mine := record{Name: "a", NAT: true, Sysctls: []bridge.Sysctl{{Path: forward, Old: "0", New: "1"}}}
 		madeUp(t, mine)
-		if err := releaseSysctls(&mine); err != nil {
+		if _, err := releaseSysctls(&mine, &record{}); err != nil {
 			t.Fatal(err)
 		}
 		b.rec.InitPID = 7
@@ -341,7 +341,7 @@ func TestFault15_SysctlsOfAnotherBoot(t *testing.T) {
 		defer writeSysctl("0")
 		for boot, want := range map[string]string{"another": "1", bootID(): "0", "": "0"} {
 			writeSysctl("1")
-			if err := releaseSysctls(&record{Name: "mine", BootID: boot, NAT: true, Sysctls: []bridge.Sysctl{{Path: forward, Old: "0", New: "1"}}}); err != nil {
+			if _, err := releaseSysctls(&record{Name: "mine", BootID: boot, NAT: true, Sysctls: []bridge.Sysctl{{Path: forward, Old: "0", New: "1"}}}, &record{}); err != nil {
 				t.Fatal(err)
 			}
 			if b, err := os.ReadFile("/proc/sys/" + forward); err != nil || strings.TrimSpace(string(b)) != want {

@@ -117,17 +117,21 @@ func (d *difference) host(want *topology.Lab, o *observed) {
 			d.say("-", "rule", r.Program+" "+r.Chain, strings.Join(r.Spec, " "), "", "")
 		}
 	}
-	for _, s := range o.forwarding {
+	for _, s := range slices.Concat(o.forwarding, o.legs) {
+		why := "the host does not forward"
+		if s.New == "0" {
+			why = "nothing is to be forwarded for the lab"
+		}
 		if s.New != "" {
-			d.say("~", "sysctl", s.Path, s.Old+" -> "+s.New, "the host does not forward", CostInPlace)
+			d.say("~", "sysctl", s.Path, s.Old+" -> "+s.New, why, CostInPlace)
 		}
 	}
-	if now == "" && len(o.rec.Sysctls) > 0 {
+	for _, r := range o.released {
 		what := "back to what it was"
-		if o.heir != "" {
-			what = "stays on, as lab " + o.heir + " needs it"
+		if r.heir != "" {
+			what = "stays on, as lab " + r.heir + " needs it"
 		}
-		d.say("~", "sysctl", "forwarding", what, "", CostInPlace)
+		d.say("~", "sysctl", string(r.family)+" forwarding", what, "", CostInPlace)
 	}
 }
 

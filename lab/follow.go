@@ -98,7 +98,7 @@ func (b *builder) start(ctx context.Context, spec *proto.LabSpec) error {
 // save writes the record anew. Another lab's down may have handed sysctls to it meanwhile:
 // see releaseSysctls.
 func (b *builder) save(ctx context.Context) error {
-	if b.rec.NAT {
+	if b.rec.NAT || len(b.rec.Forwards)+len(b.rec.Sysctls) > 0 {
 		host, err := lockHost(ctx)
 		if err != nil {
 			return err

@@ -53,18 +53,22 @@ func (b *builder) decide(ours func(name string) bool) (err error) {
 	r.Limits, r.Images, r.Kept = b.cgroups != nil, b.uses, b.persists()
 	r.Work = b.work
 	r.claim(b.lab)
-	if r.NAT {
-		legs, v4, v6 := natLegs(b.lab)
-		f, err := bridge.PlanForwarding(v4, v6)
+	if need := r.routing(b.lab); !need.none() {
+		f, err := bridge.PlanForwarding(need.switches)
 		if err != nil {
 			return &Error{Op: "look at the host's forwarding", Err: err}
 		}
-		r.Sysctls = f.Sysctls
-		if err := b.makeTransit(f.Borrowed, f.Routers); err != nil {
+		err = b.makeTransit(f.Borrowed, f.Routers)
+		if errors.Is(err, ErrUnsupported) && !r.NAT {
+			b.noTable(err)
+			f.Sysctls, err = nil, nil
+		}
+		if err != nil {
 			return err
 		}
+		r.Sysctls = f.Sysctls
 		var notes []string
-		if r.Rules, notes, err = bridge.PlanAccept(r.Name, legs); err != nil {
+		if r.Rules, notes, err = bridge.PlanAccept(r.Name, need.all); err != nil {
 			return &Error{Op: "look at the host's firewall", Err: err}
 		}
 		b.notes = append(b.notes, notes...)
@@ -109,8 +113,9 @@ func (b *builder) checkNames(ours func(name string) bool, remedy func(name strin
 
 // claim notes what a lab has on the host by its content alone.
 func (r *record) claim(l *topology.Lab) {
-	legs, v4, v6 := natLegs(l)
-	r.NAT, r.Links, r.Netns, r.DNS = v4 || v6, slices.Clone(legs), namespaceNames(l), nil
+	need := r.routing(l)
+	r.NAT, r.Forwards, r.Routed = hasNAT(l), need.switches, need.legs
+	r.Links, r.Netns, r.DNS = slices.Clone(need.all), namespaceNames(l), nil
 	for i := range l.Links {
 		if k := &l.Links[i]; isExternal(l, k.B.Bridge) {
 			r.Links = append(r.Links, bridge.PortName(l.Name, k.A.Node, k.A.Interface))
@@ -190,7 +195,7 @@ func wireError(err error) error {
 // legs plugs the bridges that have a host address into the host, and sets up what
 // translates and forwards their packets.
 func (b *builder) legs() error {
-	apply := wiring.Applier{Namespaces: b, HostLeg: quietLeg}
+	apply := wiring.Applier{Namespaces: b, HostLeg: b.setLeg}
 	err := apply.Remove(b.legSteps)
 	if err == nil {
 		err = apply.Create(b.legSteps)
@@ -209,6 +214,17 @@ func (b *builder) legs() error {
 		return &Error{Op: "add rules to the host's firewall", Err: err}
 	}
 	return nil
+}
+
+// setLeg sets what the host does with a leg, before that is up.
+func (b *builder) setLeg(leg *wiring.End) error {
+	if err := quietLeg(leg); err != nil {
+		return err
+	}
+	if need := b.rec.routing(b.lab); !slices.Contains(need.legs, leg.Name) {
+		return nil
+	}
+	return bridge.ForwardLegs([]string{leg.Name})
 }
 
 // quietLeg keeps the host from taking anything that a node says for its own

@@ -49,9 +49,10 @@ type observed struct {
 	images map[string]imageNow // of the store, that the nodes are to run from, by name
 
 	forwarding   []bridge.Sysctl // of the host, to be turned on
+	legs         []bridge.Sysctl // of the lab's legs, which are theirs alone
 	borrowed     []bridge.Family // that it forwards for labs alone then
 	routers      map[bridge.Family][]string
-	heir         string        // the lab that needs what this one has turned on, and no longer needs
+	released     []released    // what this lab has turned on and no longer needs
 	rules        []bridge.Rule // that the host's firewall needs
 	missingRules []bridge.Rule // of these
 	notes        []string
@@ -288,43 +289,30 @@ func namespaceNames(l *topology.Lab) []string {
 
 // lookAtHost finds out what the host has to do for the lab and does not.
 func (o *observed) lookAtHost(want *topology.Lab) (err error) {
-	legs, v4, v6 := natLegs(want)
-	if !v4 && !v6 {
-		if len(o.rec.Sysctls) > 0 {
-			o.heir, _, err = heir(o.rec)
-		}
+	need := o.rec.routing(want)
+	if err := o.lookAtReleased(need.switches); err != nil {
 		return err
 	}
-	f, err := bridge.PlanForwarding(v4, v6)
+	if len(need.legs) > 0 || !slices.Contains(need.switches, bridge.IPv4) {
+		if o.legs, err = bridge.PlanLegs(need.all, len(need.legs) > 0); err != nil {
+			return &Error{Op: "look at the host's forwarding", Err: err}
+		}
+	}
+	if need.none() {
+		return nil
+	}
+	f, err := bridge.PlanForwarding(need.switches)
 	if err != nil {
 		return &Error{Op: "look at the host's forwarding", Err: err}
 	}
 	o.forwarding, o.borrowed, o.routers = f.Sysctls, f.Borrowed, f.Routers
-	if o.rules, o.notes, err = bridge.PlanAccept(want.Name, legs); err != nil {
+	if o.rules, o.notes, err = bridge.PlanAccept(want.Name, need.all); err != nil {
 		return &Error{Op: "look at the host's firewall", Err: err}
 	}
 	if o.missingRules, err = bridge.Missing(o.rules); err != nil {
 		return &Error{Op: "look at the host's firewall", Err: err}
 	}
 	return nil
-}
-
-// natLegs are the legs of a lab, and which families are translated on any.
-func natLegs(l *topology.Lab) (legs []string, v4, v6 bool) {
-	for i := range l.Bridges {
-		t := &l.Bridges[i]
-		if t.External || len(t.Addresses) == 0 {
-			continue
-		}
-		legs = append(legs, bridge.LegName(l.Name, t.Name))
-		if !t.NAT {
-			continue
-		}
-		for _, a := range t.Addresses {
-			v4, v6 = v4 || a.Addr().Is4(), v6 || a.Addr().Is6()
-		}
-	}
-	return legs, v4, v6
 }
 
 // lookAtGroups finds nodes with limits that are not in a control group of their own.

@@ -100,6 +100,12 @@ func actions(l *topology.Lab) []Action {
 		if b.NAT {
 			add("nat", b.Name, "nodes reach the outside through the host")
 		}
+		if len(b.Peers) > 0 {
+			add("peers", b.Name, "with %s through the host, where that names it, too", strings.Join(b.Peers, ", "))
+		}
+	}
+	if r := routingOf(l); len(r.between) > 0 {
+		add("routing", strings.Join(r.between, ", "), "they reach each other through the host")
 	}
 	for i := range l.Nodes {
 		n := &l.Nodes[i]

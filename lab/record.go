@@ -47,28 +47,30 @@ const schema = 1
 // record is what is written down of a lab: what is needed to find it, and to remove what
 // can outlive it.
 type record struct {
-	Schema  int             `json:"schema"`
-	BootID  string          `json:"boot_id"`
-	Name    string          `json:"name"`
-	File    string          `json:"file"`
-	Digest  string          `json:"digest"` // of the resolved lab
-	Created time.Time       `json:"created"`
-	Built   bool            `json:"built"`
-	InitPID int             `json:"init_pid"`
-	Base    uint32          `json:"id_base"`
-	IDs     uint32          `json:"ids"`
-	UserNS  bool            `json:"userns"`
-	Limits  bool            `json:"limits"` // nodes have cgroups, or are about to
-	NAT     bool            `json:"nat"`
-	NoTable bool            `json:"no_table,omitempty"` // the kernel cannot make the one of the lab's legs
-	Links   []string        `json:"links,omitempty"`    // interfaces in the host's network namespace
-	Netns   []string        `json:"netns,omitempty"`    // names below /run/netns
-	DNS     []string        `json:"dns,omitempty"`      // nodes with files below /etc/netns
-	Rules   []bridge.Rule   `json:"rules,omitempty"`
-	Sysctls []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
-	Kept    bool            `json:"kept,omitempty"`    // its init holds the lock of what its nodes keep
-	Images  []image.Use     `json:"images,omitempty"`  // of the store
-	Work    []workDir       `json:"work,omitempty"`    // beside layers that unions write
+	Schema   int             `json:"schema"`
+	BootID   string          `json:"boot_id"`
+	Name     string          `json:"name"`
+	File     string          `json:"file"`
+	Digest   string          `json:"digest"` // of the resolved lab
+	Created  time.Time       `json:"created"`
+	Built    bool            `json:"built"`
+	InitPID  int             `json:"init_pid"`
+	Base     uint32          `json:"id_base"`
+	IDs      uint32          `json:"ids"`
+	UserNS   bool            `json:"userns"`
+	Limits   bool            `json:"limits"` // nodes have cgroups, or are about to
+	NAT      bool            `json:"nat"`
+	NoTable  bool            `json:"no_table,omitempty"` // the kernel cannot make the one of the lab's legs
+	Forwards []bridge.Family `json:"forwards,omitempty"` // it needs the host's switch for all interfaces
+	Routed   []string        `json:"routed,omitempty"`   // legs that forward IPv4, whatever other interfaces do
+	Links    []string        `json:"links,omitempty"`    // interfaces in the host's network namespace
+	Netns    []string        `json:"netns,omitempty"`    // names below /run/netns
+	DNS      []string        `json:"dns,omitempty"`      // nodes with files below /etc/netns
+	Rules    []bridge.Rule   `json:"rules,omitempty"`
+	Sysctls  []bridge.Sysctl `json:"sysctls,omitempty"` // with their former values
+	Kept     bool            `json:"kept,omitempty"`    // its init holds the lock of what its nodes keep
+	Images   []image.Use     `json:"images,omitempty"`  // of the store
+	Work     []workDir       `json:"work,omitempty"`    // beside layers that unions write
 
 	Dir       string            `json:"dir,omitempty"`       // the file's own, without symbolic links; empty: no path is beneath it
 	Elsewhere map[string]string `json:"elsewhere,omitempty"` // where the paths lead that are not beneath it, as was allowed

@@ -39,7 +39,7 @@ func (r *record) check(dir string) error {
 	case r.IDs != 0 && (r.Base < firstID || r.IDs%container.IDs != 0 || r.Base+r.IDs > lastID || r.Base+r.IDs < r.Base):
 		return fmt.Errorf("%w: ids from %d on, %d of them, are no lab's", errUntrue, r.Base, r.IDs)
 	}
-	for _, link := range r.Links {
+	for _, link := range slices.Concat(r.Links, r.Routed) {
 		if !bridge.OwnName(link) {
 			return fmt.Errorf("%w: it names the interface %q", errUntrue, link)
 		}

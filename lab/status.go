@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -177,8 +178,10 @@ func Inspect(ctx context.Context, name string) (*Status, error) {
 		st.State, st.InitPID = StateDead, 0
 		st.Reason = "its init has ended; the end of any nsnet command removes what it left"
 	}
+	need := r.routing(l)
 	for i := range l.Bridges {
 		b := BridgeStatus{Bridge: l.Bridges[i]}
+		b.Routed = slices.Contains(need.between, b.Name)
 		if !b.External && len(b.Addresses) > 0 {
 			b.Leg = bridge.LegName(name, b.Name)
 		}

@@ -48,17 +48,22 @@ func (b *builder) makeTable(w *wiring.Want, beside bool) error {
 	table, err := bridge.NewTable(cfg)
 	switch {
 	case err == nil:
-		b.table = table.File()
+		b.table, b.rec.NoTable = table.File(), false
 		return nil
 	case !errors.Is(err, errors.ErrUnsupported):
 	case slices.ContainsFunc(cfg.Legs, func(l bridge.Leg) bool { return l.NAT }):
 		err = fmt.Errorf("%w: %w", ErrUnsupported, err)
 	default:
-		b.rec.NoTable = true
-		b.notes = append(b.notes, fmt.Sprintf("nothing keeps the lab's nodes from the host's other networks, where that forwards, or others from the nodes: %v", err))
+		b.noTable(err)
 		return nil
 	}
 	return &Error{Op: "set up the table of the host's legs", Err: err}
+}
+
+// noTable notes that the kernel cannot hold the lab's legs to what is theirs. Nothing is forwarded for it then that was not before.
+func (b *builder) noTable(err error) {
+	b.rec.NoTable, b.rec.Forwards, b.rec.Routed = true, nil, nil
+	b.notes = append(b.notes, fmt.Sprintf("nothing keeps the lab's nodes from the host's other networks, where that forwards, or others from the nodes, and its bridges do not reach each other where it does not: %v", err))
 }
 
 // makeTransit makes the tables that keep the host from forwarding for others what it is about to forward for labs.

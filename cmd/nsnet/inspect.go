@@ -219,6 +219,12 @@ func bridgeOptions(b lab.BridgeStatus) string {
 	if b.NAT {
 		all = append(all, "nat")
 	}
+	if b.Routed {
+		all = append(all, "routed")
+	}
+	if len(b.Peers) > 0 {
+		all = append(all, "peers="+plain(strings.Join(b.Peers, "+")))
+	}
 	if b.STP {
 		all = append(all, "stp")
 	}
