@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,7 @@ func FuzzRecord(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `[]`, `null`, `{"schema":1,"name":"demo"}`, `{"schema":1,"name":"demo","id_base":4294967295,"ids":4294901760}`,
 		`{"schema":1,"name":"demo","netns":["demo.../x"],"links":["lo"],"dns":["../x"]}`,
+		`{"schema":1,"name":"demo","routed":["../../../kernel/x"]}`,
 		`{"schema":1,"name":"demo","sysctls":[{"path":"../../tmp/x","old":"0"}],"work":[{"parent":"/","layer":".."}]}`,
 		`{"schema":1,"name":"demo","rules":[{"program":"/bin/sh","spec":["-c"]}]}`,
 	} {
@@ -37,7 +39,7 @@ func FuzzRecord(f *testing.F) {
 			return
 		}
 		outside := func(s string) bool { return strings.Contains(s, "/") || s == "." || s == ".." || s == "" }
-		for _, n := range append(append(append([]string{r.Name}, r.Netns...), r.DNS...), r.Links...) {
+		for _, n := range slices.Concat([]string{r.Name}, r.Netns, r.DNS, r.Links, r.Routed) {
 			if outside(n) {
 				t.Errorf("it names %q", n)
 			}

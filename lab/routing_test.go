@@ -65,7 +65,7 @@ func TestReleaseOfOneFamily(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
 		const v6, leg = "net/ipv6/conf/all/forwarding", "ns0123456789"
-		testenv.MustCommand(t, "ip", "link", "add", leg, "type", "dummy")
+		testenv.MustCommand(t, "ip", "link", "add", leg, "type", "veth", "peer", "name", leg+"p")
 		t.Cleanup(func() { testenv.MustCommand(t, "ip", "link", "delete", leg) })
 		set := func(path, v string) {
 			if err := os.WriteFile("/proc/sys/"+path, []byte(v), 0); err != nil {
