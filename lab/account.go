@@ -11,6 +11,7 @@ import (
 type account struct {
 	actions []Action
 	come    []progress
+	lost    map[string]bool // actions by kind and name that cannot be made
 	wires   []wiring.Change // which know of their steps themselves
 	wired   map[int]int     // places in wires of the actions that are there
 }
@@ -39,11 +40,46 @@ func (a *account) reach(far progress, which []string) {
 	for i := range a.actions {
 		kind := a.actions[i].Op + " " + a.actions[i].Kind
 		for _, w := range which {
-			if w == kind || w == kind+" "+a.actions[i].Name {
+			if (w == kind || w == kind+" "+a.actions[i].Name) && !a.lost[a.actions[i].Kind+" "+a.actions[i].Name] {
 				a.come[i] = max(a.come[i], far)
 			}
 		}
 	}
+}
+
+// lose notes that actions of a kind cannot be made, by their names. What comes new of them is not begun either.
+func (a *account) lose(kind string, names ...string) {
+	if a.lost == nil {
+		a.lost = map[string]bool{}
+	}
+	for _, name := range names {
+		a.lost[kind+" "+name] = true
+	}
+	for i := range a.actions {
+		if k := &a.actions[i]; k.Op == "+" && a.lost[k.Kind+" "+k.Name] {
+			a.come[i] = untouched
+		}
+	}
+}
+
+// names are the actions that have come so far, but for the wires, by kind and name.
+func (a *account) names(far progress) (names []string) {
+	for i := range a.actions {
+		if _, is := a.wired[i]; !is && a.come[i] == far {
+			names = append(names, a.actions[i].Kind+" "+a.actions[i].Name)
+		}
+	}
+	return names
+}
+
+// all tells whether all actions of a sign and kind are made.
+func (a *account) all(which string) bool {
+	for i := range a.actions {
+		if a.actions[i].Op+" "+a.actions[i].Kind == which && a.come[i] != made {
+			return false
+		}
+	}
+	return true
 }
 
 // of returns how far an action has come.

@@ -1,9 +1,11 @@
 package lab
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +46,41 @@ func TestAccount(t *testing.T) {
 	}
 	a.made("~ limits", "+ port")
 	told("of 7 changes 7 are made: limits a, limits b, port 127.0.0.1:81/tcp, port 127.0.0.1:80/tcp, link a:r -- b:r and 2 more; not made: none")
+}
+
+// What cannot be made of new things is not begun, whatever is said of all of their kind; what was to be another is.
+func TestAccountOfWhatIsLost(t *testing.T) {
+	t.Parallel()
+	d := &difference{}
+	d.say("+", "node", "a", "", "", "")
+	d.say("+", "node", "bad", "", "", "")
+	d.say("~", "node", "worse", "", "", "")
+	a := newAccount(d)
+	a.begun("+ node", "~ node")
+	a.lose("node", "bad", "worse")
+	a.made("+ node", "~ node")
+	if got, want := a.String(), "of 3 changes 1 are made: node a; begun: node worse; not made: node bad"; got != want {
+		t.Errorf("it is told\n%s\nwant\n%s", got, want)
+	}
+	if got := a.names(made); !slices.Equal(got, []string{"node a"}) || a.all("+ node") {
+		t.Errorf("made are %v", got)
+	}
+}
+
+// What of a lab is no more is written down within it, and adds up.
+func TestPieces(t *testing.T) {
+	t.Parallel()
+	raw := json.RawMessage(`{"name":"l","nodes":[{"name":"a"}]}`)
+	for _, names := range [][]string{{"limits a"}, {"hosts l", "limits a"}} {
+		var err error
+		if raw, err = addPieces(raw, names); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone, err := readPieces(raw)
+	if l, lerr := decodeLab("/run/nsnet/l", raw); err != nil || lerr != nil || len(gone) != 2 || !gone["limits a"] || !gone["hosts l"] || len(l.Nodes) != 1 {
+		t.Errorf("%s: %v, %v, %v", raw, gone, err, lerr)
+	}
 }
 
 // A port that the host refuses is tried again after the change where that may make it free, and there alone.

@@ -155,6 +155,9 @@ const (
 	StateDead       = "dead"   // processes gone; Sweep cleans up after a lab
 )
 
+// StateNotMade is that of a node which the lab's file has and the lab has not: the up that was to make it has failed to, or is at it.
+const StateNotMade = "not made"
+
 // StateNotAnswering is that of a lab whose init lives but does not answer, as it was stopped, and of its nodes.
 const StateNotAnswering = "not answering"
 
@@ -195,6 +198,7 @@ type NodeStatus struct {
 	UIDBase    uint32            `json:"uid_base"`                    // host id of the node's root; 0 when privileged
 	Netns      string            `json:"netns"`
 	Limits     topology.Limits   `json:"limits"`
+	Published  []string          `json:"published,omitempty"` // those of its ports that the host listens on, as "127.0.0.1:8080/tcp"
 	Interfaces []InterfaceStatus `json:"interfaces"`
 	Storage    []StorageStatus   `json:"storage"` // the root first, then unions
 	// Spec is all that the file says of the node, with defaults filled in and addresses decided.

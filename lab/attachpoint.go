@@ -47,7 +47,7 @@ func NodeNetns(ctx context.Context, name, node string) (*os.File, int, error) {
 		}
 		s, there := states[node]
 		if !there || s.State == StateDead {
-			return &Error{Lab: name, Node: node, Err: ErrNotRunning, Remedy: deadNode}
+			return notRunning(name, node, there)
 		}
 		pid = s.PID
 		path := filepath.Join(NetnsDir, name+"."+node)

@@ -27,6 +27,11 @@ type change struct {
 	todo *difference
 
 	account *account
+	whole   *wiring.Want // what the file wants of the wires, of which seen.want is what is possible
+
+	lost      []*Error // why new nodes could not be made
+	unstarted []*Error // why commands could not be started
+	replaced  []string // nodes of which nothing is left as it was before
 }
 
 // carryOut makes the lab what it is to be. What was done before a failure stays done, and is told: the
@@ -35,7 +40,7 @@ func (c *change) carryOut(ctx context.Context) error {
 	if err := c.listenFirst(); err != nil {
 		return c.wrap(ctx, err, "the lab runs on as it is")
 	}
-	c.account = newAccount(c.todo)
+	c.account, c.whole = newAccount(c.todo), c.seen.want
 	stages := []struct {
 		name string
 		do   func(context.Context) error
@@ -60,14 +65,23 @@ func (c *change) carryOut(ctx context.Context) error {
 			err = s.do(ctx)
 		}
 		if err != nil {
-			return c.broken(err)
+			return c.broken(ctx, err)
 		}
 	}
-	return c.settle(ctx)
+	if err := c.settle(ctx); err != nil {
+		return err
+	}
+	return c.incomplete(nil)
 }
 
-// broken tells how far a change has come.
-func (c *change) broken(err error) error {
+// broken notes and tells how far a change has come. Where that cannot be noted, more is done anew than has to be.
+func (c *change) broken(ctx context.Context, err error) error {
+	_ = c.noteMade(context.WithoutCancel(ctx))
+	return c.incomplete(err)
+}
+
+// tell is an error of a change with how far that has come.
+func (c *change) tell(err error) error {
 	err = wireError(err)
 	var e *Error
 	if !errors.As(err, &e) {
@@ -86,14 +100,21 @@ func (c *change) wires() *wiring.Applier {
 	return &wiring.Applier{Namespaces: c.seen, HostLeg: c.setLeg, Progress: func(done, total int) { c.step("create links", done, total) }}
 }
 
-func (c *change) steps() []wiring.Step { return wiring.Steps(c.todo.wires) }
+// steps are those of the wires that can be done.
+func (c *change) steps() []wiring.Step {
+	steps := wiring.Steps(c.todo.wires)
+	if c.seen.want != c.whole {
+		return c.seen.want.Possible(steps)
+	}
+	return steps
+}
 
 // restart ends nodes and starts others, of which the lab init is asked.
 func (c *change) restart(ctx context.Context) error {
 	if err := c.thawRemoved(); err != nil {
 		return err
 	}
-	spec := proto.ChangeSpec{Remove: c.todo.remove, Add: nil, Table: c.todo.table, Close: c.todo.closed}
+	spec := proto.ChangeSpec{Remove: c.todo.remove, Add: nil, Table: c.todo.table, Close: c.todo.closed, Partly: true}
 	var hosts []int
 	var err error
 	if len(c.todo.add) > 0 {
@@ -192,10 +213,13 @@ func (c *change) follow(ctx context.Context) error {
 		switch e.kind {
 		case proto.Removed:
 			c.account.made("- node", "- port")
+			for i := range c.todo.add {
+				c.replaced = append(c.replaced, "node "+c.todo.add[i].Name)
+			}
 			c.account.begun("+ node")
 			err = c.newGroups(ctx)
 		case proto.Node:
-			err = c.node(e)
+			err = c.prepareNode(e)
 		case proto.Progress:
 			var p proto.ProgressReport
 			if err = proto.Decode(e.body, &p); err == nil {
@@ -205,6 +229,10 @@ func (c *change) follow(ctx context.Context) error {
 			c.account.made("~ policy")
 			return c.booted(e.body)
 		case proto.Failed:
+			if len(c.lost) > 0 { // an older lab init makes all or none, and knows this reason only
+				err, c.lost = c.lost[0], nil
+				return err
+			}
 			return initFailure(e.body)
 		default:
 			closeFDs(e.fds)
@@ -220,16 +248,18 @@ func (c *change) booted(body []byte) error {
 	if len(c.todo.remove)+len(c.todo.add) == 0 {
 		return nil // it is not told of then
 	}
-	st := &proto.LabState{}
-	if err := proto.Decode(body, st); err != nil {
+	var r proto.BootedReport
+	if err := proto.Decode(body, &r); err != nil {
 		return err
 	}
+	st := &r.LabState
 	c.seen.state, c.seen.nodes = st, map[string]*proto.NodeState{}
 	for i := range st.Nodes {
 		if n := &st.Nodes[i]; n.State != StateDead {
 			c.seen.nodes[n.Name] = n
 		}
 	}
+	c.goWithout(r.Lost)
 	return nil
 }
 
@@ -271,7 +301,7 @@ func (c *change) rewireAll(ctx context.Context, done *[]wiring.Step) error {
 			return err
 		}
 		if c.todo.table && c.table == nil { // before new legs come up
-			if err := c.makeTable(want, true); err != nil {
+			if err := c.makeTable(c.whole, true); err != nil {
 				return err
 			}
 		}
@@ -390,6 +420,9 @@ func (c *change) commands(ctx context.Context) error {
 // commit has the lab init take over ports and table and start commands.
 func (c *change) commit(ctx context.Context) error {
 	for _, p := range c.todo.open {
+		if c.isLost(p.node) {
+			continue
+		}
 		if err := c.listenOn(p.node, p.port); err != nil {
 			return err
 		}
@@ -414,7 +447,7 @@ func (c *change) commit(ctx context.Context) error {
 				return initFailure(e.body)
 			case e.kind == proto.Started:
 				c.account.made("+ port", "~ port", "+ nat", "- nat", "~ nat", "+ guard", "- guard", "~ guard", "+ node", "~ node")
-				return refusedCommand(e.body)
+				return c.refused(e.body)
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)

@@ -12,16 +12,17 @@ import (
 
 // sysctls sets those that the file sets, and has others at their defaults again.
 func (c *change) sysctls(context.Context) error {
+	l := c.possible()
 	// An interface that was made anew has its defaults.
-	now, missing, err := c.seen.readSysctls(c.lab, false)
+	now, missing, err := c.seen.readSysctls(l, false)
 	if err != nil {
 		return err
 	}
 	if missing != nil {
 		return missing
 	}
-	for i := range c.lab.Nodes {
-		n := &c.lab.Nodes[i]
+	for i := range l.Nodes {
+		n := &l.Nodes[i]
 		all, differ := map[string]string{}, false
 		for k, v := range n.Sysctls {
 			switch is, read := now[n.Name][k]; {

@@ -27,7 +27,7 @@ func (c *change) newLimits(ctx context.Context) error {
 		c.account.begun("~ limits " + name)
 		n := nodes[name]
 		var lift, anew []string
-		for _, was := range c.seen.before(name) {
+		for _, was := range c.seen.before(name, "limits") {
 			lift, anew = both(lift, lifted(was.Limits, n.Limits)), both(anew, shortened(was.Limits, n.Limits))
 		}
 		o := UpdateOptions{Lab: c.rec.Name, Node: name, Set: n.Limits, Lift: lift}

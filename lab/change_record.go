@@ -35,7 +35,7 @@ func (c *change) announce(ctx context.Context) error {
 	if err := c.namesFree(now, next); err != nil {
 		return err
 	}
-	earlier, err := json.Marshal(c.seen.raw)
+	earlier, err := json.Marshal(c.before())
 	if err != nil {
 		return err
 	}
@@ -221,6 +221,12 @@ func (c *change) settle(ctx context.Context) error {
 	}
 	if err != nil {
 		return recordError(c.rec.Name, "write the record", err)
+	}
+	if len(c.lost) > 0 { // what was before counts until all is made
+		if err := c.noteMade(ctx); err != nil {
+			return recordError(c.rec.Name, "write the record", err)
+		}
+		return nil
 	}
 	err = failpoint.Hit("remove", earlierFile)
 	if err == nil {

@@ -254,46 +254,58 @@ func (d *difference) insides(want *topology.Lab, o *observed) {
 	for _, h := range o.had {
 		ownBefore = append(ownBefore, dns.Own(h))
 	}
-	if slices.ContainsFunc(o.had, func(h *topology.Lab) bool { return !slices.Equal(hosts, dns.Hosts(h)) }) {
-		d.hosts = true
-		d.say("~", "hosts", want.Name, "/etc/hosts of all nodes", "", CostInPlace)
+	for i, h := range o.had {
+		if o.counts(i, "hosts", want.Name) && !slices.Equal(hosts, dns.Hosts(h)) {
+			d.hosts = true
+			d.say("~", "hosts", want.Name, "/etc/hosts of all nodes", "", CostInPlace)
+			break
+		}
+	}
+	otherLines := func(node string) bool {
+		for i, was := range ownBefore {
+			if o.countsNode(i, "hosts", node) && !slices.Equal(own[node], was[node]) {
+				return true
+			}
+		}
+		return false
 	}
 	for i := range want.Nodes {
 		n := &want.Nodes[i]
-		before := o.before(n.Name)
-		if fresh[n.Name] != nil || len(before) == 0 {
+		if fresh[n.Name] != nil || len(o.before(n.Name, "")) == 0 {
 			continue
 		}
-		d.nodeSysctls(n, before, o)
+		d.nodeSysctls(n, o.before(n.Name, "sysctls"), o)
 		d.rebinds(n, o.binds[n.Name])
-		other := func(differs func(*topology.Node) bool) *topology.Node {
-			if i := slices.IndexFunc(before, differs); i >= 0 {
-				return before[i]
+		other := func(piece string, differs func(*topology.Node) bool) *topology.Node {
+			for _, was := range o.before(n.Name, piece) {
+				if differs(was) {
+					return was
+				}
 			}
 			return nil
 		}
-		if was := other(func(b *topology.Node) bool { return !reflect.DeepEqual(n.Limits, b.Limits) }); was != nil {
+		if was := other("limits", func(b *topology.Node) bool { return !reflect.DeepEqual(n.Limits, b.Limits) }); was != nil {
 			d.limits = append(d.limits, n.Name)
 			d.say("~", "limits", n.Name, limitsText(was.Limits, n.Limits), "", CostInPlace)
 		} else if o.groups[n.Name] {
 			d.limits = append(d.limits, n.Name)
 			d.say("~", "limits", n.Name, "", "its processes are not in the node's control group", CostInPlace)
 		}
-		if was := other(func(b *topology.Node) bool { return len(otherPolicy(n, b)) > 0 }); was != nil {
+		if was := other("policy", func(b *topology.Node) bool { return len(otherPolicy(n, b)) > 0 }); was != nil {
 			d.say("~", "policy", n.Name, strings.Join(otherPolicy(n, was), ", "), "", CostInPlace)
 		}
 		switch {
-		case slices.ContainsFunc(ownBefore, func(was map[string][]string) bool { return !slices.Equal(own[n.Name], was[n.Name]) }):
+		case otherLines(n.Name):
 			d.files = append(d.files, n.Name)
 			d.say("~", "hosts", n.Name, "its own lines in /etc/hosts", "", CostInPlace)
 		case d.hosts && len(own[n.Name]) > 0:
 			d.files = append(d.files, n.Name)
 		}
 		switch {
-		case n.DNS != nil && other(func(b *topology.Node) bool { return b.DNS == nil || resolvOf(n) != resolvOf(b) }) != nil:
+		case n.DNS != nil && other("dns", func(b *topology.Node) bool { return b.DNS == nil || resolvOf(n) != resolvOf(b) }) != nil:
 			d.resolv = append(d.resolv, n.Name)
 			d.say("~", "dns", n.Name, "resolv.conf", "", CostInPlace)
-		case n.DNS == nil && other(func(b *topology.Node) bool { return b.DNS != nil }) != nil:
+		case n.DNS == nil && other("dns", func(b *topology.Node) bool { return b.DNS != nil }) != nil:
 			d.resolv = append(d.resolv, n.Name)
 			d.say("~", "dns", n.Name, "resolv.conf as its image has it", "", CostInPlace)
 		}

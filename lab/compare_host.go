@@ -16,10 +16,13 @@ import (
 func (d *difference) ports(want *topology.Lab, o *observed) {
 	wanted := map[string]bool{}
 	had := map[string][]proto.PublishedPort{}
-	for _, h := range o.had {
-		for i := range h.Nodes {
-			n := &h.Nodes[i]
+	for i, h := range o.had {
+		for j := range h.Nodes {
+			n := &h.Nodes[j]
 			for _, p := range n.Ports {
+				if !o.counts(i, "port", portKey(p)) {
+					continue
+				}
 				had[portKey(p)] = append(had[portKey(p)], publishedPort(h, n.Name, p))
 			}
 		}
@@ -77,6 +80,9 @@ func (d *difference) host(want *topology.Lab, o *observed) {
 		d.say("-", kind, want.Name, "", "", "")
 	default:
 		for i, h := range o.had {
+			if !o.counts(i, "nat", want.Name) || !o.counts(i, "peers", want.Name) || !o.counts(i, "guard", want.Name) {
+				continue // it is another table by now
+			}
 			had := tableConfig(h, o.wants[i])
 			if before := natText(h); now != before {
 				d.table = true

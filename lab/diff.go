@@ -171,6 +171,9 @@ func (w *writableLayers) running(ctx context.Context, labName, node string) erro
 	if err != nil {
 		return err
 	}
+	if states[node] == nil {
+		return notRunning(labName, node, false)
+	}
 	c, err := dial(labName)
 	if err != nil {
 		return err

@@ -47,6 +47,8 @@ func ExecResult(o ExecOptions, code int, err error) (int, error) {
 		switch {
 		case refused.Dead:
 			e = &Error{Lab: e.Lab, Node: e.Node, Err: fmt.Errorf("%w: it is dead", ErrNotRunning), Remedy: deadNode}
+		case refused.Unmade:
+			e = notRunning(e.Lab, e.Node, false)
 		case refused.Paused:
 			e = &Error{Lab: e.Lab, Node: e.Node, Op: "run the command", Err: ErrPaused, Remedy: "let it go on with nsnet resume " + e.Lab + "/" + e.Node}
 		}

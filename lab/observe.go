@@ -28,6 +28,7 @@ type observed struct {
 
 	had   []*topology.Lab   // what it was told to be: last, and before that by changes that were broken off
 	raw   []json.RawMessage // had, as it is written down
+	gone  []map[string]bool // what of had is no more, see pieces
 	same  map[string]bool   // nodes that are to stay what they were last told to be
 	state *proto.LabState
 	nodes map[string]*proto.NodeState // of those that live
@@ -142,6 +143,13 @@ func observeOnce(rec *record, state *proto.LabState, want *topology.Lab) (*obser
 	if o.had, o.raw, err = readHad(dirOf(rec.Name)); err != nil {
 		return nil, &Error{Lab: rec.Name, Op: "read its record", Err: err, Remedy: "take it down first"}
 	}
+	for _, raw := range o.raw[1:] {
+		gone, err := readPieces(raw)
+		if err != nil {
+			return nil, &Error{Lab: rec.Name, Op: "read its record", Err: err, Remedy: "take it down first"}
+		}
+		o.gone = append(o.gone, gone)
+	}
 	for i := range o.state.Nodes {
 		if n := &o.state.Nodes[i]; n.State != StateDead {
 			o.nodes[n.Name] = n
@@ -180,16 +188,26 @@ func unchanged(want *topology.Lab, had []*topology.Lab) map[string]bool {
 	return same
 }
 
-// before is what a node was told to be, the last first.
-func (o *observed) before(node string) []*topology.Node {
+// counts tells whether the i-th of had is still to be compared with in one piece.
+func (o *observed) counts(i int, kind, name string) bool {
+	return i == 0 || !o.gone[i-1][kind+" "+name]
+}
+
+// countsNode is counts for a piece of a node, in whose place another one may have come since.
+func (o *observed) countsNode(i int, kind, name string) bool {
+	return o.counts(i, "node", name) && o.counts(i, kind, name)
+}
+
+// before is what a node was told to be in one piece, "limits" for example, the last first.
+func (o *observed) before(node, piece string) []*topology.Node {
 	if o.hadNodes == nil {
 		for _, h := range o.had {
 			o.hadNodes = append(o.hadNodes, byName(h.Nodes))
 		}
 	}
 	var all []*topology.Node
-	for _, nodes := range o.hadNodes {
-		if n := nodes[node]; n != nil {
+	for i, nodes := range o.hadNodes {
+		if n := nodes[node]; n != nil && o.countsNode(i, piece, node) {
 			all = append(all, n)
 		}
 	}

@@ -40,6 +40,15 @@ type runningNode struct {
 // deadNode is the remedy for a node that is dead in a lab that lives.
 const deadNode = "its init has ended; nsnet up with the lab's file starts it anew"
 
+// notRunning is the error of a node that is dead, or is not there: its up has failed to make it.
+func notRunning(name, node string, there bool) *Error {
+	e := &Error{Lab: name, Node: node, Err: ErrNotRunning, Remedy: deadNode}
+	if !there {
+		e.Err, e.Remedy = fmt.Errorf("%w: it is not made", ErrNotRunning), "nsnet up with the lab's file makes it, or says why not"
+	}
+	return e
+}
+
 // whileLocked calls f with a running lab, or one node of it, while no other nsnet changes it.
 func whileLocked(ctx context.Context, o PauseOptions, f func(*running) error) error {
 	dir, err := lockLab(ctx, o.Lab, false, o.NoWait)
@@ -79,7 +88,7 @@ func whileRunning(ctx context.Context, name, node string, f func(*running) error
 			s, there := states[spec.Name]
 			if !there || s.State == StateDead || !childOf(s.PID, init) {
 				if node != "" {
-					return &Error{Lab: name, Node: spec.Name, Err: ErrNotRunning, Remedy: deadNode}
+					return notRunning(name, spec.Name, there)
 				}
 				continue
 			}

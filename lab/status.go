@@ -156,6 +156,7 @@ func Inspect(ctx context.Context, name string) (*Status, error) {
 	}
 	st := &Status{Name: name, State: StateRunning, File: r.File, Created: r.Created, InitPID: r.InitPID, Links: l.Links}
 	var states map[string]*proto.NodeState
+	var ports []string
 	live := alive(dir)
 	switch {
 	case live && !r.Built:
@@ -164,7 +165,10 @@ func Inspect(ctx context.Context, name string) (*Status, error) {
 		var done func()
 		ctx, done = whileAnswering(ctx, name)
 		defer done()
-		states, err = nodeStates(ctx, name)
+		var now *proto.LabState
+		if now, err = labState(ctx, name); err == nil {
+			states, ports = statesByName(now), now.Ports
+		}
 		switch {
 		case errors.Is(err, ErrNotAnswering):
 			st.State, st.Reason = StateNotAnswering, err.Error()
@@ -196,10 +200,21 @@ func Inspect(ctx context.Context, name string) (*Status, error) {
 	ifaces := interfaces(l)
 	for i := range l.Nodes {
 		n := nodeStatus(r, &l.Nodes[i], states[l.Nodes[i].Name])
-		if st.State == StateNotAnswering {
+		switch {
+		case st.State == StateNotAnswering:
 			n.State = StateNotAnswering
+		case live && states[n.Name] == nil:
+			n.State = StateNotMade
 		}
-		n.Interfaces, n.Storage = ifaces[n.Name], storageOf(&l.Nodes[i], states[l.Nodes[i].Name])
+		for _, p := range l.Nodes[i].Ports {
+			if key := portKey(p); slices.Contains(ports, key) {
+				n.Published = append(n.Published, key)
+			}
+		}
+		n.Interfaces = ifaces[n.Name]
+		if n.State != StateNotMade {
+			n.Storage = storageOf(&l.Nodes[i], states[l.Nodes[i].Name])
+		}
 		if host != nil {
 			if o, err := oomOf(host, name, n.Name); err == nil && o.Kills > 0 {
 				n.OOMKilled, n.OOMKills, n.MemoryPeak = true, o.Kills, o.Peak

@@ -62,7 +62,7 @@ func nodesMeant(ctx context.Context, ref string) (names []string, labName string
 		return nil, "", err
 	}
 	for _, n := range status.Nodes {
-		if n.State != lab.StateDead && s.matches(s.lab, n.Name) {
+		if n.State != lab.StateDead && n.State != lab.StateNotMade && s.matches(s.lab, n.Name) {
 			names = append(names, n.Name)
 		}
 	}

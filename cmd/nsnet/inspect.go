@@ -141,6 +141,9 @@ func inspectLab(s lab.Status, color bool, width int) string {
 		}
 		b.WriteString("\nlinks\n" + indent(table(rows, nil)))
 	}
+	if len(s.Drift) > 0 {
+		b.WriteString("\nnot as its file says\n" + indent(planText(s.Name, s.Drift)))
+	}
 	return b.String()
 }
 

@@ -31,7 +31,7 @@ func inspectNode(labName string, n lab.NodeStatus, color bool, width int) string
 		{"command", commandText(n.Command)},
 		{"command pid", number(n.CommandPID)},
 		{"init pid", number(n.PID)},
-		{"root is uid", strconv.FormatUint(uint64(n.UIDBase), 10) + " outside"},
+		{"root is uid", rootText(n)},
 		{"netns", plain(n.Netns)},
 		{"limits", limitsText(n.Limits)},
 	}, specFacts(&n.Spec))))
@@ -42,7 +42,7 @@ func inspectNode(labName string, n lab.NodeStatus, color bool, width int) string
 	}
 	section("interfaces", interfaceRows(n.Interfaces), columns{lists: []int{2, 5}})
 	section("routes", routeRows(n.Spec.Routes), columns{})
-	section("ports", portRows(n.Spec.Ports), columns{})
+	section("ports", portRows(n.Spec.Ports, n.Published), columns{})
 	section("mounts", mountRows(&n.Spec), columns{texts: []int{2}})
 	section("environment", pairRows("VARIABLE", n.Spec.Env), columns{})
 	section("sysctls", sysctlRows(n.Spec.Sysctls), columns{})
@@ -205,13 +205,24 @@ func routeRows(all []topology.Route) [][]string {
 	return rows
 }
 
-func portRows(all []topology.Port) [][]string {
-	rows := [][]string{{"HOST", "NODE", "PROTOCOL"}}
+func portRows(all []topology.Port, published []string) [][]string {
+	rows := [][]string{{"HOST", "NODE", "PROTOCOL", "STATE"}}
 	for _, p := range all {
-		host := net.JoinHostPort(p.HostAddr.String(), strconv.Itoa(int(p.HostPort)))
-		rows = append(rows, []string{host, strconv.Itoa(int(p.Port)), p.Protocol})
+		host, state := net.JoinHostPort(p.HostAddr.String(), strconv.Itoa(int(p.HostPort))), "not published"
+		if slices.Contains(published, host+"/"+p.Protocol) {
+			state = "published"
+		}
+		rows = append(rows, []string{host, strconv.Itoa(int(p.Port)), p.Protocol, state})
 	}
 	return rows
+}
+
+// rootText is which user of the host a node's root is.
+func rootText(n lab.NodeStatus) string {
+	if n.State == lab.StateNotMade {
+		return ""
+	}
+	return strconv.FormatUint(uint64(n.UIDBase), 10) + " outside"
 }
 
 // mountRows is binds, empty directories in memory and unions, by what the file says of them.

@@ -242,7 +242,7 @@ func colorState(state string) string {
 		code = "33"
 	case strings.HasPrefix(state, lab.StateRunning), state == "idle(ready)":
 		code = "32"
-	case strings.HasPrefix(state, lab.StateDead), state == lab.StateNotAnswering:
+	case strings.HasPrefix(state, lab.StateDead), state == lab.StateNotAnswering, state == lab.StateNotMade:
 		code = "31"
 	case strings.HasPrefix(state, lab.StateExited), strings.HasPrefix(state, lab.StateRestarting):
 		code = "33"

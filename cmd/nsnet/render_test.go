@@ -48,7 +48,7 @@ func demoStatus() lab.Status {
 					{Name: "eth1", MAC: "02:00:00:00:00:02", MTU: 9000, Peer: "a:eth1", Learned: []string{"192.0.2.9/24"}},
 					{Name: "dummy0", MTU: 1500, Learned: []string{"10.255.0.1/32"}, Own: true},
 				},
-				Spec: webSpec(),
+				Spec: webSpec(), Published: []string{"127.0.0.1:8080/tcp"},
 			},
 			{Name: "a", State: lab.StateIdle, PID: 4002, Hostname: "a", Image: "host", UIDBase: 2065536},
 			{

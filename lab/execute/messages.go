@@ -48,6 +48,7 @@ type Refused struct {
 	Text   string
 	Paused bool
 	Dead   bool // the node's init has ended
+	Unmade bool // there is no such node
 }
 
 func (r *Refused) Error() string { return r.Text }

@@ -2,7 +2,9 @@ package labinit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -150,7 +152,7 @@ func (l *labInit) build(s *session, spec *proto.LabSpec) error {
 	if err := s.send(proto.Fabric, struct{}{}, int(ns.Fd())); err != nil {
 		return err
 	}
-	if _, err := l.boot(s, spec.Lab.Nodes, spec.Nodes, &spec.Common); err != nil {
+	if _, _, err := l.boot(s, spec.Lab.Nodes, spec.Nodes, &spec.Common, false); err != nil {
 		return err
 	}
 	if err := apply.Create(rest); err != nil {
@@ -205,29 +207,30 @@ func (l *labInit) perInterface() error {
 }
 
 // boot starts the inits of nodes and has each prepare its node, as many at a time as
-// there is work for the processors. It returns those that it has started, which are the lab's when all are there.
-func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSetup, common *proto.Common) ([]*node, error) {
+// there is work for the processors. It returns those that it has started, which are the lab's when all are there. Partly, those that
+// cannot be prepared are ended and told of as lost, and the others are the lab's.
+func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSetup, common *proto.Common, partly bool) (started []*node, lost []proto.Failure, err error) {
 	total := len(specs)
 	if total == 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	slots, err := l.free(total)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	spawner, err := container.NewSpawner(l.exe)
 	if err != nil {
-		return nil, &buildError{op: "start nodes", err: err}
+		return nil, nil, &buildError{op: "start nodes", err: err}
 	}
 	defer spawner.Close()
-	nodes := make([]*node, total)
+	nodes, failed := make([]*node, total), make([]error, total)
 	running := make(chan struct{}, 8*runtime.NumCPU())
 	errs := make(chan error, total+1)
-	var failed atomic.Bool
+	var stop atomic.Bool
 	var done atomic.Int64
 	var wg sync.WaitGroup
 	for i := range total {
-		if failed.Load() {
+		if stop.Load() {
 			break
 		}
 		running <- struct{}{}
@@ -242,8 +245,11 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 		go func() {
 			defer wg.Done()
 			defer func() { <-running }()
-			if err := l.prepare(s, i, n, common); err != nil {
-				failed.Store(true)
+			if err := l.prepare(s, i, n, common); err != nil && partly {
+				failed[i] = err
+				return
+			} else if err != nil {
+				stop.Store(true)
 				errs <- err
 				return
 			}
@@ -253,18 +259,29 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 		}()
 	}
 	wg.Wait()
+	for i, n := range nodes {
+		if failed[i] != nil {
+			n.end()
+			lost = append(lost, failure(failed[i]))
+		} else if n != nil {
+			started = append(started, n)
+		}
+	}
 	select {
 	case err := <-errs:
-		return slices.DeleteFunc(nodes, func(n *node) bool { return n == nil }), err
+		return started, nil, err
 	default:
 	}
-	if err := l.number(nodes); err != nil {
-		return nodes, err
+	if len(lost) > 0 && s.over() { // which is why
+		return started, nil, io.EOF
+	}
+	if err := l.number(started); err != nil {
+		return started, nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.nodes = append(l.nodes, nodes...)
-	return nodes, nil
+	l.nodes = append(l.nodes, started...)
+	return started, lost, nil
 }
 
 // free finds ranges of ids that no node has.
@@ -315,6 +332,9 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 	m, err := await(s, s.mountsOf(i))
 	if err != nil {
 		return &buildError{op: "prepare", node: n.name, err: err}
+	}
+	if m.lost {
+		return &buildError{op: "prepare", node: n.name, err: errors.New("it has no mounts")}
 	}
 	n.host = m.pid
 	setup := container.Setup{Caps: n.setup.Caps, Masks: common.Masks, Resolv: n.setup.Resolv, Hosts: n.setup.Hosts, Sysctls: l.sysctls,

@@ -26,6 +26,7 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 	go s.listen()
 	l.unpublish(spec.Close)
 	l.remove(spec.Remove)
+	l.super.expect(spec.Add)
 	if err := s.send(proto.Removed, struct{}{}); err != nil {
 		return err
 	}
@@ -48,7 +49,8 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 			n.mu.Unlock()
 		}
 	}
-	if started, err := l.boot(s, spec.Add, spec.Setups, &spec.Common); err != nil {
+	started, lost, err := l.boot(s, spec.Add, spec.Setups, &spec.Common, spec.Partly)
+	if err != nil {
 		_ = s.send(proto.Failed, failure(err)) // before what follows from it is seen
 		for _, n := range started {
 			n.end()
@@ -57,9 +59,9 @@ func (l *labInit) change(s *session, spec *proto.ChangeSpec, hosts []int) error 
 	}
 	l.order(spec.Order)
 	l.letGo()
-	booted := proto.LabState{}
+	booted := proto.BootedReport{Lost: lost}
 	if len(spec.Remove)+len(spec.Add) > 0 {
-		booted = l.status()
+		booted.LabState = l.status()
 	}
 	if err := s.send(proto.Booted, booted); err != nil {
 		return err

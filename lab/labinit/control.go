@@ -1,6 +1,7 @@
 package labinit
 
 import (
+	"maps"
 	"slices"
 	"syscall"
 	"time"
@@ -234,6 +235,12 @@ func (l *labInit) await(r *proto.AwaitRequest, gone <-chan struct{}) proto.Await
 				continue
 			}
 			reply.Unready = append(reply.Unready, u)
+		}
+		for _, name := range slices.Sorted(maps.Keys(l.super.unmade)) {
+			if len(r.Nodes) == 0 || slices.Contains(r.Nodes, name) {
+				reply.Unready = slices.Insert(reply.Unready, 0, proto.Unready{Node: name, Why: "it is not made", Failed: true})
+				failed = true
+			}
 		}
 		return failed || len(reply.Unready) == 0
 	})

@@ -250,7 +250,7 @@ func (l *labInit) answer(c *client) {
 			return
 		}
 		if err := l.exec(c.Conn, &r, fds); err != nil {
-			_ = c.fail(proto.ExecFailed{Text: err.Error(), Paused: errors.Is(err, errPaused), Dead: errors.Is(err, errDead)})
+			_ = c.fail(proto.ExecFailed{Text: err.Error(), Paused: errors.Is(err, errPaused), Dead: errors.Is(err, errDead), Unmade: errors.Is(err, errUnmade)})
 		}
 	case proto.Uppers:
 		var r proto.UppersRequest
@@ -309,7 +309,7 @@ func (l *labInit) answer(c *client) {
 func (l *labInit) exec(c *container.Conn, r *proto.ExecRequest, fds []int) error {
 	n := l.node(r.Node)
 	if n == nil {
-		return fmt.Errorf("no such node")
+		return errUnmade
 	}
 	f, err := c.File()
 	if err != nil {

@@ -240,7 +240,10 @@ func (n *node) seen() proto.NodeState {
 	return s
 }
 
-var errPaused = errors.New("the node is paused")
+var (
+	errPaused = errors.New("the node is paused")
+	errUnmade = errors.New("no such node")
+)
 
 // pause notes which nodes are frozen, for who waits for them, too. Their inits are neither told nor asked.
 func (l *labInit) pause(r *proto.PauseRequest) {

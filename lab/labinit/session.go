@@ -41,6 +41,7 @@ type mountReply struct {
 	uppers []string
 	held   int
 	served []string
+	lost   bool
 }
 
 func newSession(c *container.Conn) *session {
@@ -70,6 +71,16 @@ func (s *session) listen() {
 	close(s.ended)
 }
 
+// over tells whether up has gone.
+func (s *session) over() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 func (s *session) take() error {
 	for {
 		k, body, fds, err := s.conn.Receive()
@@ -80,7 +91,7 @@ func (s *session) take() error {
 		case proto.Mounts:
 			var m proto.NodeIndex
 			if err = proto.Decode(body, &m); err == nil {
-				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held, m.Served}
+				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held, m.Served, m.Lost}
 			}
 		case proto.Wired:
 			s.wired <- struct{}{}

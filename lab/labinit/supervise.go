@@ -19,8 +19,9 @@ import (
 type supervisor struct {
 	mu      sync.Mutex // guards what follows and every node's supervised
 	nodes   map[string]*node
-	await   bool          // some command may wait to be released
-	changed chan struct{} // closed at the next change
+	await   bool            // some command may wait to be released
+	unmade  map[string]bool // nodes that are to be made, and are not yet or could not be
+	changed chan struct{}   // closed at the next change
 }
 
 // supervised is what the supervisor knows of a node.
@@ -107,7 +108,18 @@ func (s *supervisor) add(n *node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nodes[n.name] = n
+	delete(s.unmade, n.name)
 	s.await = s.await || len(n.deps) > 0
+}
+
+// expect notes the nodes that a change is to make. Who depends on one waits for it, also where it cannot be made.
+func (s *supervisor) expect(nodes []topology.Node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unmade = make(map[string]bool, len(nodes))
+	for i := range nodes {
+		s.unmade[nodes[i].Name] = true
+	}
 }
 
 // drop leaves a node alone that is taken out of the lab.
@@ -301,6 +313,9 @@ func (l *labInit) release() {
 
 func (s *supervisor) decided(name string) (supervise.Node, bool) {
 	n := s.nodes[name]
+	if n == nil && s.unmade[name] {
+		return supervise.Node{Unit: &supervise.Unit{Phase: supervise.Unmade}, Health: &supervise.Health{}}, true
+	}
 	if n == nil {
 		return supervise.Node{}, false
 	}

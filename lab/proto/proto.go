@@ -122,6 +122,7 @@ type NodeIndex struct {
 	// Served are unions that have servers, by paths in the node, of Mounts: the last of the held descriptors are pipes, one
 	// for each, that are hung up when the server ends.
 	Served []string `json:",omitempty"`
+	Lost   bool     `json:",omitempty"` // of Mounts: there are none, as up could not prepare them
 }
 
 // ChangeSpec is the body of Change: nodes that end, nodes that are started, and what
@@ -137,6 +138,13 @@ type ChangeSpec struct {
 	Table    bool     // the lab's table is another one from Commit on, or none; an older lab init gives it up at once
 	OwnHosts []string // nodes whose /etc/hosts is, or becomes, their own
 	Close    []string // published ports, by their Key; those that come with Commit may need their addresses
+	Partly   bool     // nodes of Add that cannot be prepared are left out; an older lab init makes all or none
+}
+
+// BootedReport is the body of Booted in a change.
+type BootedReport struct {
+	LabState
+	Lost []Failure `json:",omitempty"` // why nodes are left out, see ChangeSpec
 }
 
 // ProgressReport is the body of Progress.

@@ -55,6 +55,8 @@ func (n Node) Readiness() (Verdict, string) {
 func (n Node) whenResumed() (Verdict, string) {
 	u, h := n.Unit, n.Health
 	switch u.Phase {
+	case Unmade:
+		return Failed, "it is not made"
 	case Dead:
 		return Failed, "its init has ended"
 	case Stopped:
@@ -110,7 +112,7 @@ func (n Node) Met(c Condition) (Verdict, string) {
 			return Failed, "it has no command that could end"
 		case u.Phase == Exited && !u.Failed():
 			return Good, ""
-		case u.Phase == Exited || u.Phase == Dead || u.Phase == Stopped:
+		case u.Phase == Exited || u.Phase == Dead || u.Phase == Unmade || u.Phase == Stopped:
 			return n.Readiness()
 		}
 		return Pending, "its command has not ended"

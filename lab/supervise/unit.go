@@ -25,6 +25,7 @@ const (
 	Stopping                // until none of its processes is left
 	Stopped                 // by request
 	Dead                    // the node's init is gone
+	Unmade                  // the node is to be made, and is not yet or could not be
 )
 
 // Action is what the caller has to do.

@@ -25,6 +25,7 @@ type Want struct {
 	Bridges []Bridge // of the fabric
 	Cables  []Cable
 	Nodes   []Node
+	cut     map[end]bool // of cables that Without has left out
 }
 
 // Bridge is a bridge of the fabric.
