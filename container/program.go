@@ -43,6 +43,7 @@ type Setup struct {
 	Layers  int         // of the image; 0 is 1
 	Apart   bool        // the image is an overlay of its own: a layer above is part of it, which one overlay cannot have twice
 	Kept    bool        // the writable layer comes as a mount, behind the image's, for Persist nodes that are not Assembled
+	Tried   bool        // the node is made beside one that writes to that layer: it sees the layer, and has another one to write to
 	MaxSize string      // size of the node's tmpfs, see TmpfsSize
 
 	// The root filesystem comes assembled in place of the common layer, with Files in it, and no
@@ -119,6 +120,20 @@ func (p *program) mount(source, path, kind string, flags uint64, data string) {
 	p.add(wire.OpMount, "mount /"+path, []string{source, root + "/" + path, kind, data}, flags)
 }
 
+// TryPost is PostProgram for a node that has no links yet and is made to be tried: what a value is refused for, it is refused for as the default
+// of new interfaces, too.
+func TryPost(n *topology.Node) []wire.Step {
+	p := program{}
+	for _, k := range SysctlOrder(n.Sysctls) {
+		if perInterface(k) {
+			part := strings.Split(SysctlPath(k), "/")
+			part[3] = "default"
+			p.add(wire.OpSysctl, "set sysctl "+k, []string{strings.Join(part, "/"), n.Sysctls[k]})
+		}
+	}
+	return p.steps
+}
+
 func (p *program) sysctl(key, value string) {
 	p.add(wire.OpSysctl, "set sysctl "+key, []string{SysctlPath(key), value})
 }
@@ -141,6 +156,11 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		keep, own = Work+"/keep", Work+"/upper:"
 		p.mkdir(keep, 0o755)
 		p.add(wire.OpAttach, "attach the writable layer", []string{keep}, uint64(s.Mounts()-1))
+	}
+	options := "userxattr"
+	if s.Kept && s.Tried {
+		// With an index the kernel refuses a layer that another overlay writes to.
+		keep, own, options = Work, keep+"/upper:", options+",index=off"
 	}
 	p.mkdir(Work+"/shm", 0o1777)
 	// Straight into the upper layer.
@@ -183,7 +203,7 @@ func (p *program) layers(n *topology.Node, s Setup) {
 		image = Work + "/apart"
 	}
 	p.add(wire.OpMount, "mount the root filesystem", []string{"overlay", root, "overlay",
-		fmt.Sprintf("lowerdir=%s%s/common:%s%s,upperdir=%s/upper,workdir=%s/work,userxattr", own, Work, above, image, keep, keep)}, 0)
+		fmt.Sprintf("lowerdir=%s%s/common:%s%s,upperdir=%s/upper,workdir=%s/work,%s", own, Work, above, image, keep, keep, options)}, 0)
 	p.add(wire.OpKeep, "open the writable layer", []string{keep + "/upper"})
 	p.add(wire.OpRoot, "open the root filesystem", []string{root})
 }

@@ -22,7 +22,7 @@ import (
 // files that belong to its ids. It runs on the mounter's thread.
 func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, base uint32) (assembled, error) {
 	none := assembled{}
-	dir := filepath.Join(m.at, "of", n.Name)
+	dir := filepath.Join(m.at, m.turn+"of", n.Name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return none, err
 	}
@@ -52,7 +52,9 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 		if err := m.owned(n, rootTree, filepath.Join(dir, "keep"), userns, base); err != nil {
 			return none, err
 		}
-		lower, upper, work = []string{"upper", "common"}, "keep/upper", "keep/work"
+		if lower, upper, work = []string{"upper", "common"}, "keep/upper", "keep/work"; s.Tried {
+			lower, upper, work = []string{"keep/upper", "common"}, "upper", "work" // as container.BootProgram has it
+		}
 	}
 	above, image := m.stack(n)
 	below := commons["below"] != ""
@@ -90,7 +92,7 @@ func (m *mounter) assemble(n *topology.Node, s *proto.NodeSetup, userns int, bas
 	}
 	options := "lowerdir=" + strings.Join(append(lower, l...), ":") + ",upperdir=" + upper + ",workdir=" + work + overlayfs.Options
 	ids := uint32(0)
-	if n.Writable.Persist {
+	if n.Writable.Persist && !s.Tried {
 		ids = base
 	}
 	err = overlayfs.As(ids, func() error { return unix.Mount("overlay", "root", "overlay", 0, options) })

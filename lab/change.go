@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -45,6 +44,7 @@ func (c *change) carryOut(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{
+		{"look at commands", c.rebindFirst},
 		{"prepare", c.announce},
 		{"remove links", func(context.Context) error { return c.wires().Remove(c.steps()) }},
 		{"change nodes", c.restart},
@@ -118,26 +118,13 @@ func (c *change) restart(ctx context.Context) error {
 	var hosts []int
 	var err error
 	if len(c.todo.add) > 0 {
-		names := byName(c.todo.add)
-		for i := range c.lab.Nodes {
-			if n := &c.lab.Nodes[i]; names[n.Name] != nil {
-				c.nodes = append(c.nodes, *n)
-			}
+		if err := c.openMounts(); err != nil {
+			return err
 		}
-		if c.mounts, err = newMounter(c.dir); err != nil {
-			return &Error{Op: "prepare", Err: err}
-		}
-		c.mounts.files = c.files
-		c.mounts.images, c.mounts.step, c.mounts.keep, c.mounts.init = c.images, c.step, filepath.Join(KeepDir, c.lab.Name), c.rec.InitPID
-		c.mounts.lab, c.mounts.written = c.lab.Name, c.uppers
 		if spec.Kept, err = c.keep(); err != nil {
 			return err
 		}
-		err = c.mounts.prepare(c.lab, c.nodes)
-		if err == nil {
-			err = c.mounts.prepared() // before anything is ended for it
-		}
-		if err != nil {
+		if err := c.mounts.prepared(); err != nil { // before anything is ended for it
 			return prepareError(err)
 		}
 		if spec.Setups, spec.Common, err = c.setupNodes(); err != nil {
@@ -384,9 +371,6 @@ func (c *change) host(context.Context) error {
 
 // commands starts commands that have ended, and restarts those that are others now.
 func (c *change) commands(ctx context.Context) error {
-	if err := c.lookLate(ctx); err != nil {
-		return err
-	}
 	for _, what := range []struct {
 		op    string
 		nodes []string

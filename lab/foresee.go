@@ -110,6 +110,10 @@ func (b *builder) foreseeChange(ctx context.Context, seen *observed, todo *diffe
 	if err := c.lookEarly(ctx); err != nil {
 		return err
 	}
+	b.findImages(todo.add)
+	if err := c.rehearse(ctx, true); err != nil {
+		return err
+	}
 	if err := c.listenFirst(); err != nil {
 		return err
 	}

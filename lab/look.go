@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"syscall"
 	"time"
 
@@ -23,46 +22,10 @@ const lookPatience = 10 * time.Second
 // lookEarly has nodes that run say whether their new commands could start, before anything is changed: the old ones are stopped for them. Nodes
 // where files are bound anew before are asked afterwards, as that may bring the command.
 func (c *change) lookEarly(ctx context.Context) error {
-	if err := c.look(ctx, func(name string) bool { return len(c.todo.rebind[name]) == 0 }); err != nil {
-		return err
-	}
-	return c.lookBefore(ctx)
+	return c.look(ctx, func(name string) bool { return len(c.todo.rebind[name]) == 0 })
 }
 
-// lookBefore has nodes that are to be started anew say whether the new one's command could start, as far as they have the files that the
-// new one will have: with the old node go its files and its links.
-func (c *change) lookBefore(ctx context.Context) error {
-	fresh := byName(c.todo.add)
-	for i := range c.seen.state.Nodes {
-		s := &c.seen.state.Nodes[i]
-		n := fresh[s.Name]
-		if n == nil || len(n.Command) == 0 || n.Image.Stored() || s.State == StateDead || s.Paused || !slices.Contains(c.todo.remove, s.Name) || len(c.seen.binds[s.Name]) > 0 {
-			continue
-		}
-		for _, had := range c.seen.had {
-			was := byName(had.Nodes)[s.Name]
-			if was == nil || !sameFiles(was, n) {
-				continue
-			}
-			if err := lookIn(ctx, c.lab.Name, n); err != nil {
-				return err
-			}
-			break
-		}
-	}
-	return nil
-}
-
-// sameFiles tells whether a node begins with the same files as another.
-func sameFiles(a, b *topology.Node) bool {
-	files := func(n *topology.Node) topology.Node {
-		return topology.Node{Image: n.Image, Binds: n.Binds, Tmpfs: n.Tmpfs, Layers: n.Layers, Unions: n.Unions, Storage: n.Storage, Privileged: n.Privileged}
-	}
-	was, is := files(a), files(b)
-	return digest(&was) == digest(&is)
-}
-
-// lookLate has the other ones say so, before their commands are stopped.
+// lookLate has the other ones say so, before the record tells of their new commands.
 func (c *change) lookLate(ctx context.Context) error {
 	return c.look(ctx, func(name string) bool { return len(c.todo.rebind[name]) > 0 })
 }

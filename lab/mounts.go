@@ -23,6 +23,7 @@ import (
 type mounter struct {
 	work chan func()
 	at   string // a tmpfs, in the mounter's namespace only
+	turn string // begins the names of directories there for one node each
 
 	files  *hostFiles              // that the lab's file names; nil: no layer is one
 	images map[string]*image.Image // of the store, by name

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -13,26 +14,49 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
-// rebind binds sources that were replaced anew, in nodes that stay.
+// rebindFirst binds sources that were replaced anew in nodes whose command is to be another one, which may be among them, and has these say
+// whether that could start. It comes before the lab is what the new file says: if it could not, the old one runs on, and what is told of the
+// lab is true.
+func (c *change) rebindFirst(ctx context.Context) error {
+	if err := c.rebindIn(func(node string) bool { return slices.Contains(c.todo.again, node) }); err != nil {
+		return err
+	}
+	return c.lookLate(ctx)
+}
+
+// rebind binds sources that were replaced anew in the other nodes that stay.
 func (c *change) rebind(context.Context) error {
+	return c.rebindIn(func(node string) bool { return !slices.Contains(c.todo.again, node) })
+}
+
+func (c *change) rebindIn(which func(node string) bool) error {
 	var todo []nodeBinds
 	for i := range c.lab.Nodes {
 		n := &c.lab.Nodes[i]
-		which, s := c.todo.rebind[n.Name], c.seen.nodes[n.Name]
-		if len(which) == 0 || s == nil {
+		binds, s := c.todo.rebind[n.Name], c.seen.nodes[n.Name]
+		if len(binds) == 0 || s == nil || !which(n.Name) {
 			continue
 		}
 		t := nodeBinds{node: n.Name, pid: s.PID, privileged: n.Privileged}
-		for _, i := range which {
+		for _, i := range binds {
 			t.binds = append(t.binds, n.Binds[i])
 		}
 		todo = append(todo, t)
 	}
-	c.account.begun("~ bind")
-	notes, err := bindAnew(c.rec.InitPID, c.files, todo)
+	if len(todo) == 0 {
+		return nil
+	}
+	var actions []string
+	for _, t := range todo {
+		for _, b := range t.binds {
+			actions = append(actions, "~ bind "+t.node+":"+b.Target)
+		}
+	}
+	c.account.begun(actions...)
+	notes, err := bindAnew(c.seen.rec.InitPID, c.files, todo)
 	c.notes = append(c.notes, notes...)
 	if err == nil {
-		c.account.made("~ bind")
+		c.account.made(actions...)
 	}
 	return err
 }

@@ -71,6 +71,8 @@ func remedy(op string, err error) string {
 		return "it was made by something else meanwhile: run the command again"
 	case refusedValue(err):
 		return takenValue
+	case op == "prepare" && (errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EISDIR)):
+		return "name another place in the node: what it has there is of another kind"
 	case errors.As(err, new(unix.Errno)):
 		return "nsnet doctor looks for what this machine lacks"
 	}

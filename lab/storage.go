@@ -311,7 +311,7 @@ func (m *mounter) owned(n *topology.Node, tree, at string, userns int, base uint
 // spec is one union of a node, with the directories for it. These are beside the node's own, "of", which may be a tmpfs that is bounded and has
 // no devices.
 func (m *mounter) spec(n *topology.Node, tree string, branches []overlayfs.Branch, userns int, base uint32) (*overlayfs.Spec, error) {
-	dir := filepath.Join(m.at, "unions", n.Name, tree)
+	dir := filepath.Join(m.at, m.turn+"unions", n.Name, tree)
 	s := &overlayfs.Spec{Branches: branches, Open: m.files.openDir, Own: filepath.Join(dir, "own"), Scratch: filepath.Join(dir, "scratch"),
 		Userns: userns, Base: base, Progress: m.progress(n.Name), Users: n.Image.Kind == topology.ImageHost}
 	if err := os.MkdirAll(s.Scratch, 0o755); err != nil {

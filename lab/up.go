@@ -137,7 +137,11 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
 	c := &change{builder: b, seen: seen, todo: todo}
-	if err := c.lookEarly(ctx); err != nil {
+	err = c.lookEarly(ctx)
+	if err == nil {
+		err = c.rehearse(ctx, false)
+	}
+	if err != nil {
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
 	return todo.actions, c.carryOut(ctx)

@@ -338,7 +338,7 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 	}
 	n.host = m.pid
 	setup := container.Setup{Caps: n.setup.Caps, Masks: common.Masks, Resolv: n.setup.Resolv, Hosts: n.setup.Hosts, Sysctls: l.sysctls,
-		Assembled: n.setup.Assembled, Above: n.setup.Above, Layers: n.setup.Layers, Apart: n.setup.Apart, Kept: n.spec.Writable.Persist && !n.setup.Assembled,
+		Assembled: n.setup.Assembled, Tried: n.setup.Tried, Above: n.setup.Above, Layers: n.setup.Layers, Apart: n.setup.Apart, Kept: n.spec.Writable.Persist && !n.setup.Assembled,
 		MaxSize: container.TmpfsSize(n.spec.Writable.Size)}
 	layers := setup.Mounts() + len(n.spec.Unions) + len(n.spec.Binds)
 	if m.held < len(m.served) || len(m.fds) < layers+len(m.uppers)+m.held {

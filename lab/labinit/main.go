@@ -224,6 +224,20 @@ func (l *labInit) answer(c *client) {
 		return
 	}
 	defer closeAll(fds)
+	if k == proto.Try {
+		var spec proto.TrySpec
+		err := proto.Decode(body, &spec)
+		if err == nil && !c.wait() {
+			return
+		}
+		if err == nil {
+			err = l.try(newSession(c.Conn), &spec)
+		}
+		if err != nil {
+			_ = c.fail(failure(err))
+		}
+		return
+	}
 	switch k {
 	case proto.Status:
 		var r proto.StatusRequest

@@ -14,7 +14,7 @@
 //	 |<-------------------------- Started ---|
 //
 // A running lab's control socket takes one question per connection: Status, Exec, Pause, Announce,
-// Uppers, Control, Await, or Change. That one is like a build, by the one who asks:
+// Uppers, Control, Await, Try or Change. That one is like a build, by the one who asks:
 //
 //	up                                   lab init
 //	 |-- Change  nodes ----------------->|
@@ -27,6 +27,14 @@
 //	 |<------------------------- Started -|
 //
 // What was done before the end of file of a change stays done: the next one goes on from there.
+//
+// Before a change that ends nodes for others, these are tried: made beside the old ones, and ended at once.
+//
+//	up, plan                             lab init
+//	 |-- Try  nodes -------------------->|
+//	 |<-- Node  i; userns, pidfd --------|
+//	 |-- Mounts  i; layers, binds ------>|
+//	 |<-------------------------- Tried -|  all have ended; why those failed that did
 //
 // End of file before Commit ends the lab init, and with it all it has made. Failed takes
 // the place of any answer of the lab init.

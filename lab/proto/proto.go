@@ -51,6 +51,10 @@ const (
 	Kill
 	// Announce asks the control socket to tell neighbours where addresses of nodes are, answered by Reply when that is done.
 	Announce
+	// Try asks the control socket to make nodes for a moment, beside those of the same names; see the package's drawing. A lab init of an
+	// older nsnet does not know it and hangs up.
+	Try
+	Tried
 )
 
 // LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes, the /etc/hosts of
@@ -86,8 +90,21 @@ type NodeSetup struct {
 	Digest, Command string
 
 	Assembled bool // its root comes assembled, see container.Setup
+	Tried     bool `json:",omitempty"` // it is made to be ended at once, see container.Setup
 
 	Made Made
+}
+
+// TrySpec is the body of Try: nodes that are to take the place of others.
+type TrySpec struct {
+	Nodes  []topology.Node
+	Setups []NodeSetup
+	Common Common
+}
+
+// TriedReport is the body of Tried: why nodes could not be made, of those that could not.
+type TriedReport struct {
+	Failed []Failure `json:",omitempty"`
 }
 
 // Made is what up has found or chosen for a node when it was started, and the file does not say: what became of it is
