@@ -97,6 +97,19 @@ func (a *account) of(i int) progress {
 	return begun
 }
 
+// touched tells whether anything was made or begun; of no account, nothing was.
+func (a *account) touched() bool {
+	if a == nil {
+		return false
+	}
+	for i := range a.actions {
+		if a.of(i) != untouched {
+			return true
+		}
+	}
+	return false
+}
+
 // String returns the account in the words of an error.
 func (a *account) String() string {
 	var by [made + 1][]string

@@ -112,6 +112,7 @@ type UpResult struct {
 	Links   int           `json:"links"`
 	Elapsed time.Duration `json:"elapsed_ns"`
 	Notes   []string      `json:"notes,omitempty"` // what the user should know: "limits are not enforced ..."
+	Partly  bool          `json:"-"`               // of a lab that ran, after a failure: something of the change is made, or begun
 }
 
 // Action is one line of a plan.

@@ -72,6 +72,7 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 	if err == nil {
 		b.notes = append(b.notes, Notes(b.lab)...)
 	}
+	res.Partly = b.partly
 	res.Changed, res.New, res.Notes, res.Elapsed = running == nil || len(res.Actions) > 0, running == nil, b.notes, time.Since(start)
 	return res, err
 }
@@ -144,7 +145,9 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 	if err != nil {
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
-	return todo.actions, c.carryOut(ctx)
+	err = c.carryOut(ctx)
+	b.partly = err != nil && c.account.touched()
+	return todo.actions, err
 }
 
 // current is the record of the lab if it runs, and its state. What a dead one left is removed.
@@ -189,6 +192,7 @@ type builder struct {
 	rec      record
 	content  []byte
 	notes    []string
+	partly   bool // a change has failed with something of it made, or begun
 	progress func(Step)
 
 	cgroups *cgroups.Host

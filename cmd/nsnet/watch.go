@@ -39,8 +39,9 @@ func newWatch(std stdio) *cobra.Command {
 		Short:   "Keep a lab equal to its file while that is edited",
 		Long: `Make the lab that FILE describes run, as "nsnet up" does, and do so again whenever FILE is
 saved or what it binds is replaced, until Ctrl-C. A file with a mistake changes nothing
-and is reported; so is a change that fails, and one that asks for more than was allowed
-when watch began or by "nsnet up". The lab stays up when watch ends.
+and is reported; so is one that asks for more than was allowed when watch began or by
+"nsnet up". Of a change that fails on the way is told what is made and what is not. The
+lab stays up when watch ends.
 
 ` + exitStatus(exitOK, exitFailure, exitUsage, exitPermission, exitSignal),
 		Example: `  nsnet watch demo.yaml
@@ -101,7 +102,7 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 			told = ""
 		} else if text := err.Error(); !tick || text != told {
 			told = text
-			say(std.err, "nsnet: %s\nnsnet: the lab is left as it is; watching %s\n", err.Error(), plain(file))
+			say(std.err, "nsnet: %s\nnsnet: %s; watching %s\n", err.Error(), w.left, plain(file))
 		}
 	}
 }
@@ -112,6 +113,7 @@ type watcher struct {
 	file, path string
 	std        stdio
 	name       string // of the lab, once it is known
+	left       string // how a look that failed has left the lab
 	asked      string // what was told that the file asks for
 
 	sources  []string        // files and directories of the host that nodes have
@@ -142,6 +144,7 @@ func (w *watcher) tellAsks(v consent.Verdict) {
 
 // apply does so once. What there is to say about a look that found nothing is not said unless asked for.
 func (w *watcher) apply(ctx context.Context, tell bool) error {
+	w.left = "the lab is left as it is"
 	l, err := w.o.loadHere(ctx, w.file, w.std)
 	if err != nil {
 		return err
@@ -156,6 +159,12 @@ func (w *watcher) apply(ctx context.Context, tell bool) error {
 	given := w.o.given()
 	w.o.consentOptions = consentOptions{}
 	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: w.path, Allow: given, Asks: w.tellAsks})
+	switch {
+	case err != nil && res.Partly:
+		w.left = "the lab is changed in part"
+	case err != nil && res.New:
+		w.left = "the lab is not up"
+	}
 	if err != nil {
 		return err
 	}
