@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,6 +113,24 @@ func TestNewCommandOfFileBoundAnew(t *testing.T) {
 		put("#!/no/such/other\n")
 		if got := up("[/tool, again]"); got.Code != 126 || !strings.Contains(got.Stderr, "/no/such/other") || r.node("n").CommandPID != before {
 			t.Errorf("%+v, and the command was %d and is %d", got, before, r.node("n").CommandPID)
+		}
+		// The file is bound by now, which is no matter of the command's: what is told of that is what runs.
+		if got := r.node("n").Command; !slices.Equal(got, []string{"/tool"}) {
+			t.Errorf("it is said to run %q", got)
+		}
+		if got := testenv.Run(t, "plan", dir+"/lab.yaml"); got.Code != 126 || !strings.Contains(got.Stderr, "/no/such/other") {
+			t.Errorf("what up would be refused: %+v", got)
+		}
+		// A restart ends no command that could not be started again.
+		for _, of := range []string{name, name + "/n"} {
+			if got := testenv.Run(t, "restart", of); got.Code != 126 || !strings.Contains(got.Stderr, "/no/such/other") || r.node("n").CommandPID != before {
+				t.Errorf("restart of %s: %+v, and the command was %d and is %d", of, got, before, r.node("n").CommandPID)
+			}
+		}
+		put("#!/bin/sh\nexec sleep 4243\n")
+		testenv.Must(t, "restart", name)
+		if now := r.node("n"); now.CommandPID == before || now.State != "running" || !slices.Equal(now.Command, []string{"/tool"}) {
+			t.Errorf("after a restart: %+v", now)
 		}
 	})
 }

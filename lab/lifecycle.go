@@ -51,7 +51,8 @@ func Start(ctx context.Context, o CommandOptions) (CommandResult, error) {
 	return control(ctx, o, proto.OpStart)
 }
 
-// Restart is Stop and then Start. A command that does not run is started.
+// Restart is Stop and then Start. A command that does not run is started. If one that runs could not be started again, as far as that can be
+// told, nothing is stopped, and the error is as Start's.
 func Restart(ctx context.Context, o CommandOptions) (CommandResult, error) {
 	return control(ctx, o, proto.OpRestart)
 }
@@ -117,6 +118,11 @@ func control(ctx context.Context, o CommandOptions, op string) (CommandResult, e
 		}
 		if op != proto.OpStop {
 			if err := r.bindAnew(op); err != nil {
+				return err
+			}
+		}
+		if op == proto.OpRestart {
+			if err := r.look(ctx); err != nil {
 				return err
 			}
 		}

@@ -43,6 +43,27 @@ func (c *change) look(ctx context.Context, which func(name string) bool) error {
 	return nil
 }
 
+// look has nodes whose commands run say whether these could be started again, before any is stopped. What a node's init does not say in
+// time says nothing.
+func (r *running) look(ctx context.Context) error {
+	for _, n := range r.nodes {
+		if !n.runs {
+			continue
+		}
+		err := lookIn(ctx, r.name, n.spec)
+		var e *Error
+		switch {
+		case errors.Is(err, unix.ETIMEDOUT):
+		case errors.As(err, &e):
+			e.Lab = r.name
+			return err
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
 // lookIn has a node that runs say whether the command that it is to have could start.
 func lookIn(ctx context.Context, name string, n *topology.Node) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookPatience, fmt.Errorf("the node's init does not answer: %w", unix.ETIMEDOUT))

@@ -32,6 +32,7 @@ type runningNode struct {
 	pid    int // of its init, as the caller sees it
 	paused bool
 	idle   bool           // it has no command
+	runs   bool           // its command does
 	lost   []string       // unions whose servers have ended
 	made   proto.Made     // what it was started with
 	spec   *topology.Node // as the last up has it; of its limits see limitsOf
@@ -92,7 +93,7 @@ func whileRunning(ctx context.Context, name, node string, f func(*running) error
 				}
 				continue
 			}
-			r.nodes = append(r.nodes, runningNode{name: spec.Name, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle, lost: s.Lost, made: s.Made, spec: spec})
+			r.nodes = append(r.nodes, runningNode{name: spec.Name, pid: s.PID, paused: s.Paused, idle: s.State == StateIdle, runs: s.CommandPID != 0, lost: s.Lost, made: s.Made, spec: spec})
 		}
 		return f(r)
 	})
