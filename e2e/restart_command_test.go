@@ -45,3 +45,25 @@ func TestNodeOutlivesACommandThatCannotStart(t *testing.T) {
 		}
 	})
 }
+
+// What commands of exec begin with is given to an idle node that runs on.
+func TestEnvironmentOfAnIdleNode(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir := t.TempDir()
+		file := func(a string) string { return writeFile(t, dir, "lab.yaml", "nodes: {a: {"+a+"}}\n") }
+		r := start(t, file("env: {WHO: one}"))
+		pid := r.node("a").PID
+		next := file("env: {WHO: two}, workdir: /usr")
+		if got := testenv.Run(t, "plan", "--name", r.name, next); got.Code != 10 || !strings.Contains(got.Stdout, "env, workdir changed; in place") {
+			t.Errorf("%+v", got)
+		}
+		testenv.Must(t, "up", "--name", r.name, next)
+		if got := r.sh("a", "echo $WHO; pwd"); got != "two\n/usr" || r.node("a").PID != pid {
+			t.Errorf("it says %q, and its init was %d and is %d", got, pid, r.node("a").PID)
+		}
+		if got := testenv.Must(t, "up", "--name", r.name, next); !strings.Contains(got, "nothing to do") {
+			t.Errorf("once more: %q", got)
+		}
+	})
+}

@@ -147,7 +147,7 @@ func (c *change) restart(ctx context.Context) error {
 	if err := proto.Send(c.conn, proto.Change, &spec, fds...); err != nil {
 		return &Error{Op: "ask the lab's init", Err: err}
 	}
-	c.account.begun("- node", "~ node", "- port", "~ policy")
+	c.account.begun("- node", "~ node", "- port", "~ policy", "~ exec")
 	c.pids = map[string]int{}
 	c.listen()
 	return c.follow(ctx)
@@ -213,7 +213,7 @@ func (c *change) follow(ctx context.Context) error {
 				c.step(p.Name, p.Done, p.Total)
 			}
 		case proto.Booted:
-			c.account.made("~ policy")
+			c.account.made("~ policy", "~ exec")
 			return c.booted(e.body)
 		case proto.Failed:
 			if len(c.lost) > 0 { // an older lab init makes all or none, and knows this reason only

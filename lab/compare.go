@@ -110,6 +110,11 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 				d.say("~", "command", n.Name, strings.Join(n.Command, " "), changedText(differing(last[n.Name], n)), CostCommand)
 				continue
 			}
+			if len(why) == 0 && s.Digest == node && s.Command != command && !n.Image.Stored() && s.State == StateIdle && len(n.Command) == 0 {
+				d.digests[n.Name] = command
+				d.say("~", "exec", n.Name, "what commands of exec begin with", changedText(differing(last[n.Name], n)), CostInPlace)
+				continue
+			}
 			if len(why) == 0 && s.Digest == node && s.Command == command {
 				if s.Fresh {
 					d.say("~", "node", n.Name, nodeText(n), "its command was not started yet", CostInPlace)
