@@ -1,8 +1,10 @@
 package attach
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"testing"
@@ -64,7 +66,7 @@ func scriptOf(t *testing.T, q *Request) (*attachment, *Record, script, func()) {
 
 // do carries a script out the way attach does.
 func (a *attachment) do(s script) error {
-	return s.carryOut(a.target.netns, a.far, a.journal.lock)
+	return s.carryOut(context.Background(), a.target.netns, a.far, a.journal.lock)
 }
 
 // A worker that is killed after any number of its acts has done a part of them. The next
@@ -117,6 +119,37 @@ func TestRefusedAtEachAct(t *testing.T) {
 				done()
 				equal(t, fmt.Sprintf("%s, refused at act %d of %d", name, k, len(acts)), s.all(), before)
 			}
+		}
+	})
+}
+
+// Who waits for a worker gives up on a signal; the worker does not.
+func TestWorkerIsLeft(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		ends, held, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ends.Close()
+		file, err := memfile([]byte("before"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer file.Close()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stopped := errors.New("somebody has stopped it")
+		cancel(stopped)
+		s := script{{worker.Act{Do: worker.Step{Kind: worker.Write, FD: int(file.Fd()), Data: []byte("done")}}, []string{"write"}}}
+		err = s.carryOut(ctx, file, held)
+		_ = held.Close()
+		if !errors.Is(err, stopped) || !errors.Is(err, errLeft) {
+			t.Errorf("it says %v", err)
+		}
+		_, _ = io.Copy(io.Discard, ends) // until the worker has ended
+		b := make([]byte, 9)
+		if n, err := file.ReadAt(b, 0); !errors.Is(err, io.EOF) || string(b[:n]) != "done" {
+			t.Errorf("the worker has written %q, %v", b[:n], err)
 		}
 	})
 }

@@ -268,7 +268,9 @@ func (a *attachment) make(ctx context.Context) (*Result, error) {
 	if err := a.journal.write(r); err != nil {
 		return nil, fmt.Errorf("write its record: %w", err)
 	}
-	if err := a.carryOut(r); err != nil {
+	if err := a.carryOut(ctx, r); errors.Is(err, errLeft) {
+		return nil, fmt.Errorf("%w; nsnet detach takes back what comes of it", err)
+	} else if err != nil {
 		if serr := a.journal.settle(r, a.target.netns); serr != nil {
 			err = errors.Join(err, serr)
 		}
@@ -290,7 +292,7 @@ func (a *attachment) make(ctx context.Context) (*Result, error) {
 }
 
 // carryOut has everything done. From the start of the worker on it is done, whatever becomes of this process.
-func (a *attachment) carryOut(r *Record) error {
+func (a *attachment) carryOut(ctx context.Context, r *Record) error {
 	dir, err := os.Open(a.journal.dir)
 	if err != nil {
 		return err
@@ -306,7 +308,7 @@ func (a *attachment) carryOut(r *Record) error {
 			return fmt.Errorf("hold its network namespace: %w", err)
 		}
 	}
-	return s.carryOut(h.target, h.far, h.resolv, h.dir, a.journal.lock)
+	return s.carryOut(ctx, h.target, h.far, h.resolv, h.dir, a.journal.lock)
 }
 
 // explain gives a refusal of the kernel its remedy.

@@ -1,17 +1,20 @@
 package attach
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/attach/worker"
 	"github.com/nsnet/nsnet/internal/failpoint"
+	"github.com/nsnet/nsnet/internal/waiting"
 )
 
 // actError is an act that was refused.
@@ -38,9 +41,12 @@ func (e *actError) Unwrap() error { return e.errno }
 // errWorkerEnded is a worker that was killed: what it has done is in the record.
 var errWorkerEnded = errors.New("the process that was carrying it out was killed")
 
+// errLeft is a worker that nobody waits for any more.
+var errLeft = errors.New("a process goes on to carry it out")
+
 // carryOut has a worker do the acts, with copies of the given files besides the ones that the acts
-// refer to. It returns when that has ended; should this process be killed, it goes on.
-func (s script) carryOut(files ...*os.File) error {
+// refer to. It returns when that has ended; should this process be killed, it goes on. So it does when ctx ends, which is errLeft.
+func (s script) carryOut(ctx context.Context, files ...*os.File) error {
 	acts := make([]worker.Act, len(s))
 	for i := range s {
 		acts[i] = s[i].Act
@@ -58,14 +64,20 @@ func (s script) carryOut(files ...*os.File) error {
 		return err
 	}
 	defer out.Close()
+	defer context.AfterFunc(ctx, func() { _ = out.SetReadDeadline(time.Now()) })()
+	pid := 0
 	if err = failpoint.Hit("fork", "worker"); err == nil {
-		err = start(plan, in, files)
+		pid, err = start(plan, in, files)
 	}
 	_ = in.Close()
 	if err != nil {
 		return fmt.Errorf("start a process to carry it out: %w", err)
 	}
+	defer waiting.Say(ctx, func() string { return waiting.Process(pid) })()
 	report, err := io.ReadAll(out)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w (pid %d)", context.Cause(ctx), errLeft, pid)
+	}
 	if err != nil {
 		return err
 	}
@@ -116,10 +128,10 @@ func memfile(content []byte) (*os.File, error) {
 
 // start starts this program once more as a worker, in a session of its own, and waits for it in
 // the background. Its descriptors have the numbers that they have here.
-func start(plan, report *os.File, files []*os.File) error {
+func start(plan, report *os.File, files []*os.File) (pid int, err error) {
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer null.Close()
 	fds := []uintptr{null.Fd(), null.Fd(), null.Fd()}
@@ -138,14 +150,13 @@ func start(plan, report *os.File, files []*os.File) error {
 		Files: fds,
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	}
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"nsnet: attach"}, attr)
-	if err != nil {
-		return err
+	if pid, err = syscall.ForkExec("/proc/self/exe", []string{"nsnet: attach"}, attr); err != nil {
+		return 0, err
 	}
 	p, err := os.FindProcess(pid)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	go func() { _, _ = p.Wait() }()
-	return nil
+	return pid, nil
 }

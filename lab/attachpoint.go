@@ -107,12 +107,12 @@ func whileBuilt(name string, f func(init int) error) error {
 		return err
 	}
 	if !validName(name) {
-		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+		return noLab(name)
 	}
 	dir := dirOf(name)
 	built, err := isBuilt(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+		return noLab(name)
 	}
 	if err != nil {
 		return &Error{Lab: name, Op: "read its record", Err: err}

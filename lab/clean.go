@@ -45,7 +45,8 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 	_ = bridge.Release(tables)
 	var errs []error
 	if !keep { // else there is an up, which need not look at every process and rule of the host
-		errs = append(errs, endLost(ctx, name))
+		_, err := endLost(ctx, name)
+		errs = append(errs, err)
 	}
 	errs = append(errs, removeGroups(ctx, name, r), sweepWork(r))
 	host, err := lockHost(ctx)

@@ -29,7 +29,7 @@ func livingInits(proc string) (map[int]string, error) {
 			continue
 		}
 		comm, err := os.ReadFile(filepath.Join(proc, e.Name(), "comm"))
-		if err != nil || strings.TrimSpace(string(comm)) != "nsnet-lab" {
+		if err != nil || !maybeInit(strings.TrimSpace(string(comm))) {
 			continue
 		}
 		args, err := os.ReadFile(filepath.Join(proc, e.Name(), "cmdline"))
@@ -143,4 +143,10 @@ func ignoreGone(err error) error {
 		return nil
 	}
 	return err
+}
+
+// maybeInit tells whether a lab's init may have a process's name. Those of older nsnets had a descriptor's number, now and then.
+func maybeInit(comm string) bool {
+	_, err := strconv.Atoi(comm)
+	return comm == "nsnet-lab" || err == nil
 }

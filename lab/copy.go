@@ -125,6 +125,12 @@ func copyEnd(ctx context.Context, o CopyOptions, in, out *os.File, args ...strin
 	switch {
 	case errors.Is(err, ErrNoCommand):
 		return fmt.Errorf("%w: the lab was brought up by an nsnet that could not", ErrUnsupported)
+	case errors.Is(err, ErrPaused): // of which Exec says that it runs a command
+		var e *Error
+		if errors.As(err, &e) {
+			e.Op = "copy"
+		}
+		return err
 	case err != nil:
 		return err
 	case code != 0 && text == "":

@@ -30,7 +30,9 @@ func down(ctx context.Context, o DownOptions) (DownResult, error) {
 		if err := needRoot(); err != nil {
 			return res, err
 		}
-		return res, sweepWithoutRecord(ctx, o.Name)
+		res.Found, err = sweepWithoutRecord(ctx, o.Name)
+		res.Elapsed = time.Since(start)
+		return res, err
 	}
 	if err != nil {
 		return res, err
@@ -56,15 +58,15 @@ func refuseNewer(dir, name string) error {
 	return nil
 }
 
-// sweepWithoutRecord removes what the host still shows of a lab whose record is gone.
-func sweepWithoutRecord(ctx context.Context, name string) error {
+// sweepWithoutRecord removes what the host still shows of a lab whose record is gone, and reports whether the lab ran.
+func sweepWithoutRecord(ctx context.Context, name string) (ran bool, err error) {
 	if !validName(name) {
-		return nil
+		return false, nil
 	}
-	if err := endLost(ctx, name); err != nil {
-		return &Error{Lab: name, Op: "end its processes", Err: err}
+	if ran, err = endLost(ctx, name); err != nil {
+		return ran, &Error{Lab: name, Op: "end its processes", Err: err}
 	}
-	return errors.Join(removeGroups(ctx, name, nil), removeMarkedRules(name), removeLinks(name, nil), removeNetns(name, nil), removeDNS(dirOf(name), name, nil))
+	return ran, errors.Join(removeGroups(ctx, name, nil), removeMarkedRules(name), removeLinks(name, nil), removeNetns(name, nil), removeDNS(dirOf(name), name, nil))
 }
 
 // Sweep removes what dead labs left, and labs whose up was killed. Labs that another nsnet

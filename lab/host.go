@@ -104,7 +104,10 @@ func (b *builder) checkNames(ours func(name string) bool, remedy func(name strin
 		if ours(name) {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(NetnsDir, name)); err == nil {
+		switch _, err := os.Lstat(filepath.Join(NetnsDir, name)); {
+		case err == nil && !alive(dirOf(b.lab.Name)) && isLost(b.lab.Name):
+			return taken(node, name, errors.New("a lab of this name runs, and what was written of it in "+dirOf(b.lab.Name)+" was removed"), "nsnet down "+b.lab.Name+" ends it")
+		case err == nil:
 			return taken(node, name, errors.New("the name is taken by a network namespace that is not nsnet's"), remedy(name))
 		}
 	}

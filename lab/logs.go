@@ -115,7 +115,7 @@ func (l *logs) open() error {
 // notFound is the error of a lab whose record cannot be read.
 func notFound(name string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+		return noLab(name)
 	}
 	return &Error{Lab: name, Op: "read its record", Err: err}
 }

@@ -54,7 +54,7 @@ func notRunning(name, node string, there bool) *Error {
 func whileLocked(ctx context.Context, o PauseOptions, f func(*running) error) error {
 	dir, err := lockLab(ctx, o.Lab, false, o.NoWait)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrNotFound) {
-		return &Error{Lab: o.Lab, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+		return noLab(o.Lab)
 	}
 	if err != nil {
 		return err

@@ -32,7 +32,9 @@ func dial(name string) (*container.Conn, error) {
 	c, err := conn.Dial(filepath.Join(dirOf(name), controlFile))
 	if err != nil {
 		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ECONNREFUSED):
+		case errors.Is(err, unix.ECONNREFUSED):
+			return nil, &Error{Lab: name, Err: fmt.Errorf("%w: it is dead, its init has ended", ErrNotRunning), Remedy: "bring it up again with nsnet up"}
+		case errors.Is(err, fs.ErrNotExist):
 			return nil, &Error{Lab: name, Err: ErrNotRunning, Remedy: "bring it up with nsnet up"}
 		case errors.Is(err, unix.EAGAIN): // so many wait there already
 			return nil, notAnswering(name)
@@ -142,14 +144,14 @@ func Inspect(ctx context.Context, name string) (*Status, error) {
 	r, err := readRecord(dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+			return nil, noLab(name)
 		}
 		return nil, &Error{Lab: name, Op: "read its record", Err: err}
 	}
 	r.InitPID = initPID(dir)
 	l, err := readLab(dir)
 	if errors.Is(err, fs.ErrNotExist) { // a down is at it
-		return nil, &Error{Lab: name, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+		return nil, noLab(name)
 	}
 	if err != nil {
 		return nil, &Error{Lab: name, Op: "read its record", Err: err}
@@ -363,11 +365,11 @@ func Find(_ context.Context, ref string) (labName, node string, err error) {
 	}
 	if l, n, ok := strings.Cut(ref, "/"); ok {
 		if !validName(l) {
-			return "", "", &Error{Lab: l, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+			return "", "", noLab(l)
 		}
 		has, err := recordHas(dirOf(l), n)
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", "", &Error{Lab: l, Err: ErrNotFound, Remedy: "nsnet ps lists the labs there are"}
+			return "", "", noLab(l)
 		}
 		if err != nil {
 			return "", "", &Error{Lab: l, Op: "read its record", Err: err}

@@ -59,11 +59,20 @@ func (e *NotReadyError) Error() string {
 			fmt.Fprintf(&b, "; check %s", n.Check)
 		}
 		if n.Output != "" {
-			fmt.Fprintf(&b, ": %s", n.Output)
+			b.WriteString(": " + beneath(n.Output))
 		}
 	}
 	fmt.Fprintf(&b, "\nthe lab stays up; nsnet ps %s shows it, nsnet logs %s/%s what the node's command has written", e.Lab, e.Lab, e.Nodes[0].Node)
 	return b.String()
+}
+
+// beneath is a text in a line of its own, or several with their lines beneath, so that they are not taken for more of the message's.
+func beneath(text string) string {
+	text = strings.TrimRight(text, "\n")
+	if !strings.Contains(text, "\n") {
+		return text
+	}
+	return "\n    " + strings.ReplaceAll(text, "\n", "\n    ")
 }
 
 // Wait returns when every node that is meant is ready, or its command has ended. A node is ready when its check has passed or, where it has none, its command runs or has ended with

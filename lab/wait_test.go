@@ -19,6 +19,10 @@ func TestNotReadyError(t *testing.T) {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
 	}
+	lines := &NotReadyError{Lab: "demo", Nodes: []NotReady{{Node: "web", Reason: "it is unhealthy", Check: "command", Output: "one\ntwo\n"}}}
+	if got := lines.Error(); !strings.HasPrefix(got, "lab demo: node web is not ready: it is unhealthy; check command: \n    one\n    two\nthe lab stays up") {
+		t.Errorf("of several lines: %s", got)
+	}
 	many := &NotReadyError{Lab: "demo", TimedOut: 1, Nodes: make([]NotReady, 40)}
 	if got := many.Error(); strings.Count(got, "\n") != 12 || !strings.Contains(got, "\n30 nodes more are not ready\n") {
 		t.Errorf("of 40 nodes: %s", got)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -84,6 +85,15 @@ func TestInspectAll(t *testing.T) {
 	})
 	equal(t, "labs", len(labs), 2)
 	equal(t, "error", errors.Is(err, broken), true)
+	// One that takes its time holds up no other: each here waits for all.
+	var all sync.WaitGroup
+	all.Add(3)
+	labs, err = inspectAll(context.Background(), []string{"c", "a", "b"}, func(_ context.Context, name string) (*lab.Status, error) {
+		all.Done()
+		all.Wait()
+		return &lab.Status{Name: name}, nil
+	})
+	equal(t, "all side by side, in order", err == nil && len(labs) == 3 && labs[0].Name == "c" && labs[2].Name == "b", true)
 	labs, err = inspectAll(context.Background(), nil, nil)
 	equal(t, "an empty list is no null", labs != nil && err == nil, true)
 }

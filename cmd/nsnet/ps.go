@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -136,17 +137,34 @@ func onlyNodes(s *lab.Status, only selector) error {
 	return nil
 }
 
+// askedAtOnce is how many labs are asked side by side. One whose init was stopped takes a second.
+const askedAtOnce = 32
+
 // inspectAll inspects the named labs. A lab that is gone by now is left out; one that
 // cannot be inspected does not hide the others.
 func inspectAll(ctx context.Context, names []string, inspect func(context.Context, string) (*lab.Status, error)) ([]lab.Status, error) {
+	type answer struct {
+		status *lab.Status
+		err    error
+	}
+	answers := make([]answer, len(names))
+	var asking sync.WaitGroup
+	places := make(chan struct{}, askedAtOnce)
+	for i, name := range names {
+		asking.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			answers[i].status, answers[i].err = inspect(ctx, name)
+		})
+	}
+	asking.Wait()
 	labs, failures := []lab.Status{}, []error{}
-	for _, name := range names {
-		s, err := inspect(ctx, name)
+	for _, a := range answers {
 		switch {
-		case err == nil:
-			labs = append(labs, *s)
-		case !errors.Is(err, lab.ErrNotFound):
-			failures = append(failures, err)
+		case a.err == nil:
+			labs = append(labs, *a.status)
+		case !errors.Is(a.err, lab.ErrNotFound):
+			failures = append(failures, a.err)
 		}
 	}
 	return labs, errors.Join(failures...)

@@ -165,6 +165,18 @@ func (u *unpacker) mounted(name string, err error) error {
 	return fmt.Errorf("%s is a mount point and is not replaced; what a bind shows there is changed at its source on the host: %w", filepath.Join(u.root.Name(), name), err)
 }
 
+// refused says of a file that cannot be made which one that is: the name that it is made under is nobody's.
+func (u *unpacker) refused(name string, err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		err = e.Err
+	}
+	if errors.Is(err, syscall.EROFS) {
+		err = fmt.Errorf("%w: a bind is read-only unless the file says rw", err)
+	}
+	return fmt.Errorf("copy %s: %w", filepath.Join(u.root.Name(), name), err)
+}
+
 // file writes a file beside its place and then puts it there: nobody sees half of it, and a link in its
 // place is replaced and not followed.
 func (u *unpacker) file(h *tar.Header, name string) error {
@@ -175,7 +187,7 @@ func (u *unpacker) file(h *tar.Header, name string) error {
 	part := filepath.Join(filepath.Dir(name), ".nsnet-cp-"+rand.Text())
 	f, err := u.root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return err
+		return u.refused(name, err)
 	}
 	_, err = io.Copy(f, u.tar)
 	err = errors.Join(err, f.Chmod(mode(h)), f.Close())

@@ -42,13 +42,20 @@ func Wanted() bool {
 	return os.Getenv(nodeinit.EnvKey) == EnvValue && os.Getpid() == 1 && unix.Fstat(SocketFD, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFSOCK
 }
 
+// A process has the name of its first thread, on which Go initialises packages, and Main is perhaps on another. By the name lab inits are found
+// that have no record any more; it would be the number of a descriptor.
+func init() {
+	if Wanted() {
+		name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'l', 'a', 'b'}
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0)
+	}
+}
+
 // Main is the lab init. It returns when it cannot go on; the caller exits, and the kernel
 // takes down all that the lab is made of.
 func Main() int {
 	signal.Ignore(unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGPIPE)
 	forgetCaller()
-	name := [16]byte{'n', 's', 'n', 'e', 't', '-', 'l', 'a', 'b'} // else the number of a descriptor
-	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name)), 0, 0, 0)
 	if err := unix.CloseRange(SocketFD, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
