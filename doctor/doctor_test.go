@@ -163,7 +163,11 @@ func TestFault12_Trials(t *testing.T) {
 		}
 		// The real ones: none fails for a reason of its own making.
 		m.Trials = nil
-		for _, f := range m.features() {
+		found = m.features()
+		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Check == "kernel: IPsec" }) {
+			t.Error("whether nodes can have IPsec is not told")
+		}
+		for _, f := range found {
 			if f.Status == Problem {
 				t.Errorf("%+v", f)
 			}

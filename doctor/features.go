@@ -3,6 +3,7 @@ package doctor
 import (
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 
 	"github.com/google/nftables"
@@ -57,6 +58,7 @@ func Features() []Trial {
 		{"VXLAN", false, "nodes that make them", "VXLAN", add(&netlink.Vxlan{LinkAttrs: named("x0"), VxlanId: 5})},
 		{"WireGuard", false, "nodes that make them", "WIREGUARD", add(&netlink.Wireguard{LinkAttrs: named("w0")})},
 		{"dummy", false, "nodes that make them", "DUMMY", add(&netlink.Dummy{LinkAttrs: named("d0")})},
+		{"IPsec", false, "nodes that encrypt by it, with strongSwan or ip xfrm", "XFRM_USER, INET_ESP and CRYPTO_GCM or CRYPTO_CBC", tryESP},
 		{"netem", false, "delay and loss by tc in a node", "NET_SCH_NETEM", tryNetem},
 	}
 }
@@ -67,6 +69,21 @@ func tryNetem() error {
 		return err
 	}
 	return netlink.QdiscAdd(netlink.NewNetem(netlink.QdiscAttrs{LinkIndex: p.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT}, netlink.NetemQdiscAttrs{Latency: 1000}))
+}
+
+// tryESP adds a security association of ESP in tunnel mode, with the cipher that daemons propose first, or the one that all know.
+// ip-xfrm(8), RFC 4303, RFC 4106, RFC 3602.
+func tryESP() error {
+	s := netlink.XfrmState{
+		Src: net.IPv4(192, 0, 2, 1), Dst: net.IPv4(192, 0, 2, 2), Proto: netlink.XFRM_PROTO_ESP, Mode: netlink.XFRM_MODE_TUNNEL, Spi: 0x100,
+		Aead: &netlink.XfrmStateAlgo{Name: "rfc4106(gcm(aes))", Key: make([]byte, 20), ICVLen: 128},
+	}
+	if netlink.XfrmStateAdd(&s) == nil {
+		return nil
+	}
+	s.Aead = nil
+	s.Crypt, s.Auth = &netlink.XfrmStateAlgo{Name: "cbc(aes)", Key: make([]byte, 16)}, &netlink.XfrmStateAlgo{Name: "hmac(sha256)", Key: make([]byte, 32), TruncateLen: 128}
+	return netlink.XfrmStateAdd(&s)
 }
 
 func tryNFTables() error {
