@@ -328,6 +328,11 @@ func TestSysctls(t *testing.T) {
 	if diff := cmp.Diff(want, list(post)); diff != "" || len(post) != len(want) {
 		t.Errorf("when the links are there, %d steps (-want +got):\n%s", len(post), diff)
 	}
+	try := TryPost(&n)
+	want = [][2]string{{"net/ipv4/conf/default/rp_filter", "1"}, {"net/ipv6/neigh/default/gc_stale_time", "5"}, {"net/ipv4/conf/default/proxy_arp", "1"}}
+	if diff := cmp.Diff(want, list(try)); diff != "" || try[2].Label != post[2].Label {
+		t.Errorf("before there are links, as %q (-want +got):\n%s", try[2].Label, diff)
+	}
 	if post := PostProgram(&topology.Node{Sysctls: map[string]string{"net.ipv4.ip_forward": "1"}}); len(post) != 0 {
 		t.Errorf("a node without sysctls of an interface: %+v", post)
 	}

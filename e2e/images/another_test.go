@@ -176,8 +176,19 @@ func TestArchiveWrittenAnew(t *testing.T) {
 		want(t, "a runs", in(t, name+"/a", "cat /version; echo $V"), "twotwo")
 		says(t, testenv.Must(t, "plan", path, "--name", name), "nothing to do")
 
-		// No image any more: said, and nothing is changed.
+		// One whose command is not there ends no node of the one before.
 		before = pids(t, name, "a", "b", "c")
+		testenv.MustCommand(t, "cp", archive, archive+".good")
+		bad := imagetest.Image(t, v1.Config{Env: []string{"PATH=/bin"}, Cmd: []string{"/bin/none"}}, base)
+		testenv.MustCommand(t, "mv", save(t, bad), archive)
+		fails(t, 127, []string{"up", path, "--name", name}, "node a", "/bin/none")
+		fails(t, 127, []string{"plan", path, "--name", name}, "node a", "/bin/none") // the store has it by now
+		want(t, "restarted", restarted(before, pids(t, name, "a", "b", "c")), "")
+		want(t, "a runs", in(t, name+"/a", "cat /version; echo $V"), "twotwo")
+		testenv.MustCommand(t, "mv", archive+".good", archive)
+		says(t, testenv.Must(t, "up", path, "--name", name), "nothing to do")
+
+		// No image any more: said, and nothing is changed.
 		if err := os.WriteFile(archive, []byte("no archive"), 0o600); err != nil {
 			t.Fatal(err)
 		}
