@@ -67,6 +67,12 @@ func TestNodeOutlivesADefinitionThatCannotBeMade(t *testing.T) {
 			t.Errorf("what it is already: %+v", got)
 		}
 
+		// For a file that asks for what nobody has allowed nothing is made.
+		asks := file(good + ", caps: [SYS_ADMIN], tmpfs: [/etc/passwd]")
+		if got := bare(t, "plan", "--name", r.name, asks); got.Code != 13 || !strings.Contains(got.Stdout, "caps, tmpfs changed") {
+			t.Errorf("a plan that asks: %+v", got)
+		}
+
 		// Whether the place of a bind in what is bound can be made only up finds out.
 		path := file(good + ", binds: ['./dir:/b:rw', './file:/b/file2']")
 		if got := testenv.Run(t, "plan", "--name", r.name, path); got.Code != 10 {

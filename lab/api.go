@@ -99,6 +99,7 @@ type UpOptions struct {
 type PlanOptions struct {
 	Lab     *topology.Lab
 	Replace bool // as in UpOptions
+	Untried bool // no node is made, to be ended at once, to find out whether it can be: the file asks for what nobody has allowed
 }
 
 // UpResult tells what Up did.

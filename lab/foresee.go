@@ -27,7 +27,7 @@ func foresee(ctx context.Context, l *topology.Lab) error {
 }
 
 // foreseeChange is foresee for a lab that runs, of which it was found out what there is to do.
-func foreseeChange(ctx context.Context, l *topology.Lab, seen *observed, todo *difference) error {
+func foreseeChange(ctx context.Context, l *topology.Lab, seen *observed, todo *difference, try bool) error {
 	if seen.noSysctl == nil && len(todo.actions) == 0 {
 		return nil // up would not look any further
 	}
@@ -36,7 +36,7 @@ func foreseeChange(ctx context.Context, l *topology.Lab, seen *observed, todo *d
 		return err
 	}
 	defer b.close()
-	return b.wrapRefusal(ctx, b.foreseeChange(ctx, seen, todo))
+	return b.wrapRefusal(ctx, b.foreseeChange(ctx, seen, todo, try))
 }
 
 // newForesight is a builder that is to make nothing. Its lab is a copy, in which up fills in what it chooses.
@@ -99,7 +99,7 @@ func (b *builder) foresee() error {
 	return nil
 }
 
-func (b *builder) foreseeChange(ctx context.Context, seen *observed, todo *difference) error {
+func (b *builder) foreseeChange(ctx context.Context, seen *observed, todo *difference, try bool) error {
 	if seen.noSysctl != nil {
 		return seen.noSysctl
 	}
@@ -110,9 +110,11 @@ func (b *builder) foreseeChange(ctx context.Context, seen *observed, todo *diffe
 	if err := c.lookEarly(ctx); err != nil {
 		return err
 	}
-	b.findImages(todo.add)
-	if err := c.rehearse(ctx, true); err != nil {
-		return err
+	if try {
+		b.findImages(todo.add)
+		if err := c.rehearse(ctx, true); err != nil {
+			return err
+		}
 	}
 	if err := c.listenFirst(); err != nil {
 		return err

@@ -49,7 +49,7 @@ func Plan(ctx context.Context, o PlanOptions) (planned []Action, err error) {
 	if d.sayGone(gone); len(gone) > 0 {
 		return d.actions, written(ctx, l, d.add)
 	}
-	return d.actions, foreseeChange(ctx, l, seen, d)
+	return d.actions, foreseeChange(ctx, l, seen, d, !o.Untried)
 }
 
 // goneFrom returns a lab as it is to be compared, and the host's bridges that it has links to and that are gone.

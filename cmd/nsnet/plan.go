@@ -74,7 +74,7 @@ func runPlan(ctx context.Context, o planOptions, file string, std stdio) error {
 // printPlan prints what up would do for l, of which some is allowed, and tells whether that is anything.
 func printPlan(ctx context.Context, l *topology.Lab, given consent.Given, replace, asJSON bool, std stdio) (changes bool, err error) {
 	refused := planAsks(l, given, std)
-	actions, err := lab.Plan(ctx, lab.PlanOptions{Lab: l, Replace: replace})
+	actions, err := lab.Plan(ctx, lab.PlanOptions{Lab: l, Replace: replace, Untried: refused != nil})
 	if err != nil {
 		return false, cmp.Or(refused, err)
 	}
