@@ -74,8 +74,12 @@ func execFailure(o *ExecOptions, f *wire.Failure) (int, error) {
 		}
 		return 126, e
 	}
-	if errors.Is(e.Err, unix.EAGAIN) {
+	switch {
+	case errors.Is(e.Err, unix.EAGAIN):
 		e.Remedy, e.Err = fullOfProcesses(o)
+	case errors.Is(e.Err, unix.ETOOMANYREFS):
+		e.Err = fmt.Errorf("%w: processes of the node have as many descriptors on their way through sockets as they may, none is left for the command's streams, and it was killed", unix.ETOOMANYREFS)
+		e.Remedy = "end what sends descriptors that nobody takes: nsnet restart " + o.Lab + "/" + o.Node
 	}
 	return 0, e
 }

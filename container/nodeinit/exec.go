@@ -230,8 +230,13 @@ func (s *state) started(p *process, pid int) {
 	}
 	var w wire.Writer
 	w.Uint(uint64(pid))
-	send(p.report, wire.Started, w.Bytes(), start.ends)
+	e := send(p.report, wire.Started, w.Bytes(), start.ends)
 	closeAll(start.ends)
+	if e == syscall.ETOOMANYREFS { // else the command would run with streams that lead nowhere, and nobody would know
+		start.signals = []syscall.Signal{syscall.SIGKILL}
+		send(p.report, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: start.command.argv[0]}), nil)
+		_ = syscall.Shutdown(p.report, syscall.SHUT_RDWR)
+	}
 	for _, sig := range start.signals {
 		s.kill(p, sig)
 	}

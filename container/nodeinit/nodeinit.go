@@ -182,7 +182,9 @@ func (s *state) carryOut(body []byte, fds []int) {
 		send(Socket, wire.Failed, encodeFailure(f), nil)
 		return
 	}
-	send(Socket, wire.Ready, nil, s.keep)
+	if e := send(Socket, wire.Ready, nil, s.keep); e == syscall.ETOOMANYREFS {
+		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "pass descriptors on"}), nil)
+	}
 	for _, fd := range s.keep {
 		_ = syscall.Close(fd)
 	}

@@ -49,7 +49,9 @@ func serve() int {
 			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
 			syscall.Exit(1)
 		}
-		send(Socket, wire.Ready, nil, []int{mount, ends})
+		if e := send(Socket, wire.Ready, nil, []int{mount, ends}); e == syscall.ETOOMANYREFS {
+			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "pass the mount on"}), nil)
+		}
 		syscall.Exit(0)
 	}
 	_, _ = waitFor(pid)

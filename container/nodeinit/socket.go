@@ -9,8 +9,9 @@ import (
 // maxBody bounds a message; a boot program with its files is far below.
 const maxBody = 64 << 20
 
-// send writes one message. Failure means that the peer is gone, which its reader notices.
-func send(fd int, k wire.Kind, body []byte, fds []int) bool {
+// send writes one message. Failure means that the peer is gone, which its reader notices, or that the descriptors were refused, and nothing was
+// written: ETOOMANYREFS, where processes of the node have as many on their way through sockets as one user may have. unix(7).
+func send(fd int, k wire.Kind, body []byte, fds []int) syscall.Errno {
 	var h [wire.HeaderSize]byte
 	wire.PutHeader(&h, k, len(body))
 	var oob []byte
@@ -31,7 +32,10 @@ func send(fd int, k wire.Kind, body []byte, fds []int) bool {
 			n += m
 		}
 	}
-	return err == nil
+	if e, is := err.(syscall.Errno); is { //nolint:errorlint // it is of the system call itself
+		return e
+	}
+	return 0
 }
 
 // receive reads one message with its descriptors, which are close-on-exec.

@@ -34,6 +34,7 @@ func main() {
 		"file":     file,
 		"memory":   memory,
 		"fanotify": fanotify,
+		"passing":  passing,
 	}
 	if len(os.Args) < 2 || kinds[os.Args[1]] == nil {
 		fmt.Println("which kind?")
@@ -193,6 +194,33 @@ func aio(int) error {
 func file(int) error {
 	_, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	return err
+}
+
+// passing sends as many descriptors as a message takes over a socket that nobody reads. unix(7).
+func passing(int) error {
+	const most = 253 // SCM_MAX_FD
+	files := unix.Rlimit{}
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err == nil {
+		files.Cur = files.Max
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &files)
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	fds := make([]int, most)
+	for i := range fds {
+		fds[i] = 1
+	}
+	for sent := 0; ; sent++ {
+		err := unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(fds...), nil, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) && sent > 0 {
+			return nil // this one is full
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // memory takes and fills a megabyte.
