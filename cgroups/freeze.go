@@ -46,12 +46,13 @@ func (h *Host) Freeze(ctx context.Context, lab string, nodes ...Node) error {
 	}
 	ctx, stop := context.WithTimeout(ctx, freezeTime)
 	defer stop()
-	dirs := make([]string, len(nodes))
+	dirs, herds := make([]string, len(nodes)), make([]herd, len(nodes))
 	for i, n := range nodes {
 		if err := errors.Join(checkName(lab), checkName(n.Name)); err != nil {
 			return fmt.Errorf("freeze: %w", err)
 		}
 		dirs[i] = filepath.Join(hy.labDir(lab), n.Name)
+		herds[i] = herd{n.PID, dirs[i], dirs[i]}
 		if _, err := (part{hierarchy: hy}).mkdir(lab, n.Name); err != nil {
 			return fmt.Errorf("create cgroup %s: %w", dirs[i], err)
 		}
@@ -61,7 +62,7 @@ func (h *Host) Freeze(ctx context.Context, lab string, nodes ...Node) error {
 			return fmt.Errorf("freeze cgroup %s: %w", dirs[i], err)
 		}
 	}
-	if err := gather(ctx, nodes, dirs); err != nil {
+	if err := gather(ctx, herds); err != nil {
 		return err
 	}
 	for _, dir := range dirs {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,9 +42,9 @@ func (hy hierarchy) managed() bool {
 func scopeName(lab string) string { return scopePrefix + lab + scopeSuffix }
 
 // Adopt gives a lab the place in which its groups can be made, with the lab's init, by its pid as the caller sees it,
-// in it. It is to be called before a lab's first group is made, and does nothing where there is such a place, or
-// need of none.
-func (h *Host) Adopt(ctx context.Context, lab string, init int) error {
+// in it, and a bound for all of them, which a place that is there gets as well; zero leaves that as it is. It is to be called before a lab's
+// first group is made, and does nothing where there is such a place, or need of none.
+func (h *Host) Adopt(ctx context.Context, lab string, init int, b Bound) error {
 	if err := checkName(lab); err != nil {
 		return fmt.Errorf("ask systemd for a scope: %w", err)
 	}
@@ -52,7 +53,13 @@ func (h *Host) Adopt(ctx context.Context, lab string, init int) error {
 			continue
 		}
 		if _, err := os.Stat(hy.labDir(lab)); errors.Is(err, os.ErrNotExist) {
-			if err := startScope(ctx, lab, init); err != nil {
+			if err := startScope(ctx, lab, init, b.properties()); err != nil {
+				return err
+			}
+		} else if b != (Bound{}) {
+			if err := askSystemd(ctx, lab, func(c *systemd.Conn, name string) error {
+				return c.SetUnitPropertiesContext(ctx, name, true, b.properties()...)
+			}); err != nil {
 				return err
 			}
 		}
@@ -61,19 +68,42 @@ func (h *Host) Adopt(ctx context.Context, lab string, init int) error {
 	return nil
 }
 
-// startScope asks systemd for a lab's scope and waits until it is there. It is asked directly, where a bus may not run.
+// properties are a bound as systemd is told of it. systemd.resource-control(5).
+func (b Bound) properties() []systemd.Property {
+	if b == (Bound{}) {
+		return nil
+	}
+	swap := b.Swap
+	if b.Memory == Unbounded {
+		swap = Unbounded
+	}
+	return []systemd.Property{
+		{Name: "MemoryMax", Value: godbus.MakeVariant(systemdBytes(b.Memory))},
+		{Name: "MemorySwapMax", Value: godbus.MakeVariant(systemdBytes(swap))},
+	}
+}
+
+// systemdBytes is a bound in bytes, as systemd has it.
+func systemdBytes(bytes int64) uint64 {
+	if bytes == Unbounded {
+		return math.MaxUint64
+	}
+	return uint64(bytes) //nolint:gosec // not negative
+}
+
+// startScope asks systemd for a lab's scope, with some properties more, and waits until it is there. It is asked directly, where a bus may not run.
 // A unit of that name whose groups are gone is one that systemd has not seen the end of.
-func startScope(ctx context.Context, lab string, init int) error {
+func startScope(ctx context.Context, lab string, init int, more []systemd.Property) error {
 	return askSystemd(ctx, lab, func(c *systemd.Conn, name string) error {
 		start := func() error {
 			return waitForJob(ctx, func(done chan<- string) error {
-				_, err := c.StartTransientUnitContext(ctx, name, "fail", []systemd.Property{
+				_, err := c.StartTransientUnitContext(ctx, name, "fail", append([]systemd.Property{
 					systemd.PropDescription("nsnet lab " + lab),
 					systemd.PropSlice(slice),
 					systemd.PropPids(uint32(init)),
 					{Name: "Delegate", Value: godbus.MakeVariant(true)},
 					{Name: "CollectMode", Value: godbus.MakeVariant("inactive-or-failed")}, // nothing of it is left when the lab is gone
-				}, done)
+				}, more...), done)
 				return err
 			})
 		}

@@ -112,29 +112,35 @@ func (t *tree) below(pid int) []process {
 	return list
 }
 
-// gather moves all of the nodes' processes into their groups, dirs[i] being that of nodes[i].
+// herd is a process with all that descends from it, and the group that these belong into: within it, or in into.
+type herd struct {
+	first        int
+	into, within string
+}
+
+// gather moves processes into their groups.
 // What forks meanwhile is looked for again. Parents go first: one that the move freezes waits
 // for none of its children any more, so that their numbers cannot pass to strangers before
 // their own move.
-func gather(ctx context.Context, nodes []Node, dirs []string) error {
+func gather(ctx context.Context, herds []herd) error {
 	for {
 		t, err := scan()
 		if err != nil {
 			return err
 		}
 		moved := 0
-		for i, n := range nodes {
-			inside, err := pidsBelow(dirs[i])
+		for _, h := range herds {
+			inside, err := pidsBelow(h.within)
 			if err != nil {
-				return fmt.Errorf("list processes of cgroup %s: %w", dirs[i], err)
+				return fmt.Errorf("list processes of cgroup %s: %w", h.within, err)
 			}
-			for _, p := range t.below(n.PID) {
+			for _, p := range t.below(h.first) {
 				if _, in := slices.BinarySearch(inside, p.pid); in || p.dead {
 					continue
 				}
-				err := oc.WriteCgroupProc(dirs[i], p.pid)
+				err := oc.WriteCgroupProc(h.into, p.pid)
 				if err != nil && !errors.Is(err, unix.ESRCH) {
-					return fmt.Errorf("move process %d into cgroup %s: %w", p.pid, dirs[i], err)
+					return fmt.Errorf("move process %d into cgroup %s: %w", p.pid, h.into, err)
 				}
 				moved++
 			}

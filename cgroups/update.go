@@ -43,7 +43,7 @@ func (h *Host) Update(ctx context.Context, lab string, n Node, set topology.Limi
 		g, err = h.Create(lab, n.Name, set)
 	}
 	for _, dir := range g.dirs {
-		if err := gather(ctx, []Node{n}, []string{dir}); err != nil {
+		if err := gather(ctx, []herd{{n.PID, dir, dir}}); err != nil {
 			return killed, err
 		}
 	}

@@ -20,7 +20,7 @@ func (m *Machine) cgroups() []Finding {
 		return []Finding{{Check: "cgroups", Status: Note, Detail: err.Error(), Remedy: "nodes with limits need them"}}
 	}
 	if version == cgroups.None {
-		return []Finding{{Check: "cgroups", Status: Note, Detail: "no control groups are mounted: no node can have limits", Remedy: "mount them", Fix: "mount -t cgroup2 none /sys/fs/cgroup"}}
+		return []Finding{{Check: "cgroups", Status: Note, Detail: "no control groups are mounted: no node can have limits, and nothing bounds the memory of a lab", Remedy: "mount them", Fix: "mount -t cgroup2 none /sys/fs/cgroup"}}
 	}
 	f := Finding{Check: "cgroups", Status: Good, Detail: "version " + strings.TrimPrefix(string(version), "v")}
 	if version == cgroups.Hybrid {
@@ -35,6 +35,9 @@ func (m *Machine) cgroups() []Finding {
 	if len(missing) > 0 {
 		f.Status = Note
 		f.Detail += fmt.Sprintf(", without the controllers %s: no node can have these limits", strings.Join(missing, ", "))
+		if slices.Contains(missing, "memory") {
+			f.Detail += ", and nothing bounds the memory of a lab"
+		}
 		f.Remedy = "hand them down from the root of the hierarchy, or boot with cgroup_enable=memory where the kernel has it switched off"
 		if version == cgroups.V2 {
 			f.Fix = "echo +" + strings.Join(missing, " +") + " >/sys/fs/cgroup/cgroup.subtree_control"

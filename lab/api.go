@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/consent"
 	"github.com/nsnet/nsnet/lab/execute"
 	"github.com/nsnet/nsnet/topology"
@@ -175,6 +176,9 @@ type Status struct {
 	Links   []topology.Link `json:"links"`
 	Reason  string          `json:"reason,omitempty"` // why it is dead, or does not answer
 	Drift   []Action        `json:"drift,omitempty"`  // what up would do for it to be what its file said
+
+	Memory    *cgroups.LabMemory `json:"memory,omitempty"`    // of all nodes together; nil: it is not bounded
+	Unbounded string             `json:"unbounded,omitempty"` // why not, where the file did not want that
 }
 
 // NodeStatus is what ps and inspect show of a node.

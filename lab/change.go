@@ -50,6 +50,7 @@ func (c *change) carryOut(ctx context.Context) error {
 		{"change nodes", c.restart},
 		{"change links", c.rewire},
 		{"set sysctls", c.sysctls},
+		{"bound the lab", c.newBound},
 		{"set limits", c.newLimits},
 		{"write files", c.writeInside},
 		{"bind files anew", c.rebind},

@@ -10,6 +10,25 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
+// newBound gives the running lab another bound of memory.
+func (c *change) newBound(ctx context.Context) error {
+	bound := cgroups.Bound{Memory: cgroups.Unbounded, Swap: cgroups.Unbounded}
+	switch {
+	case !c.todo.bound:
+		return nil
+	case c.bound != nil:
+		bound = *c.bound
+	case !c.rec.Bounded:
+		return nil // it has none
+	}
+	c.account.begun("~ limits " + c.rec.Name)
+	if err := c.cgroups.BoundLab(ctx, c.rec.Name, c.rec.InitPID, bound); err != nil {
+		return &Error{Op: "change the limits of all nodes together", Err: unsupported(err), Remedy: "end something of what takes memory in the lab"}
+	}
+	c.account.made("~ limits " + c.rec.Name)
+	return nil
+}
+
 // newLimits gives running nodes other limits.
 func (c *change) newLimits(ctx context.Context) error {
 	if len(c.todo.limits) == 0 {
@@ -19,7 +38,7 @@ func (c *change) newLimits(ctx context.Context) error {
 	if err != nil {
 		return &Error{Op: "look at the control groups", Err: err}
 	}
-	if err := host.Adopt(ctx, c.rec.Name, c.rec.InitPID); err != nil {
+	if err := host.Adopt(ctx, c.rec.Name, c.rec.InitPID, cgroups.Bound{}); err != nil {
 		return &Error{Op: "create its control groups", Err: err}
 	}
 	nodes := byName(c.lab.Nodes)

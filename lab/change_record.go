@@ -106,7 +106,10 @@ func (c *change) future(now *record) *record {
 	next.NoTable = c.rec.NoTable
 	next.Rules = c.seen.rules
 	next.Sysctls = append(slices.Clone(now.Sysctls), c.seen.forwarding...)
-	next.Limits = now.Limits || c.cgroups != nil
+	next.Limits = now.Limits || c.limited
+	if next.Bounded = now.Bounded || c.todo.bound && c.bound != nil; next.Bounded {
+		next.Unbounded = ""
+	}
 	next.Images = c.uses
 	next.Work = c.work
 	return &next
@@ -115,7 +118,7 @@ func (c *change) future(now *record) *record {
 // merge is the record of a lab on the way from one to the other.
 func merge(a, b *record) *record {
 	u := *b
-	u.NAT, u.Limits = a.NAT || b.NAT, a.Limits || b.Limits
+	u.NAT, u.Limits, u.Bounded = a.NAT || b.NAT, a.Limits || b.Limits, a.Bounded || b.Bounded
 	u.Routed = both(a.Routed, b.Routed)
 	for _, f := range bridge.Families() {
 		if a.needs(f) && !slices.Contains(u.Forwards, f) {

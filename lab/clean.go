@@ -286,7 +286,7 @@ func removeNetns(name string, r *record) error {
 // removeGroups removes the lab's control groups, known from the record or, without one,
 // looked for.
 func removeGroups(ctx context.Context, name string, r *record) error {
-	if r != nil && !r.Limits {
+	if r != nil && !r.Limits && !r.Bounded {
 		return nil
 	}
 	h, err := cgroups.Probe()

@@ -35,6 +35,7 @@ type difference struct {
 	wired   map[int]int // actions that are wires, by their places: the places in wires
 
 	unset   map[string][]string // to give their defaults, by node
+	bound   bool                // what the lab may have of memory changes
 	limits  []string            // nodes whose limits change
 	start   []string            // nodes whose command has ended and is to be started
 	again   []string            // nodes whose command is another one
@@ -274,6 +275,10 @@ func (d *difference) insides(want *topology.Lab, o *observed) {
 		}
 		return false
 	}
+	if at := slices.IndexFunc(o.had, func(h *topology.Lab) bool { return h.Limits != want.Limits }); at >= 0 {
+		d.bound = true
+		d.say("~", "limits", want.Name, fmt.Sprintf("memory of all nodes together %s -> %s", labMemoryText(o.had[at].Limits), labMemoryText(want.Limits)), "", CostInPlace)
+	}
 	for i := range want.Nodes {
 		n := &want.Nodes[i]
 		if fresh[n.Name] != nil || len(o.before(n.Name, "")) == 0 {
@@ -377,6 +382,17 @@ func (d *difference) nodeSysctls(n *topology.Node, before []*topology.Node, o *o
 
 // limited tells whether a node has limits.
 func limited(l *topology.Limits) bool { return !reflect.DeepEqual(*l, topology.Limits{}) }
+
+// labMemoryText is what a lab may have of memory, as its file says it.
+func labMemoryText(l topology.LabLimits) string {
+	switch l.Memory {
+	case 0:
+		return "three quarters of the machine's"
+	case topology.AllMemory:
+		return "max"
+	}
+	return size(l.Memory)
+}
 
 // limitsText is how limits change.
 func limitsText(was, now topology.Limits) string {

@@ -74,7 +74,13 @@ func (b *builder) start(ctx context.Context, spec *proto.LabSpec) error {
 	for range labinit.Transit6FD - labinit.KeptFD {
 		files = append(files, b.alive.Fd())
 	}
-	if b.init, err = startInit(exe, b.lab.Name, &b.rec, files); err != nil {
+	cradle, err := b.cradle()
+	if err != nil {
+		return err
+	}
+	b.init, err = startInit(exe, b.lab.Name, &b.rec, files, cradle)
+	cradle.Close()
+	if err != nil {
 		return err
 	}
 	b.rec.InitPID = b.init.Pid
@@ -83,6 +89,9 @@ func (b *builder) start(ctx context.Context, spec *proto.LabSpec) error {
 	}
 	if _, err := fmt.Fprintf(b.alive, "%d\n", b.init.Pid); err != nil {
 		return &Error{Op: "write the lab's pid", Err: err}
+	}
+	if err := b.adopt(ctx, cradle); err != nil {
+		return err
 	}
 	b.listen()
 	if err := proto.Send(b.conn, proto.Spec, spec, append([]int{int(exe.Fd()), b.mounts.devs}, b.mounts.hosts()...)...); err != nil {

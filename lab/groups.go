@@ -2,7 +2,9 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/topology"
@@ -10,19 +12,22 @@ import (
 
 // checkGroups finds what nodes' limits need and this machine has not.
 func (b *builder) checkGroups() error {
+	h, err := cgroups.Probe()
+	if err != nil {
+		return &Error{Op: "look at the control groups", Err: err}
+	}
+	b.cgroups = h
+	if err := b.checkBound(); err != nil {
+		return err
+	}
 	told := false
 	for i := range b.lab.Nodes {
 		n := &b.lab.Nodes[i]
 		if n.Limits.None() && !n.Privileged {
 			continue
 		}
-		if b.cgroups == nil {
-			h, err := cgroups.Probe()
-			if err != nil {
-				return &Error{Op: "look at the control groups", Err: err}
-			}
-			b.cgroups = h
-			b.unrestricted = h.CanRestrictDevices()
+		if !b.limited {
+			b.limited, b.unrestricted = true, h.CanRestrictDevices()
 		}
 		if err := b.cgroups.Check(n.Limits); err != nil {
 			return &Error{Node: n.Name, Op: "limits", Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
@@ -35,16 +40,83 @@ func (b *builder) checkGroups() error {
 	return nil
 }
 
+// checkBound finds out what the lab may have of memory, and whether it can be held to that: a machine on which it cannot is an error only where the
+// file says how much.
+func (b *builder) checkBound() error {
+	if b.lab.Limits.Memory == topology.AllMemory {
+		return nil
+	}
+	if err := b.cgroups.CanBound(); err != nil {
+		return b.withoutBound(err)
+	}
+	bound, err := b.cgroups.DefaultBound()
+	if err != nil {
+		return &Error{Op: "decide on the lab's memory", Err: err, Remedy: liftBound}
+	}
+	if m := b.lab.Limits.Memory; m > 0 {
+		bound.Memory = m
+	}
+	b.bound = &bound
+	return nil
+}
+
+// liftBound is how a lab does without a group of its own.
+const liftBound = `"limits: {memory: max}" at the top of the file has the lab do without`
+
+// withoutBound has a lab do without a bound that the machine cannot hold it to, unless the file says how much it is.
+func (b *builder) withoutBound(err error) error {
+	if b.lab.Limits.Memory > 0 {
+		return &Error{Op: "limits", Err: fmt.Errorf("%w: %w", ErrUnsupported, err)}
+	}
+	b.bound, b.rec.Bounded, b.rec.Unbounded = nil, false, err.Error()
+	return nil
+}
+
+// cradle makes the group of the whole lab, and returns where the lab's init is to be born: nil for nowhere in particular.
+func (b *builder) cradle() (*cgroups.Cradle, error) {
+	if b.bound == nil {
+		return nil, nil //nolint:nilnil // see above
+	}
+	c, err := b.cgroups.MakeLab(b.lab.Name, *b.bound)
+	var unsupported *cgroups.Unsupported
+	if errors.As(err, &unsupported) {
+		return nil, b.withoutBound(err)
+	}
+	if err != nil {
+		return nil, &Error{Op: "create the lab's control group", Err: err, Remedy: liftBound}
+	}
+	return c, nil
+}
+
+// adopt moves the lab's init, of which nothing has come yet, into the lab's group where it could not be born there. A systemd that does not do it is
+// told, and no lab fails for it.
+func (b *builder) adopt(ctx context.Context, c *cgroups.Cradle) error {
+	if b.bound == nil || c != nil {
+		return nil
+	}
+	inTime, done := context.WithTimeout(ctx, adoptTime)
+	defer done()
+	err := b.cgroups.Adopt(inTime, b.lab.Name, b.init.Pid, *b.bound)
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	b.notes = append(b.notes, fmt.Sprintf("the memory of the lab is not bounded: %v", err))
+	return b.withoutBound(err)
+}
+
+// adoptTime bounds what systemd may take to make a scope, without which a lab comes up as well.
+const adoptTime = 10 * time.Second
+
 // limits makes the groups of the nodes that need any.
 func (b *builder) limits(ctx context.Context) error {
-	if b.cgroups == nil {
+	if !b.limited {
 		return nil
 	}
 	init := b.rec.InitPID
 	if b.init != nil {
 		init = b.init.Pid
 	}
-	if err := b.cgroups.Adopt(ctx, b.lab.Name, init); err != nil {
+	if err := b.cgroups.Adopt(ctx, b.lab.Name, init, cgroups.Bound{}); err != nil {
 		return &Error{Op: "create its control groups", Err: err}
 	}
 	b.groups = map[string]*cgroups.Group{}

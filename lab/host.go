@@ -50,7 +50,7 @@ func (b *builder) decide(ours func(name string) bool) (err error) {
 	if r.Base, r.IDs, err = allocateIDs(r.Name, len(b.lab.Nodes)); err != nil {
 		return &Error{Op: "allocate user ids", Err: err, Remedy: "take another lab down, or make this one smaller"}
 	}
-	r.Limits, r.Images, r.Kept = b.cgroups != nil, b.uses, b.persists()
+	r.Limits, r.Bounded, r.Images, r.Kept = b.limited, b.bound != nil, b.uses, b.persists()
 	r.Work = b.work
 	r.claim(b.lab)
 	if need := r.routing(b.lab); !need.none() {

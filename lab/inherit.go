@@ -20,8 +20,8 @@ import (
 // is each process's own matter; signals are put right by a node's init.
 
 // asIfFirst runs f, which starts the lab's init, with the limits, and on a thread with the priorities, of a process that the machine
-// has just started, and as the user that a user namespace it makes is to be counted for; 0: as it is.
-func asIfFirst(owner uint32, f func() error) error {
+// has just started, in the control group that enter puts it into, and as the user that a user namespace it makes is to be counted for; 0: as it is.
+func asIfFirst(owner uint32, enter, f func() error) error {
 	restore, err := standardLimits()
 	if err != nil {
 		return err
@@ -31,6 +31,10 @@ func asIfFirst(owner uint32, f func() error) error {
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
 		standardThread()
+		if err := enter(); err != nil { // as root: it would not be let in as somebody else
+			done <- &Error{Op: "start the lab", Err: err, Remedy: liftBound}
+			return
+		}
 		if owner == 0 {
 			done <- f()
 			return

@@ -69,6 +69,12 @@ func oomText(s cgroups.OOMStatus) string {
 	return fmt.Sprintf("%s %d processes killed", text, s.Kills)
 }
 
+// labOOMText says of a lab what oomText says of a node.
+func labOOMText(m *cgroups.LabMemory) string {
+	s := cgroups.OOMStatus{Limit: uint64(m.Limit), Peak: m.Peak, Kills: m.Kills} //nolint:gosec // not negative
+	return "all nodes together " + oomText(s)
+}
+
 // OutOfMemory says what a node's limit of memory has cost it, with the limit and the peak; nothing if no
 // process was killed for it.
 func OutOfMemory(_ context.Context, lab, node string) (string, error) {

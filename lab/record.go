@@ -58,7 +58,8 @@ type record struct {
 	Base     uint32          `json:"id_base"`
 	IDs      uint32          `json:"ids"`
 	UserNS   bool            `json:"userns"`
-	Limits   bool            `json:"limits"` // nodes have cgroups, or are about to
+	Limits   bool            `json:"limits"`            // nodes have cgroups, or are about to
+	Bounded  bool            `json:"bounded,omitempty"` // it has a cgroup of its own, or is about to
 	NAT      bool            `json:"nat"`
 	NoTable  bool            `json:"no_table,omitempty"` // the kernel cannot make the one of the lab's legs
 	Forwards []bridge.Family `json:"forwards,omitempty"` // it needs the host's switch for all interfaces
@@ -72,6 +73,7 @@ type record struct {
 	Images   []image.Use     `json:"images,omitempty"`  // of the store
 	Work     []workDir       `json:"work,omitempty"`    // beside layers that unions write
 
+	Unbounded string            `json:"unbounded,omitempty"` // why it has no such group
 	Dir       string            `json:"dir,omitempty"`       // the file's own, without symbolic links; empty: no path is beneath it
 	Elsewhere map[string]string `json:"elsewhere,omitempty"` // where the paths lead that are not beneath it, as was allowed
 }

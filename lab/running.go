@@ -166,7 +166,7 @@ func (r *running) ownGroups(ctx context.Context, groups *cgroups.Host) error {
 	if err := r.recordGroups(ctx); err != nil {
 		return err
 	}
-	if err := groups.Adopt(ctx, r.name, r.init); err != nil {
+	if err := groups.Adopt(ctx, r.name, r.init, cgroups.Bound{}); err != nil {
 		return &Error{Lab: r.name, Op: "create its control groups", Err: err}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/cgroups"
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/nodeinit"
 	"github.com/nsnet/nsnet/internal/failpoint"
@@ -80,7 +81,7 @@ const initTitle = "nsnet: lab "
 
 // startInit starts the lab init in new namespaces, files becoming its descriptors from 1
 // on. clone(2).
-func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Process, error) {
+func startInit(exe *os.File, name string, r *record, files []uintptr, in *cgroups.Cradle) (*os.Process, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, &Error{Op: "start the lab", Err: err}
@@ -118,7 +119,7 @@ func startInit(exe *os.File, name string, r *record, files []uintptr) (*os.Proce
 	}
 	pid, err := -1, failpoint.Hit("clone", "lab init")
 	if err == nil {
-		err = asIfFirst(owner, func() (err error) {
+		err = asIfFirst(owner, func() error { return in.Enter(attr.Sys) }, func() (err error) {
 			pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(exe.Fd())), []string{initTitle + name}, attr)
 			return err
 		})

@@ -31,7 +31,7 @@ func TestStartInitWhateverTheNumbers(t *testing.T) {
 			}
 			_ = unix.Close(program)
 			exe := os.NewFile(uintptr(number), "true")
-			p, err := startInit(exe, "x", &record{}, []uintptr{null.Fd(), null.Fd(), 99})
+			p, err := startInit(exe, "x", &record{}, []uintptr{null.Fd(), null.Fd(), 99}, nil)
 			if err != nil {
 				t.Fatalf("%d above the others: %v", above+1, err)
 			}

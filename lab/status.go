@@ -194,11 +194,15 @@ func Inspect(ctx context.Context, name string) (*Status, error) {
 		st.Bridges = append(st.Bridges, b)
 	}
 	var host *cgroups.Host
-	if r.Limits {
+	if r.Limits || r.Bounded {
 		if host, err = cgroups.Probe(); err != nil {
 			return nil, &Error{Lab: name, Op: "look at the control groups", Err: err}
 		}
+		if st.Memory, err = host.LabMemory(name); err != nil {
+			return nil, &Error{Lab: name, Op: "look at its memory", Err: err}
+		}
 	}
+	st.Unbounded = r.Unbounded
 	ifaces := interfaces(l)
 	for i := range l.Nodes {
 		n := nodeStatus(r, &l.Nodes[i], states[l.Nodes[i].Name])
@@ -231,12 +235,25 @@ func Inspect(ctx context.Context, name string) (*Status, error) {
 				}
 			}
 		}
+		st.blame(&n)
 		st.Nodes = append(st.Nodes, n)
 	}
 	if live && r.Built && st.State != StateNotAnswering {
 		return st, st.observe(ctx, r, l)
 	}
 	return st, nil
+}
+
+// blame says of a node that has lost its command or its init to SIGKILL, and none at a limit of its own, that its lab has been out of memory.
+func (st *Status) blame(n *NodeStatus) {
+	killed := n.Signal == "SIGKILL" || n.LastEnd != nil && n.LastEnd.Signal == "SIGKILL"
+	if st.Memory == nil || st.Memory.Kills == 0 || n.OOMKills > 0 || !killed {
+		return
+	}
+	if n.Reason != "" {
+		n.Reason += "; "
+	}
+	n.Reason += labOOMText(st.Memory)
 }
 
 // observe looks at a running lab: how it differs from what it was told to be, and what its nodes have

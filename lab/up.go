@@ -196,6 +196,8 @@ type builder struct {
 	progress func(Step)
 
 	cgroups *cgroups.Host
+	limited bool                      // nodes have groups
+	bound   *cgroups.Bound            // of all of the lab; nil: none
 	groups  map[string]*cgroups.Group // by node
 
 	unrestricted error // why privileged nodes cannot be held to a node's devices

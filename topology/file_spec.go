@@ -31,6 +31,7 @@ type fileSpec struct {
 	nodes    []nodeSpec
 	bridges  []bridgeSpec
 	links    []linkSpec
+	limits   LabLimits
 }
 
 func fileKeys() []keyDef[fileSpec] {
@@ -51,6 +52,9 @@ func fileKeys() []keyDef[fileSpec] {
 		{"nodes", func(d *decoder, f *fileSpec, n *yaml.Node) { f.nodes = decodeNodes(d, n) }},
 		{"bridges", func(d *decoder, f *fileSpec, n *yaml.Node) { f.bridges = decodeBridges(d, n) }},
 		{"links", func(d *decoder, f *fileSpec, n *yaml.Node) { f.links = decodeLinks(d, n) }},
+		{"limits", func(d *decoder, f *fileSpec, n *yaml.Node) {
+			decodeKeys(d, n, "the lab's limits", &f.limits, labLimitKeys())
+		}},
 	}
 }
 

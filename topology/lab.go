@@ -17,6 +17,8 @@ type Lab struct {
 	Bridges []Bridge `json:"bridges"`
 	Links   []Link   `json:"links"`
 
+	Limits LabLimits `json:"limits,omitzero"` // of all nodes together
+
 	// File is the file that the lab was read from, absolute and without symbolic links; empty for text that is of no file, or of
 	// a pipe. Such text has no directory of its own.
 	File string `json:"-"`

@@ -26,6 +26,14 @@ type Limits struct {
 // AllPids is the limit of processes and threads of a node that may have as many as its lab: "max" in a file.
 const AllPids = -1
 
+// LabLimits are what all nodes of a lab may have together; zero means that the file sets none.
+type LabLimits struct {
+	Memory int64 `json:"memory,omitempty"` // bytes; 0: a share of the machine's; AllMemory: as much as there is
+}
+
+// AllMemory is the limit of memory of a lab that may have all there is: "max" in a file.
+const AllMemory = -1
+
 // IOLimit bounds a node's traffic to one block device, in bytes or operations a second.
 type IOLimit struct {
 	Device    string `json:"device"` // path, or major:minor

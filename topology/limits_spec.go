@@ -31,6 +31,21 @@ const minCores = 0.001
 // maxIOWeight is the greatest weight that every kernel's scheduler takes.
 const maxIOWeight = 1000
 
+// minLabMemory is the least limit of a lab's memory: its init takes 12 MiB.
+const minLabMemory = 64 << 20
+
+func labLimitKeys() []keyDef[LabLimits] {
+	return []keyDef[LabLimits]{
+		{"memory", func(d *decoder, l *LabLimits, n *yaml.Node) {
+			if d.in(n).Value == "max" {
+				l.Memory = AllMemory
+				return
+			}
+			l.Memory, _ = d.size(n, "memory", minLabMemory)
+		}},
+	}
+}
+
 func limitKeys() []keyDef[Limits] {
 	return []keyDef[Limits]{
 		{"cpu", func(d *decoder, l *Limits, n *yaml.Node) { l.CPU, _ = d.number(n, "cpu", minCores, maxCPU+1) }},

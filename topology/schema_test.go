@@ -50,7 +50,7 @@ func keyNames[T any](defs []keyDef[T]) []string {
 func TestSchemaKnowsTheSameKeys(t *testing.T) {
 	decoder := map[string][]string{
 		"File": keyNames(fileKeys()), "Node": keyNames(nodeKeys()), "DNS": keyNames(dnsKeys()),
-		"Limits": keyNames(limitKeys()), "IO": keyNames(ioKeys()), "Route": keyNames(routeKeys()),
+		"Limits": keyNames(limitKeys()), "LabLimits": keyNames(labLimitKeys()), "IO": keyNames(ioKeys()), "Route": keyNames(routeKeys()),
 		"Bridge": keyNames(bridgeKeys()), "Link": keyNames(linkKeys()), "EndpointMapping": keyNames(endpointKeys()),
 		"Union": keyNames(unionKeys()), "LayerMapping": keyNames(layerKeys()),
 		"Ready": keyNames(readyKeys()), "HTTP": keyNames(httpKeys()), "Depend": keyNames(dependKeys()),

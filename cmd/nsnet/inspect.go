@@ -112,6 +112,7 @@ func inspectLab(s lab.Status, color bool, width int) string {
 		{"file", plain(s.File)},
 		{"created", createdText(s.Created)},
 		{"init pid", number(s.InitPID)},
+		{"memory", plain(labMemoryText(s))},
 	}))
 	if len(s.Nodes) > 0 {
 		rows := [][]string{{"NODE", "STATE", "PID", "ADDRESSES"}}
@@ -160,6 +161,25 @@ func storageText(all []lab.StorageStatus) string {
 		}
 	}
 	return strings.Join(texts, "; ")
+}
+
+// labMemoryText is what all nodes of a lab have of memory, and may have.
+func labMemoryText(s lab.Status) string {
+	m := s.Memory
+	switch {
+	case m == nil && s.Unbounded != "":
+		return "not bounded: " + s.Unbounded
+	case m == nil:
+		return ""
+	}
+	text := fmt.Sprintf("%s of %s for all nodes together", bytesText(int64(m.Used)), bytesText(m.Limit)) //nolint:gosec // it fits
+	switch m.Kills {
+	case 0:
+		return text
+	case 1:
+		return text + ", for which 1 process was killed"
+	}
+	return fmt.Sprintf("%s, for which %d processes were killed", text, m.Kills)
 }
 
 // facts is a list of names and values, without those that have no value.

@@ -30,6 +30,7 @@ const Title = "                                                                 
 func spawn() int {
 	syscall.CloseOnExec(Socket)
 	limitFiles()
+	_ = rawWriteFile("/proc/self/oom_score_adj", initScore)
 	hold()
 	c, t := newChannel(Socket), argv()
 	for {
@@ -51,6 +52,10 @@ func spawn() int {
 		rawClose(socket)
 	}
 }
+
+// initScore has a node's init go after commands, which have 900, and before the lab's init, with which all nodes would end: a node's
+// files in memory go with it. It is so low that it does not come before the smallest command under the least limit of memory. proc_pid_oom_score_adj(5).
+const initScore = "250"
 
 // Files is how many open files a node's commands may have, MostFiles how many they may allow themselves. getrlimit(2).
 const (

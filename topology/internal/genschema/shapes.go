@@ -14,6 +14,8 @@ type (
 	Size struct{}
 	// Pids is a number of processes, or max.
 	Pids struct{}
+	// MemoryOrMax is a size, or max.
+	MemoryOrMax struct{}
 	// CPUs is a list of processors.
 	CPUs struct{}
 	// OneOrList is a text or a list of texts.
@@ -70,6 +72,13 @@ func (Scalar) JSONSchema() *jsonschema.Schema { return scalar() }
 // JSONSchema is a number of bytes, or a number with a unit.
 func (Size) JSONSchema() *jsonschema.Schema {
 	return oneOf(&jsonschema.Schema{Type: "integer", Minimum: "1"}, pattern(`^[0-9]+(\.[0-9]+)? *([kKmMgGtT]([iI]?[bB])?|[bB])?$`))
+}
+
+// JSONSchema is a size, or max.
+func (MemoryOrMax) JSONSchema() *jsonschema.Schema {
+	size := Size{}.JSONSchema()
+	size.OneOf = append(size.OneOf, &jsonschema.Schema{Const: "max"})
+	return size
 }
 
 // JSONSchema is a number, or numbers and ranges with commas between.

@@ -12,6 +12,14 @@ type File struct {
 	Bridges map[string]Bridge `json:"bridges,omitempty"`
 	// The cables. Their order decides which address of a pool an interface gets.
 	Links []Link `json:"links,omitempty"`
+	// What all nodes together may use of the machine.
+	Limits *LabLimits `json:"limits,omitempty"`
+}
+
+// LabLimits are what all nodes of a lab may use of the machine together.
+type LabLimits struct {
+	// Memory, files in memory included: at least 64MiB, or max for all there is. Three quarters of the machine's if not given.
+	Memory MemoryOrMax `json:"memory,omitempty"`
 }
 
 // Node is one full container.
