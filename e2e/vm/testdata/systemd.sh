@@ -34,12 +34,15 @@ nsnet up /root/systemd.yaml
 group=/sys/fs/cgroup/nsnet.slice/nsnet-sd.scope
 [ "$(cat $group/small/memory.max)" = 10485760 ]
 [ "$(cat $group/few/pids.max)" = 20 ]
+max=$(cat $group/memory.max)
+[ "$max" != max ] || fail 'nothing bounds the memory of the lab'
 [ "$(systemctl show -P Delegate nsnet-sd.scope)" = yes ]
 killed() { nsnet ps sd | grep -q 'small *exited(137,oom)'; }
 eventually killed
 # systemd sets up its units anew, and leaves the lab's groups as they are.
 systemctl daemon-reload
 [ "$(cat $group/few/cpu.max)" = "20000 100000" ]
+[ "$(cat $group/memory.max)" = "$max" ]
 nsnet update free --memory 64MiB
 [ "$(cat $group/free/memory.max)" = 67108864 ]
 nsnet pause sd
@@ -50,8 +53,8 @@ nsnet down sd
 nsnet up /root/systemd.yaml
 [ "$(cat $group/few/pids.max)" = 20 ]
 nsnet down sd
-# A lab without limits gets its scope when it needs one; one that is killed leaves nothing.
-printf 'name: late\nnodes: {a: {}, b: {}}\n' >/root/late.yaml
+# A lab without limits, of its own and of nodes, gets its scope when it needs one; one that is killed leaves nothing.
+printf 'name: late\nlimits: {memory: max}\nnodes: {a: {}, b: {}}\n' >/root/late.yaml
 nsnet up /root/late.yaml
 [ ! -e /sys/fs/cgroup/nsnet.slice/nsnet-late.scope ]
 nsnet update late/a --pids 30
