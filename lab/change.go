@@ -70,6 +70,7 @@ func (c *change) carryOut(ctx context.Context) error {
 		}
 	}
 	if err := c.settle(ctx); err != nil {
+		_ = c.noteMade(context.WithoutCancel(ctx))
 		return err
 	}
 	return c.incomplete(nil)
@@ -381,6 +382,9 @@ func (c *change) commands(ctx context.Context) error {
 		}
 		var reply proto.ControlReply
 		req := proto.ControlRequest{Op: what.op, Nodes: what.nodes, Grace: DefaultGrace, ByUp: true}
+		if what.op == proto.OpRestart {
+			req.Digests = c.todo.digests
+		}
 		for _, n := range what.nodes {
 			c.account.begun("~ command " + n)
 		}

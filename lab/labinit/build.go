@@ -272,7 +272,7 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 		return started, nil, err
 	default:
 	}
-	if len(lost) > 0 && s.over() { // which is why
+	if len(lost) > 0 && closed(s.ended) { // which is why
 		return started, nil, io.EOF
 	}
 	if err := l.number(started); err != nil {

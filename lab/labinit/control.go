@@ -37,7 +37,7 @@ func (l *labInit) control(r *proto.ControlRequest, gone <-chan struct{}) proto.C
 	if r.ByUp && r.Op == proto.OpRestart {
 		for _, n := range nodes {
 			n.mu.Lock()
-			n.setup.Command = "" // until Commit, which does not come where the change is broken off, or the command does not start
+			n.setup.Command = "" // until it has started
 			n.mu.Unlock()
 		}
 	}
@@ -47,11 +47,29 @@ func (l *labInit) control(r *proto.ControlRequest, gone <-chan struct{}) proto.C
 	if r.Op != proto.OpStop {
 		l.begin(nodes, r, results, gone)
 	}
+	for _, n := range nodes {
+		res := results[n.name]
+		if is, given := r.Digests[n.name]; given && res.Failed == "" && len(res.Stuck) == 0 && !closed(gone) {
+			n.mu.Lock()
+			n.setup.Command = is
+			n.mu.Unlock()
+		}
+	}
 	var reply proto.ControlReply
 	for _, name := range r.Nodes {
 		reply.Nodes = append(reply.Nodes, *results[name])
 	}
 	return reply
+}
+
+// closed tells whether a channel is closed, on which nothing is sent.
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // stop stops commands, those that others depend on after these.

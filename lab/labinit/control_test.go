@@ -285,13 +285,15 @@ func TestControlByUp(t *testing.T) {
 	for _, tc := range []struct {
 		op, digests string
 		byUp        bool
+		now         map[string]string
 	}{
-		{proto.OpStart, "before, before", false},
-		{proto.OpStart, "before, before", true},
-		{proto.OpRestart, "before, before", false},
-		{proto.OpRestart, ", ", true},
+		{proto.OpStart, "before, before", false, nil},
+		{proto.OpStart, "before, before", true, nil},
+		{proto.OpRestart, "before, before", false, nil},
+		{proto.OpRestart, ", ", true, nil},
+		{proto.OpRestart, ", now", true, map[string]string{"a": "now", "b": "now"}},
 	} {
-		reply := l.control(&proto.ControlRequest{Op: tc.op, Nodes: []string{"a", "b"}, Grace: time.Second, ByUp: tc.byUp}, nil)
+		reply := l.control(&proto.ControlRequest{Op: tc.op, Nodes: []string{"a", "b"}, Grace: time.Second, ByUp: tc.byUp, Digests: tc.now}, nil)
 		same(t, tc.op, reply.Nodes[0].Failed, "missing: no such file or directory")
 		same(t, tc.op, reply.Nodes[1].Failed, "")
 		same(t, tc.op, digests(), tc.digests)

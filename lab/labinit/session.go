@@ -71,16 +71,6 @@ func (s *session) listen() {
 	close(s.ended)
 }
 
-// over tells whether up has gone.
-func (s *session) over() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-		return false
-	}
-}
-
 func (s *session) take() error {
 	for {
 		k, body, fds, err := s.conn.Receive()

@@ -288,6 +288,8 @@ type ControlRequest struct {
 	Ordered bool          // nodes wait for each other as the file says
 	Grace   time.Duration // between SIGTERM and SIGKILL
 	ByUp    bool          // those that restart are others than before
+	// Digests are those of the commands that restart, by node, where they are others. An older lab init has them from Commit.
+	Digests map[string]string `json:",omitempty"`
 }
 
 // ControlReply answers Control.
