@@ -64,6 +64,9 @@ func (b *builder) foresee() error {
 	if err := b.check(b.lab.Nodes); err != nil {
 		return err
 	}
+	if err := trySysctls(pointers(b.lab.Nodes)); err != nil {
+		return err
+	}
 	// What a dead lab of this name has left is removed first.
 	var left []string
 	if r, err := readRecord(b.dir); err == nil {
@@ -104,6 +107,9 @@ func (b *builder) foreseeChange(ctx context.Context, seen *observed, todo *diffe
 		return seen.noSysctl
 	}
 	if err := b.check(todo.add); err != nil {
+		return err
+	}
+	if err := trySysctls(todo.tried(b.lab)); err != nil {
 		return err
 	}
 	c := &change{builder: b, seen: seen, todo: todo}

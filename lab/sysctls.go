@@ -73,7 +73,7 @@ func (o *observed) readSysctls(want *topology.Lab, toCome bool) (out map[string]
 		if err != nil {
 			return nil, nil, err
 		}
-		got := map[string]string{}
+		got, lacks := map[string]string{}, ""
 		err = rtnl.In(ns, func() error {
 			for _, k := range slices.Sorted(maps.Keys(n.Sysctls)) {
 				if !ofNetwork(k) {
@@ -88,8 +88,8 @@ func (o *observed) readSysctls(want *topology.Lab, toCome bool) (out map[string]
 				if toCome {
 					path = "/proc/sys/" + inGeneral(k)
 				}
-				if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && missing == nil {
-					missing = noSysctl(n.Name, k)
+				if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) && lacks == "" {
+					lacks = k
 				}
 			}
 			return nil
@@ -98,13 +98,21 @@ func (o *observed) readSysctls(want *topology.Lab, toCome bool) (out map[string]
 		if err != nil {
 			return nil, nil, &Error{Node: n.Name, Op: "read its sysctls", Err: err}
 		}
+		if lacks != "" && missing == nil {
+			missing = noSysctl(n.Name, lacks)
+		}
 		out[n.Name] = got
 	}
 	return out, missing, nil
 }
 
-// noSysctl is the error for a sysctl that a node has not.
+// noSysctl is the error for a sysctl that a node has not. It looks whether the host has it.
 func noSysctl(node, key string) error {
+	if path := container.SysctlPath(key); path == inGeneral(key) && ofNetwork(key) {
+		if _, err := os.Lstat("/proc/sys/" + path); err == nil {
+			return &Error{Node: node, Op: "set sysctl", Object: key, Err: fmt.Errorf("%w: it is of the whole machine, and no node has one of its own", ErrUnsupported), Remedy: "take it out of the file, and set it on the host"}
+		}
+	}
 	return &Error{Node: node, Op: "set sysctl", Object: key, Err: fmt.Errorf("%w: no such sysctl, or no such interface", ErrUnsupported), Remedy: "mend its name, or load the kernel's module that brings it"}
 }
 

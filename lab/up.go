@@ -137,6 +137,9 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 	if err := b.checkLayers(todo.add); err != nil {
 		return nil, b.wrap(ctx, err, "the lab runs on as it is")
 	}
+	if err := trySysctls(todo.tried(b.lab)); err != nil {
+		return nil, b.wrap(ctx, err, "the lab runs on as it is")
+	}
 	c := &change{builder: b, seen: seen, todo: todo}
 	err = c.lookEarly(ctx)
 	if err == nil {
