@@ -125,6 +125,7 @@ type Action struct {
 	Detail string `json:"detail"`           // "image host, 192.168.10.11/24"
 	Reason string `json:"reason,omitempty"` // why, where that is not in the file: "its init has ended"
 	Cost   string `json:"cost,omitempty"`   // of a change: "in place", "link re-made" or "node restarted"
+	Until  string `json:"until,omitempty"`  // up fails until this is so: "/srv/x is there", "the host has a bridge br0"
 }
 
 // DownOptions are what Down needs to know.
@@ -176,6 +177,7 @@ type Status struct {
 	Links   []topology.Link `json:"links"`
 	Reason  string          `json:"reason,omitempty"` // why it is dead, or does not answer
 	Drift   []Action        `json:"drift,omitempty"`  // what up would do for it to be what its file said
+	Notes   []string        `json:"notes,omitempty"`  // what a user has to mend on the host: a bridge of it that is down
 
 	Memory    *cgroups.LabMemory `json:"memory,omitempty"`    // of all nodes together; nil: it is not bounded
 	Unbounded string             `json:"unbounded,omitempty"` // why not, where the file did not want that

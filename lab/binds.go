@@ -206,6 +206,9 @@ func (d *difference) rebinds(n *topology.Node, states []bindState) {
 		if s == bindReplaced || s == bindGone || s == bindMissing {
 			d.rebind[n.Name] = append(d.rebind[n.Name], i)
 			d.say("~", "bind", n.Name+":"+n.Binds[i].Target, n.Binds[i].Source, s.reason(n.Binds[i]), CostInPlace)
+			if s == bindGone {
+				d.actions[len(d.actions)-1].Until = n.Binds[i].Source + " is there"
+			}
 		}
 	}
 }

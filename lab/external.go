@@ -49,12 +49,18 @@ func Notes(l *topology.Lab) []string {
 	if err != nil {
 		notes = []string{err.Error()}
 	}
-	for _, name := range names {
+	notes = append(notes, downBridges(l)...)
+	return append(notes, strangeAddresses(l, HostBridge)...)
+}
+
+// downBridges tells of bridges of the host that a lab has links to and that are down.
+func downBridges(l *topology.Lab) (notes []string) {
+	for _, name := range externals(l) {
 		if err := checkExternal(name); errors.Is(err, errBridgeDown) {
 			notes = append(notes, err.Error())
 		}
 	}
-	return append(notes, strangeAddresses(l, HostBridge)...)
+	return notes
 }
 
 // strangeAddresses tells of addresses that the file gives to bridges of the host, and that these have not: the nodes' default routes

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,7 +18,13 @@ import (
 // is not, others than root are told of what can be read without rights.
 func Plan(ctx context.Context, o PlanOptions) (planned []Action, err error) {
 	l := o.Lab
-	defer func() { advise(err) }()
+	defer func() {
+		advise(err)
+		var e *Error
+		if errors.As(err, &e) && e.Lab == "" {
+			e.Lab = l.Name
+		}
+	}()
 	if err := checkIPv6(l, "/"); err != nil {
 		return nil, err
 	}
@@ -66,6 +73,7 @@ func goneFrom(l *topology.Lab) (*topology.Lab, []string) {
 func (d *difference) sayGone(bridges []string) {
 	for _, name := range bridges {
 		d.say("~", "bridge", name, "", "the host's bridge is gone, and up fails until it is there", "")
+		d.actions[len(d.actions)-1].Until = "the host has a bridge " + name
 	}
 }
 

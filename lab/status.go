@@ -263,6 +263,7 @@ func (st *Status) observe(ctx context.Context, r *record, l *topology.Lab) error
 		return nil
 	}
 	given, gone := goneFrom(l)
+	st.Notes = downBridges(l)
 	state, err := labState(ctx, r.Name)
 	var seen *observed
 	if err == nil {
@@ -272,6 +273,12 @@ func (st *Status) observe(ctx context.Context, r *record, l *topology.Lab) error
 		d := compare(given, seen)
 		d.sayGone(gone)
 		st.Drift = d.actions
+		mtus := seen.want.MTUs()
+		for i := range st.Bridges {
+			if mtu, own := mtus[st.Bridges[i].Name]; own {
+				st.Bridges[i].MTU = mtu
+			}
+		}
 		err = seen.addLearned(st.Nodes)
 	}
 	if err != nil {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -54,9 +53,9 @@ that is down is saved if it has persist: true; it is given as LAB/NODE then.
 
 func runCommit(ctx context.Context, o commitOptions, ref, target string, std stdio) error {
 	dir, oci := strings.CutPrefix(target, "oci:")
-	dir, err := filepath.Abs(dir)
+	dir, err := absolute(dir)
 	if err != nil {
-		return fmt.Errorf("find %s: %w", target, err)
+		return err
 	}
 	res, err := lab.Commit(ctx, lab.CommitOptions{Node: ref, Path: o.Union, Dir: dir, OCI: oci})
 	if err != nil {

@@ -83,9 +83,9 @@ func runConsent(o allowedOptions, files []string, store consent.Store, std stdio
 
 // resolved returns the path of a file without symbolic links. Of one that is gone it is the path as it is given.
 func resolved(file string) (string, error) {
-	path, err := filepath.Abs(file)
+	path, err := absolute(file)
 	if err != nil {
-		return "", fmt.Errorf("find topology file: %w", err)
+		return "", err
 	}
 	at, err := filepath.EvalSymlinks(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -64,9 +64,12 @@ func splitNodePath(arg string) (node, path string) {
 }
 
 func runCp(ctx context.Context, o lab.CopyOptions, ref string) error {
+	if _, err := absolute(o.Host); err != nil {
+		return err
+	}
 	var err error
 	if o.Lab, o.Node, err = lab.Find(ctx, ref); err != nil {
-		return findError(ref, err)
+		return findError(ref, "", err)
 	}
 	return lab.Copy(ctx, o)
 }

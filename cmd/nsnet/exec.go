@@ -143,7 +143,7 @@ func runExec(ctx context.Context, o execOptions, args []string, std stdio) error
 	}
 	labName, node, err := lab.Find(ctx, ref)
 	if err != nil {
-		return findError(ref, err)
+		return findError(ref, ", or all by --all", err)
 	}
 	e := lab.ExecOptions{
 		Lab: labName, Node: node, Argv: argv,
@@ -168,13 +168,13 @@ func endExec(ctx context.Context, o lab.ExecOptions, args []string, code int, er
 	return execResult(code, err)
 }
 
-// findError adds what to write to the error of a name that is a lab's and no node's.
-func findError(ref string, err error) error {
+// findError adds what to write to the error of a name that is a lab's and no node's, and what else there is to do.
+func findError(ref, more string, err error) error {
 	names, namesErr := lab.Names()
 	if namesErr != nil || !errors.Is(err, lab.ErrNotFound) || !slices.Contains(names, ref) {
 		return err
 	}
-	return fmt.Errorf("%s is a lab: name one of its nodes, as %s/NODE (nsnet ps %s lists them), or all by --all%.0w", plain(ref), plain(ref), plain(ref), err)
+	return fmt.Errorf("%s is a lab: name one of its nodes, as %s/NODE (nsnet ps %s lists them)%s%.0w", plain(ref), plain(ref), plain(ref), more, err)
 }
 
 // splitHint adds what to write to the error of a command that was not found and is one argument

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -106,9 +104,9 @@ func recordPath(file string) (string, error) {
 	if file == stdinArg {
 		return "", nil
 	}
-	path, err := filepath.Abs(file)
+	path, err := absolute(file)
 	if err != nil {
-		return "", fmt.Errorf("find topology file: %w", err)
+		return "", err
 	}
 	return path, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -95,9 +94,9 @@ func importSource(cmd *cobra.Command, text string) (topology.Image, error) {
 
 // absImage is an image with an absolute path.
 func absImage(i topology.Image) (topology.Image, error) {
-	dir, err := filepath.Abs(".")
+	dir, err := absolute(".")
 	if err != nil {
-		return i, fmt.Errorf("find the working directory: %w", err)
+		return i, err
 	}
 	return i.Abs(dir).Settle(func(path string) bool {
 		_, err := os.Stat(path)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -80,7 +81,12 @@ func labOrNode(ctx context.Context, ref string) (labName, node string, err error
 			return ref, "", nil
 		}
 	}
-	return lab.Find(ctx, ref)
+	labName, node, err = lab.Find(ctx, ref)
+	var e *lab.Error
+	if errors.As(err, &e) && e.Lab == "" && e.Err == lab.ErrNotFound { //nolint:errorlint // and not that several labs have such a node
+		err = fmt.Errorf("there is neither a lab nor a node %s; nsnet ps lists those there are%.0w", plain(ref), err)
+	}
+	return labName, node, err
 }
 
 // pauseText is the result in one line: "demo/web is paused", "demo is paused: 3 nodes".

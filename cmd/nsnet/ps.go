@@ -200,8 +200,14 @@ func driftText(labs []lab.Status) string {
 			fmt.Fprintf(&b, "\n%s\n", plain(l.Reason))
 		}
 		if len(l.Drift) > 0 {
-			a := l.Drift[0]
-			fmt.Fprintf(&b, "\n%s differs from its file: %s, the first is %s %s; nsnet plan tells more, nsnet up mends it\n", plain(l.Name), count(len(l.Drift), "change"), plain(a.Kind), plain(a.Name))
+			a, mends := l.Drift[0], "mends it"
+			if i := slices.IndexFunc(l.Drift, func(a lab.Action) bool { return a.Until != "" }); i >= 0 {
+				mends = "fails until " + plain(l.Drift[i].Until)
+			}
+			fmt.Fprintf(&b, "\n%s differs from its file: %s, the first is %s %s; nsnet plan tells more, nsnet up %s\n", plain(l.Name), count(len(l.Drift), "change"), plain(a.Kind), plain(a.Name), mends)
+		}
+		for _, note := range l.Notes {
+			fmt.Fprintf(&b, "\n%s: %s\n", plain(l.Name), plain(note))
 		}
 	}
 	return b.String()

@@ -171,6 +171,10 @@ func flagError(cmd *cobra.Command, err error) error {
 		// `nsnet pus --json`: the command is what is wrong, its flags cannot be known.
 		return unknownCommand(cmd, cmd.Flags().Arg(0))
 	}
+	var invalid *pflag.InvalidValueError
+	if asError(err, &invalid) && invalid.GetFlag().Value.Type() == "duration" {
+		return usagef(cmd, "invalid argument %q for --%s: a time has a unit, as 5s or 1m30s", invalid.GetValue(), invalid.GetFlag().Name)
+	}
 	var missing *pflag.NotExistError
 	if asError(err, &missing) {
 		name := missing.GetSpecifiedName()

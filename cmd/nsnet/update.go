@@ -93,7 +93,7 @@ no such limit is charged from then on, with memory that it takes, not with what 
 func runUpdate(ctx context.Context, o updateOptions, ref string, u lab.UpdateOptions, std stdio) error {
 	var err error
 	if u.Lab, u.Node, err = lab.Find(ctx, ref); err != nil {
-		return err
+		return findError(ref, "", err)
 	}
 	res, err := lab.Update(ctx, u)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -65,9 +64,9 @@ lab stays up when watch ends.
 }
 
 func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error {
-	path, err := filepath.Abs(file)
+	path, err := absolute(file)
 	if err != nil {
-		return fmt.Errorf("find topology file: %w", err)
+		return err
 	}
 	w := watcher{o: o, file: file, path: path, std: std, stop: func() {}}
 	var mend <-chan time.Time

@@ -79,6 +79,15 @@ func (b *Bridge) mtu(least map[string]int) int {
 	return b.MTU
 }
 
+// MTUs returns what those of the lab's own bridges come to: the least of their ports'.
+func (w *Want) MTUs() map[string]int {
+	least, all := leastMTUs(w), make(map[string]int, len(w.Bridges))
+	for i := range w.Bridges {
+		all[w.Bridges[i].Name] = w.Bridges[i].mtu(least)
+	}
+	return all
+}
+
 // differs tells in what an interface is not the bridge.
 func (b *Bridge) differs(l *rtnl.Link, least map[string]int) (why []string) {
 	if mtu := b.mtu(least); l.MTU != mtu {
