@@ -52,6 +52,10 @@ for i in range(count):
     elif kind == "target6":
         me = socket.inet_pton(socket.AF_INET6, "fd00:65::2")
         f = b"\x86\xdd" + icmp6(me, socket.inet_pton(socket.AF_INET6, host)[:14] + n, struct.pack("!BBHHH", 128, 0, 0, 1, 1))
+    elif kind == "ra": # a router that is the default one and has a prefix to take an address of; RFC 4861
+        me, to = socket.inet_pton(socket.AF_INET6, "fe80::1:0")[:14] + n, socket.inet_pton(socket.AF_INET6, host)
+        prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xc0, 3600, 3600, 0) + socket.inet_pton(socket.AF_INET6, "2001:db8::")[:4] + n + b"\0" * 10
+        f = b"\x86\xdd" + icmp6(me, to, struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + b"\x01\x01" + own + prefix)
     try: s.send(mac + own + f)
     except OSError: pass
 `
@@ -122,6 +126,28 @@ links:
 			}
 			r.ping("a", "10.66.0.2")
 			testenv.MustCommand(t, "ip", "neigh", "flush", "all")
+		}
+	})
+}
+
+// CVE-2020-13401: a node that advertises itself as a router becomes none of the host's, whatever the host does with new interfaces.
+func TestNodeIsNoRouterOfTheHost(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, `
+nodes: {a: {}}
+bridges: {flat: {address: [10.65.0.1/16, "fd00:65::1/64"]}}
+links: [{endpoints: ["a:eth0", flat], address: [10.65.0.2/16, "fd00:65::2/64"]}]
+`)
+		testenv.Must(t, "cp", writeFile(t, t.TempDir(), "flood.py", flooder), r.name+"/a:/tmp/flood.py")
+		look := func() string {
+			return testenv.MustCommand(t, "sh", "-c", "ip -6 route show table all | sed 's/ expires .*//'; ip -o -6 address | sed 's/valid_lft.*//'")
+		}
+		before := look()
+		r.sh("a", "exec python3 /tmp/flood.py ra eth0 33:33:00:00:00:01 ff02::1 50")
+		pingFromHost(t, "fd00:65::2") // what was sent before it has arrived
+		if after := look(); after != before {
+			t.Errorf("the host had\n%s\nand has\n%s", before, after)
 		}
 	})
 }

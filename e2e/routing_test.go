@@ -36,7 +36,7 @@ func neighbour(t *testing.T, name string, n int) string {
 		testenv.MustCommand(t, append([]string{"ip"}, args...)...)
 	}
 	for _, gw := range []string{fmt.Sprintf("203.0.%d.1", n), fmt.Sprintf("fd00:203:%d::1", n)} {
-		testenv.Eventually(t, 2, "it reaches the host", func() bool { return answers(t, name, gw) })
+		testenv.Eventually(t, 2*time.Second, "it reaches the host", func() bool { return answers(t, name, gw) })
 	}
 	return path
 }
@@ -95,6 +95,9 @@ func TestNeighboursReachWhatIsPublished(t *testing.T) {
 		forwards(t)
 		lan := neighbour(t, "lan", 1)
 		r := startText(t, routed())
+		testenv.Eventually(t, 10*time.Second, "its server answers", func() bool {
+			return exec.Command("curl", "-sf", "-m", "2", "-o", "/dev/null", "http://10.61.0.2/").Run() == nil
+		})
 		cannotReach(t, "lan", "10.61.0.2", "fd00:61::2", "10.62.0.2", "fd00:62::2")
 		if got := testenv.Command(t, "ip", "netns", "exec", "lan", "curl", "-s", "-m", "1", "http://10.61.0.2/"); got.Code == 0 {
 			t.Errorf("it gets what is not published: %s", got.Stdout)
@@ -275,7 +278,7 @@ func TestHostRoutesForLabsAlone(t *testing.T) {
 		}
 		cannotReach(t, "one", "203.0.2.2", "fd00:203:2::2")
 		testenv.MustCommand(t, "sysctl", "-qw", "net.ipv4.ip_forward=1")
-		testenv.Eventually(t, 2, "the host's networks reach each other", func() bool { return answers(t, "one", "203.0.2.2") })
+		testenv.Eventually(t, 2*time.Second, "the host's networks reach each other", func() bool { return answers(t, "one", "203.0.2.2") })
 		if got := r.tableSockets(); got != "own ipv6" {
 			t.Errorf("down finds the sockets of tables %q after somebody else has IPv4 forwarded", got)
 		}

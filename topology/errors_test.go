@@ -331,6 +331,7 @@ func TestNameAndSyntaxErrors(t *testing.T) {
 		"unknown anchor": {"name: *x", Options{}, "1:7: not valid YAML: unknown anchor 'x' referenced"},
 		"unclosed":       {"name: a\nnodes: {", Options{}, "3:1: not valid YAML: while parsing a flow node: did not find expected node content"},
 		"U+0085":         {"name: a\nnodes: {a: x\u0085}", Options{}, `2:13: the file has the line break U+0085; in double quotes it is written as \u0085`},
+		"deep":           {"name: " + strings.Repeat("[", 65), Options{}, "1:71: not valid YAML: lists and mappings are nested more than 64 deep"},
 		"tab":            {"name: a\nnodes:\n\ta: {}", Options{}, "3:1: not valid YAML: the line is indented by a tab, for which YAML has no width; use spaces"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,6 +52,31 @@ func TestNodeProcess(t *testing.T) {
 			"CapInh": "0000000000000000", "CapPrm": fmt.Sprintf("%016x", mask), "CapEff": fmt.Sprintf("%016x", mask),
 			"CapBnd": fmt.Sprintf("%016x", mask), "CapAmb": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2",
 		}
+		// The init of a node in which nothing has run yet is the copy of another process.
+		idle := fmt.Sprintf("/proc/%d", r.node("b").PID)
+		status, err := os.ReadFile(idle + "/status")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range want {
+			if !strings.Contains(string(status), "\n"+key+":\t"+value+"\n") {
+				t.Errorf("the init of an idle node: %s is not %s:\n%s", key, value, status)
+			}
+		}
+		open, err := filepath.Glob(idle + "/fd/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var has []string
+		for _, fd := range open {
+			to, _ := os.Readlink(fd)
+			to, _, _ = strings.Cut(to, ":")
+			has = append(has, to)
+		}
+		// Its own socket, the program that it may become, and the node's root.
+		if got := strings.Join(has, " "); got != "/devs/null /devs/null /devs/null socket / /" {
+			t.Errorf("the init of an idle node has open %s", got)
+		}
 		base := r.node("a").UIDBase
 		for _, look := range []struct{ what, pid string }{{"an exec", "self"}, {"the node's init", "1"}, {"the command", strconv.Itoa(r.node("a").CommandPID)}} {
 			status := r.sh("a", "cat /proc/"+look.pid+"/status")
@@ -67,13 +92,14 @@ func TestNodeProcess(t *testing.T) {
 				}
 			}
 		}
-		for _, pid := range []int{r.node("a").PID, r.node("b").PID} {
-			ids, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
+		for _, name := range []string{"a", "b"} {
+			n := r.node(name)
+			ids, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", n.PID))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if f := strings.Fields(string(ids)); len(f) != 3 || f[1] == "0" {
-				t.Errorf("uid_map of process %d, as the host sees it: %v", pid, f)
+			if f := strings.Fields(string(ids)); len(f) != 3 || f[1] != fmt.Sprint(n.UIDBase) {
+				t.Errorf("uid_map of node %s, as the host sees it: %v, not from %d on", name, f, n.UIDBase)
 			}
 		}
 		if base < 100_000 || base == r.node("b").UIDBase {
@@ -142,7 +168,7 @@ func TestNodeAttacks(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := hostValues(t)
-		r := start(t, "name: NAME\ndefaults: {"+probe(t)+"}\nnodes:\n  a: {limits: {pids: 100}}\n  b: {command: [sleep, infinity]}\n  admin: {caps: [SYS_ADMIN]}\n  open: {seccomp: unconfined}\n")
+		r := start(t, "name: NAME\ndefaults: {"+probe(t)+"}\nnodes:\n  a: {limits: {pids: 100}}\n  b: {command: [sleep, infinity]}\n  admin: {caps: [SYS_ADMIN]}\n  open: {seccomp: unconfined}\n  gains: {nnp: false}\n")
 		kept := fileSum(t, testenv.Binary(t))
 
 		// What a lab finds closed is not there for its nodes; this is closed by its mode alone.
@@ -160,7 +186,7 @@ func TestNodeAttacks(t *testing.T) {
 			for _, attempt := range [][]string{
 				{"open-write", "/proc/1/exe"}, {"mknod"}, {"mount"}, {"newmount"}, {"setns"}, {"by-handle"},
 				{"chroot", canary}, {"fchdir", canary}, {"chroot", "/devs"}, {"fchdir", "/devs"}, // canary: the host's root, /devs: the lab's
-				{"ptrace", "1"}, {"setuid-gain"},
+				{"ptrace", "1"},
 				{"write", "/proc/sys/kernel/core_pattern", "|/x"}, {"write", "/proc/sys/kernel/modprobe", "/x"},
 				{"write", "/proc/sys/kernel/sysrq", "1"}, {"write", "/proc/sysrq-trigger", "h"}, {"write", "/sys/kernel/uevent_helper", "/x"},
 				{"write", "/proc/sys/vm/drop_caches", "1"}, {"write", "/proc/sys/fs/file-max", "1"},
@@ -172,6 +198,13 @@ func TestNodeAttacks(t *testing.T) {
 		}
 		for _, attempt := range []string{"unshare", "clone", "keyctl", "bpf"} {
 			t.Log(attempt, r.refused("a", attempt))
+		}
+		// A program of root's with the set-user-ID bit, run by another user.
+		for node, code := range map[string]int{"gains": 0, "a": 10, "open": 10, "admin": 10} {
+			r.sh(node, "cp /probe /tmp/gained && chmod 4755 /tmp/gained")
+			if got := testenv.Run(t, "exec", "--user", "1000", r.name+"/"+node, "--", "/tmp/gained", "gained"); got.Code != code {
+				t.Errorf("%s: a set-user-ID program: %+v, not exit code %d", node, got, code)
+			}
 		}
 		r.refused("admin", "open-write", "/proc/1/exe")
 		r.refused("admin", "write", "/proc/sys/kernel/core_pattern", "|/x")
@@ -205,6 +238,9 @@ func TestNodeAttacks(t *testing.T) {
 			if got := r.sh(node, "stat -c %i / /.. /../.. | sort -u | wc -l"); got != "1" {
 				t.Errorf("%s: .. of / leads to %s directories", node, got)
 			}
+		}
+		if got := r.sh("a", "ip link add x0 type veth peer name x1; ls /sys/class/net | tr '\\n' ' '; ip link del x0"); got != "lo x0 x1" {
+			t.Errorf("a sees in /sys the interfaces %s", got)
 		}
 		// Nobody else's processes and groups.
 		if got := r.sh("a", "ls -d /proc/[0-9]* | wc -l"); got == "0" || len(got) > 1 {
@@ -247,6 +283,34 @@ func TestPrivilegedNodeCannotChangeNsnet(t *testing.T) {
 		ids, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", r.node("a").PID))
 		if err != nil || strings.Fields(string(ids))[1] == "0" {
 			t.Errorf("the other node's uid_map: %s, %v", ids, err)
+		}
+	})
+}
+
+// CVE-2019-5736: where everybody may write nsnet's program, nobody in a node can who finds it. It is open there through a mount that is read-only.
+func TestProgramIsReadOnly(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		content, err := os.ReadFile(testenv.Binary(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		program := filepath.Join(t.TempDir(), "nsnet")
+		writeFile(t, program, string(content))
+		if err := os.Chmod(program, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Stat(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := define(t, "name: NAME\nnodes: {a: {caps: [SYS_PTRACE], "+probe(t)+"}}\n")
+		testenv.MustCommand(t, program, "up", "--trust", r.file)
+		if why := r.refused("a", "touch", "/proc/1/exe"); why != "read-only file system" {
+			t.Errorf("a node that looks into its init may not write the program: %s", why)
+		}
+		if after, err := os.Stat(program); err != nil || !after.ModTime().Equal(before.ModTime()) {
+			t.Errorf("the program has changed: %v, %v", after, err)
 		}
 	})
 }

@@ -39,11 +39,20 @@ func TestNodeCannotType(t *testing.T) {
 		r := start(t, "name: NAME\ndefaults: {"+probe(t)+"}\nnodes: {a: {}}\n")
 		for _, flag := range []string{"-i", "-it"} {
 			_, slave := terminal(t)
+			// So that each byte counts, and not whole lines alone.
+			termios, err := unix.IoctlGetTermios(int(slave.Fd()), unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			termios.Lflag &^= unix.ICANON
+			if err := unix.IoctlSetTermios(int(slave.Fd()), unix.TCSETS, termios); err != nil {
+				t.Fatal(err)
+			}
 			cmd := exec.Command(testenv.Binary(t), "exec", flag, r.name+"/a", "/probe", "tiocsti")
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 			cmd.WaitDelay = 10 * time.Second
-			err := cmd.Run()
+			err = cmd.Run()
 			if code := cmd.ProcessState.ExitCode(); flag == "-i" && code != 10 {
 				t.Errorf("exec -i: exit code %d: %v", code, err)
 			}

@@ -35,9 +35,8 @@ func main() {
 		"fchdir":     fchdir,
 		"tiocsti":    tiocsti,
 		"by-handle":  byHandle,
-		"setuid-gain": func([]string) error {
-			return gain()
-		},
+		"gained":     gained,
+		"touch":      touch,
 	}
 	if len(os.Args) < 2 || attempts[os.Args[1]] == nil {
 		fmt.Println("unknown attempt")
@@ -52,6 +51,11 @@ func main() {
 func openWrite(args []string) error {
 	_, err := unix.Open(args[0], unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	return err
+}
+
+// touch sets a file's times, which takes the right to write it and no more. utimensat(2).
+func touch(args []string) error {
+	return unix.UtimesNanoAt(unix.AT_FDCWD, args[0], nil, 0)
 }
 
 // unseal makes the mount that a file was opened through writable, and changes the file's mode. mount_setattr(2).
@@ -264,9 +268,9 @@ func byHandle([]string) error {
 	return err
 }
 
-// gain tells whether the effective user is another than the real one, as in a program that
+// gained tells whether the effective user is another than the real one, as in a program that
 // somebody else owns with the set-user-ID bit.
-func gain() error {
+func gained([]string) error {
 	if os.Geteuid() == os.Getuid() {
 		return errors.New("nothing gained")
 	}
