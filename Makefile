@@ -31,7 +31,7 @@ faults: ## measure what nsnet promises of its reliability, as one table (as root
 	NSNET_BIN=$(CURDIR)/bin/nsnet NSNET_FAILPOINT_BIN=$(CURDIR)/bin/nsnet-failpoint go run ./internal/goals $(GOALS)
 
 .PHONY: security
-security: ## try the attacks of docs/security.md, and print one table (as root; some minutes)
+security: ## try the attacks of docs/security.md, and print one table (as root; half an hour)
 	sh scripts/build.sh bin/nsnet
 	NSNET_BIN=$(CURDIR)/bin/nsnet go run ./internal/goals -security $(GOALS)
 

@@ -5,34 +5,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
-)
 
-// attacks is how many rows docs/security.md has of attacks.
-const attacks = 35
+	"github.com/nsnet/nsnet/internal/attacks"
+)
 
 // docs/security.md has tests for each attack, which exist where it says.
 func TestAttacksHaveTests(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(root, "docs/security.md"))
+	const many = 35
+	rows, err := attacks.Read(filepath.Join(root, "docs/security.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, table, _ := strings.Cut(string(text), "\n## Attacks and their tests\n")
-	table, _, _ = strings.Cut(table, "\n## ")
-	rows := 0
-	for line := range strings.Lines(table) {
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| attack ") {
-			continue
+	for _, row := range rows {
+		if len(row.Tests) == 0 {
+			t.Errorf("no test of %q", row.What)
 		}
-		rows++
-		named := regexp.MustCompile("`([a-z/0-9]+)\\.(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(line, -1)
-		if len(named) == 0 {
-			t.Errorf("no test in %q", line)
-		}
-		for _, n := range named {
-			files, err := filepath.Glob(filepath.Join(root, n[1], "*_test.go"))
+		for _, n := range row.Tests {
+			files, err := filepath.Glob(filepath.Join(root, n.Dir, "*_test.go"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,15 +32,15 @@ func TestAttacksHaveTests(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				found = found || bytes.Contains(b, []byte("\nfunc "+n[2]+"(t *testing.T)"))
+				found = found || bytes.Contains(b, []byte("\nfunc "+n.Name+"(t *testing.T)"))
 			}
 			if !found {
-				t.Errorf("%s has no test %s", n[1], n[2])
+				t.Errorf("%s has no test %s", n.Dir, n.Name)
 			}
 		}
 	}
-	if rows != attacks {
-		t.Errorf("%d attacks, not %d", rows, attacks)
+	if len(rows) != many {
+		t.Errorf("%d attacks, not %d", len(rows), many)
 	}
 }
 

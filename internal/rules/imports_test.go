@@ -23,7 +23,7 @@ func layer(dir string) (int, error) {
 		return 1, nil
 	case "internal":
 		switch dir {
-		case "internal/testenv", "internal/imagetest", "internal/bench", "internal/goals", "internal/rules", "internal/vm":
+		case "internal/attacks", "internal/testenv", "internal/imagetest", "internal/bench", "internal/goals", "internal/rules", "internal/vm":
 			return 6, nil // for tests and developers; nothing that ships imports them
 		}
 		return 1, nil

@@ -15,6 +15,8 @@ const (
 	envToken = "NSNET_TESTENV_TOKEN" // what all lab names of one isolated test begin with
 	envBin   = "NSNET_BIN"           // an nsnet binary to test, instead of one built from this tree
 	envFail  = "NSNET_FAILPOINT_BIN" // the same for FailpointBinary
+
+	envPrograms = "NSNET_TEST_PROGRAMS" // a directory of what Program would build
 )
 
 const (

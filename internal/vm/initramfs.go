@@ -47,14 +47,18 @@ func (t tree) copy(name, from string) error {
 	return nil
 }
 
-// program puts a program of this machine into /usr/bin, and its shared libraries, as ldd(1) lists
+// program puts a program of this machine into /usr/bin, or what has a path at that path, and its shared libraries, as ldd(1) lists
 // them, at the paths they have here.
 func (t tree) program(name string) error {
-	from, err := exec.LookPath(name)
-	if err != nil {
-		return err
+	from, to := name, name
+	if !strings.Contains(name, "/") {
+		var err error
+		if from, err = exec.LookPath(name); err != nil {
+			return err
+		}
+		to = "/usr/bin/" + name
 	}
-	if err := t.copy("/usr/bin/"+name, from); err != nil {
+	if err := t.copy(to, from); err != nil {
 		return err
 	}
 	out, err := exec.Command("ldd", from).CombinedOutput()

@@ -19,7 +19,7 @@ var guest embed.FS
 type Machine struct {
 	Kernel   Kernel
 	Modules  []string          // to be loaded, with what they depend on
-	Programs []string          // of this machine, for the guest's /usr/bin
+	Programs []string          // of this machine, for the guest's /usr/bin; paths, of libraries too, stay what they are
 	Files    map[string]string // more files: path in the guest, path here
 	Scripts  []string          // paths of what is run, one after the other, by sh -eux after guest/lib.sh
 	Memory   int               // MiB; 0 is 512
