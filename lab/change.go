@@ -208,7 +208,7 @@ func (c *change) follow(ctx context.Context) error {
 			c.account.begun("+ node")
 			err = c.newGroups(ctx)
 		case proto.Node:
-			err = c.prepareNode(e)
+			err = c.prepareNode(ctx, e)
 		case proto.Progress:
 			var p proto.ProgressReport
 			if err = proto.Decode(e.body, &p); err == nil {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -15,11 +16,17 @@ import (
 // its links, tells of it at the end, and is an error.
 
 // prepareNode gives a new node what only the host's root can, or has it left out.
-func (c *change) prepareNode(e event) error {
+func (c *change) prepareNode(ctx context.Context, e event) error {
 	var m proto.NodeIndex
 	if err := proto.Decode(e.body, &m); err != nil {
 		closeFDs(e.fds)
 		return err
+	}
+	if n := &c.nodes[m.Index]; leavesFiles(n) {
+		if err := c.leave(ctx, m.Slot); err != nil {
+			closeFDs(e.fds)
+			return err
+		}
 	}
 	err := c.node(e)
 	var lost *Error

@@ -137,7 +137,7 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 			return &Error{Node: n.Name, Err: fmt.Errorf("%w: a lab that was made without privileged nodes cannot get one", ErrConflict), Remedy: "take the lab down and up again"}
 		}
 	}
-	if most := o.rec.slots(); len(d.add) > 0 && len(want.Nodes) > most {
+	if most := o.rec.ids().slots(); len(d.add) > 0 && len(want.Nodes) > most {
 		return &Error{Op: "start nodes", Err: fmt.Errorf("%w: a lab cannot get more user ids while it runs: this one was made with some for %d nodes, and is to have %d", ErrConflict, most, len(want.Nodes)),
 			Remedy: "take the lab down and up again"}
 	}

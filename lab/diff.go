@@ -206,7 +206,7 @@ func (w *writableLayers) running(ctx context.Context, labName, node string) erro
 	for i, path := range reply.Paths {
 		t := tree{path: path, upper: fds[i]}
 		if !w.node.Privileged {
-			t.base = uidBase(r, st.Slot)
+			t.base = r.ids().of(st.Slot)
 		}
 		for _, s := range storageOf(w.node, st) {
 			t.o.Copied = t.o.Copied || s.Path == path && s.Driver == topology.StorageCopy

@@ -308,7 +308,7 @@ func (b *builder) node(e event) error {
 	}
 	userns, base := -1, uint32(0)
 	if len(e.fds) > 1 {
-		userns, base = e.fds[1], uidBase(&b.rec, m.Slot)
+		userns, base = e.fds[1], b.rec.ids().of(m.Slot)
 	}
 	b.mounts.init = b.rec.InitPID
 	r, err := b.mounts.node(n, &b.setups[m.Index], b.storage[n.Name], userns, base)
@@ -341,10 +341,6 @@ func (b *builder) node(e event) error {
 
 // logFiles are a node's log and its older log, in the lab's directory.
 func logFiles(node string) []string { return []string{node + ".log", node + ".log.1"} }
-
-// uidBase is the first id of the node that has a lab's slot, as the host sees it. The lab's own root has
-// the first range, its nodes the ones behind it.
-func uidBase(r *record, slot int) uint32 { return r.Base + uint32(slot+1)*container.IDs }
 
 // finish writes what names the lab on the host, and commits.
 func (b *builder) finish(ctx context.Context, r *proto.LabState) error {

@@ -26,6 +26,7 @@ func FuzzRecord(f *testing.F) {
 	}
 	for _, seed := range []string{
 		``, `{}`, `[]`, `null`, `{"schema":1,"name":"demo"}`, `{"schema":1,"name":"demo","id_base":4294967295,"ids":4294901760}`,
+		`{"schema":1,"name":"demo","id_base":1879113728,"ids":4390912,"powers":1879048192}`, `{"schema":1,"name":"demo","id_base":1879113728,"ids":4390912,"powers":1879113720}`,
 		`{"schema":1,"name":"demo","netns":["demo.../x"],"links":["lo"],"dns":["../x"]}`,
 		`{"schema":1,"name":"demo","routed":["../../../kernel/x"]}`,
 		`{"schema":1,"name":"demo","sysctls":[{"path":"../../tmp/x","old":"0"}],"work":[{"parent":"/","layer":".."}]}`,
@@ -61,6 +62,9 @@ func FuzzRecord(f *testing.F) {
 		}
 		if r.IDs != 0 && (r.Base < firstID || uint64(r.Base)+uint64(r.IDs) > lastID) {
 			t.Errorf("it has ids %d and %d more", r.Base, r.IDs)
+		}
+		if p := r.ids().power(); r.IDs != 0 && r.Powers != 0 && (p.from < firstID || p.to > firstNodeID || p.to <= p.from || r.Base < firstNodeID) {
+			t.Errorf("it has ids with power from %d to %d, and its nodes' begin at %d", p.from, p.to, r.Base)
 		}
 	})
 }

@@ -47,7 +47,7 @@ func (b *builder) plan(ctx context.Context) error {
 func (b *builder) decide(ours func(name string) bool) (err error) {
 	r := &b.rec
 	r.UserNS = !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Privileged })
-	if r.Base, r.IDs, err = allocateIDs(r.Name, len(b.lab.Nodes)); err != nil {
+	if err := b.allocateIDs(); err != nil {
 		return &Error{Op: "allocate user ids", Err: err, Remedy: "take another lab down, or make this one smaller"}
 	}
 	r.Limits, r.Bounded, r.Images, r.Kept = b.limited, b.bound != nil, b.uses, b.persists()

@@ -6,12 +6,12 @@ import (
 
 // What a lab uses up of the kernel's own is counted for the user that has made its user namespace, see container/nodeinit/charge.go. That
 // is not root but an id of the lab's own, so that nobody but the lab is without when it has all there is. Whoever has that id on the host is
-// the lab's master: it is mapped in no node, and no process has it.
+// the lab's master: no process has it, and as it is of a range of which no node of any lab has ever had an id, no file can belong to it.
 
-// Ids of the first range of a lab's, of which no node has any. The lab init has the first.
+// Which of a lab's ids with power are whose. The lab init has the first.
 const (
 	ownerID      = 1 // what the lab is counted for
-	firstOwnerID = 2 // what the node of the first range is counted for; the others' follow
+	firstOwnerID = 2 // what the node of the first slot is counted for; the others' follow
 )
 
 // as runs f on the calling thread as a user with all that root may do. The thread has to end then. setresuid(2), capset(2).

@@ -9,14 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/bridge"
-	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/image"
 	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/internal/lockfile"
@@ -42,7 +40,7 @@ const (
 )
 
 // schema is the version of the record. A newer one is refused, not guessed at.
-const schema = 1
+const schema = 2
 
 // record is what is written down of a lab: what is needed to find it, and to remove what
 // can outlive it.
@@ -57,6 +55,7 @@ type record struct {
 	InitPID  int             `json:"init_pid"`
 	Base     uint32          `json:"id_base"`
 	IDs      uint32          `json:"ids"`
+	Powers   uint32          `json:"powers,omitempty"` // the first id of those that have power over it; 0: made by an earlier nsnet, which took them from IDs
 	UserNS   bool            `json:"userns"`
 	Limits   bool            `json:"limits"`            // nodes have cgroups, or are about to
 	Bounded  bool            `json:"bounded,omitempty"` // it has a cgroup of its own, or is about to
@@ -284,92 +283,4 @@ func needRoot() error {
 		return &Error{Op: "look for labs", Err: err, Remedy: "find out who has made it; then remove it, or run chown root " + RunDir + " and chmod 0700 " + RunDir}
 	}
 	return nil
-}
-
-// Ids of labs are taken from a range that no distribution gives to anything else; see
-// systemd's table of user ids, "unused" from 0x70000000 on.
-const (
-	firstID = 0x70000000
-	lastID  = 0x7fff0000
-)
-
-// spareNodes is how many nodes more than it begins with a lab of few nodes can get while it runs: the map of a
-// user namespace can be written only once. A larger lab can get as many again.
-const spareNodes = 64
-
-// spares are how many nodes a lab with so many may get besides, the best first. How many others have of all ids tells which
-// is had: others need room for theirs.
-func spares(nodes int) []int {
-	var all []int
-	for n := nodes; n > spareNodes; n /= 2 {
-		all = append(all, n)
-	}
-	return append(all, spareNodes, 0)
-}
-
-// enoughLeft tells whether so many ids of labs leave room for other labs: half of all, or more for spares above the common ones.
-func enoughLeft(taken uint32, spare int) bool {
-	const all = lastID - firstID
-	switch {
-	case spare > spareNodes:
-		return taken <= all/8*3
-	case spare > 0:
-		return taken <= all/2
-	}
-	return true
-}
-
-// allocateIDs finds room for the ids of a lab with so many nodes, and for some more where there is
-// plenty, that no other lab's record claims. The caller holds the host's lock and writes its own
-// record before it gives that back.
-func allocateIDs(self string, nodes int) (base, count uint32, err error) {
-	names, err := Names()
-	if err != nil {
-		return 0, 0, err
-	}
-	var taken []span
-	for _, n := range names {
-		if n == self {
-			continue
-		}
-		r, err := readRecord(dirOf(n))
-		if err == nil {
-			taken = append(taken, span{r.Base, r.Base + r.IDs})
-		} else if alive(dirOf(n)) {
-			return 0, 0, fmt.Errorf("lab %s runs, and which ids it has is not known: %w", n, err)
-		}
-	}
-	slices.SortFunc(taken, func(a, b span) int { return int(a.from) - int(b.from) })
-	var others uint32
-	for _, t := range taken {
-		others += t.to - t.from
-	}
-	for _, spare := range spares(nodes) {
-		count = uint32(nodes+spare+1) * container.IDs
-		if !enoughLeft(others+count, spare) {
-			continue
-		}
-		if base, ok := room(taken, count); ok {
-			return base, count, nil
-		}
-	}
-	return 0, 0, fmt.Errorf("all labs of a host together have room for %d nodes, one less for each lab: this one has %d, and %d are taken", (lastID-firstID)/container.IDs, nodes, others/container.IDs)
-}
-
-// span is a range of ids that a lab has.
-type span struct{ from, to uint32 }
-
-// slots is how many nodes a lab has ids for: its own root has the first range.
-func (r *record) slots() int { return int(r.IDs/container.IDs) - 1 }
-
-// room finds the first gap of count ids between ranges, which are sorted.
-func room(taken []span, count uint32) (uint32, bool) {
-	base := uint32(firstID)
-	for _, t := range taken {
-		if base+count <= t.from {
-			break
-		}
-		base = max(base, t.to)
-	}
-	return base, base+count <= lastID
 }

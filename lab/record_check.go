@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/nsnet/nsnet/bridge"
-	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -36,8 +35,8 @@ func (r *record) check(dir string) error {
 		return fmt.Errorf("%w: it has no version", errUntrue)
 	case r.Name != name:
 		return fmt.Errorf("%w: it says that it is of lab %q", errUntrue, r.Name)
-	case r.IDs != 0 && (r.Base < firstID || r.IDs%container.IDs != 0 || r.Base+r.IDs > lastID || r.Base+r.IDs < r.Base):
-		return fmt.Errorf("%w: ids from %d on, %d of them, are no lab's", errUntrue, r.Base, r.IDs)
+	case r.IDs != 0 && !r.ids().fits():
+		return fmt.Errorf("%w: ids from %d on, %d of them, and from %d on, are no lab's", errUntrue, r.Base, r.IDs, r.Powers)
 	}
 	for _, link := range slices.Concat(r.Links, r.Routed) {
 		if !bridge.OwnName(link) {

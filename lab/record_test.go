@@ -38,12 +38,12 @@ func TestReadRecord(t *testing.T) {
 	if _, err := readRecord(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a file: %v", err)
 	}
-	want := record{Schema: schema, Name: "demo", InitPID: 7, Base: firstID, IDs: 131072, Netns: []string{"demo", "demo.a"}}
+	want := record{Schema: schema, Name: "demo", InitPID: 7, Base: firstNodeID, IDs: 131072, Powers: firstID + 9, Netns: []string{"demo", "demo.a"}}
 	if err := want.write(dir); err != nil {
 		t.Fatal(err)
 	}
 	got, err := readRecord(dir)
-	if err != nil || got.Name != want.Name || got.InitPID != 7 || got.Base != want.Base || got.IDs != want.IDs || !slices.Equal(got.Netns, want.Netns) {
+	if err != nil || got.Name != want.Name || got.InitPID != 7 || got.Base != want.Base || got.ids() != want.ids() || !slices.Equal(got.Netns, want.Netns) {
 		t.Errorf("%+v became %+v, error %v", want, got, err)
 	}
 	entries, err := os.ReadDir(dir)
@@ -72,89 +72,6 @@ func TestReadRecord(t *testing.T) {
 	if _, err := readRecord(dir); err == nil || !strings.Contains(err.Error(), "newer nsnet") {
 		t.Errorf("a record of a newer version: %v", err)
 	}
-}
-
-func TestRoom(t *testing.T) {
-	t.Parallel()
-	const k = 65536
-	for name, tc := range map[string]struct {
-		taken [][2]uint32 // from, how many; in units of k above firstID
-		count uint32
-		want  uint32
-	}{
-		"the first":            {nil, 2, 0},
-		"behind":               {[][2]uint32{{0, 3}}, 2, 3},
-		"in front":             {[][2]uint32{{2, 3}}, 2, 0},
-		"not in front":         {[][2]uint32{{2, 3}}, 3, 5},
-		"between":              {[][2]uint32{{7, 1}, {0, 3}, {5, 1}}, 2, 3},
-		"behind a small gap":   {[][2]uint32{{0, 3}, {4, 3}}, 2, 7},
-		"one within another":   {[][2]uint32{{0, 9}, {2, 1}}, 1, 9},
-		"all that is left":     {[][2]uint32{{0, 4093}}, 2, 4093},
-		"one without ids":      {[][2]uint32{{0, 0}}, 1, 0},
-		"the same range twice": {[][2]uint32{{0, 2}, {0, 2}}, 1, 2},
-	} {
-		var taken []span
-		for _, s := range tc.taken {
-			taken = append(taken, span{firstID + s[0]*k, firstID + (s[0]+s[1])*k})
-		}
-		slices.SortFunc(taken, func(a, b span) int { return int(a.from) - int(b.from) })
-		if base, ok := room(taken, tc.count*k); !ok || base != firstID+tc.want*k {
-			t.Errorf("%s: got %d, %v; want %d", name, (base-firstID)/k, ok, tc.want)
-		}
-	}
-}
-
-// A lab gets room for nodes that may join it, for as long as there is plenty.
-func TestAllocateIDs(t *testing.T) {
-	t.Parallel()
-	const k = 65536
-	testenv.Isolate(t, func(t *testing.T) {
-		madeUp(t, record{Name: "self", Base: firstID, IDs: 9 * k}) // its own, of last time
-		if base, count, err := allocateIDs("self", 3); err != nil || base != firstID || count != (3+spareNodes+1)*k {
-			t.Errorf("an empty host: %d, %d ranges, error %v", base, count/k, err)
-		}
-		if base, count, err := allocateIDs("self", 300); err != nil || base != firstID || count != 601*k {
-			t.Errorf("a large lab: %d, %d ranges, error %v", base, count/k, err)
-		}
-		if base, count, err := allocateIDs("self", 1000); err != nil || base != firstID || count != 1501*k {
-			t.Errorf("a larger lab: %d, %d ranges, error %v", base, count/k, err)
-		}
-		if base, count, err := allocateIDs("self", 3000); err != nil || base != firstID || count != 3001*k {
-			t.Errorf("most of a host: %d, %d ranges, error %v", base, count/k, err)
-		}
-		madeUp(t, record{Name: "large", Base: firstID, IDs: 1501 * k})
-		if base, count, err := allocateIDs("self", 300); err != nil || base != firstID+1501*k || count != 365*k {
-			t.Errorf("beside a large lab: %d, %d ranges, error %v", base, count/k, err)
-		}
-		madeUp(t, record{Name: "big", Base: firstID, IDs: 2000 * k})
-		if base, count, err := allocateIDs("self", 10); err != nil || base != firstID+2000*k || count != 11*k {
-			t.Errorf("a host that is half full: %d, %d ranges, error %v", base, count/k, err)
-		}
-	})
-}
-
-func TestAllocateIDsFails(t *testing.T) {
-	t.Parallel()
-	testenv.Isolate(t, func(t *testing.T) {
-		if _, _, err := allocateIDs("self", 5000); err == nil || !strings.Contains(err.Error(), "room for 4095 nodes, one less for each lab: this one has 5000, and 0 are taken") {
-			t.Errorf("more ids than there are: error %v", err)
-		}
-		dir := madeUp(t, record{Name: "full", Base: firstID, IDs: lastID - firstID})
-		if base, _, err := allocateIDs("self", 0); err == nil || !strings.Contains(err.Error(), "this one has 0, and 4095 are taken") {
-			t.Errorf("got %d, error %v", base, err)
-		}
-		// What a lab that runs has must be known; one that does not has none.
-		if err := os.WriteFile(filepath.Join(dir, stateFile), []byte("{"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if base, _, err := allocateIDs("self", 0); err != nil || base != firstID {
-			t.Errorf("beside a dead lab's damaged record: %d, error %v", base, err)
-		}
-		hold(t, dir, aliveFile, "1\n")
-		if base, _, err := allocateIDs("self", 0); err == nil || !strings.Contains(err.Error(), "lab full") {
-			t.Errorf("beside a running lab's damaged record: %d, error %v", base, err)
-		}
-	})
 }
 
 func TestNames(t *testing.T) {
@@ -344,7 +261,7 @@ func TestFault36_RecordsOfOlderVersions(t *testing.T) {
 		}
 		known[r.Schema] = true
 		// What down needs of it.
-		if r.Name != "demo" || r.InitPID != 4242 || r.Base != firstID || r.IDs == 0 || !r.UserNS || !r.Limits || !r.NAT || !r.Built || r.BootID == "" ||
+		if r.Name != "demo" || r.InitPID != 4242 || r.ids().of(0) != firstNodeID || r.ids().slots() != 66 || !r.UserNS || !r.Limits || !r.NAT || !r.Built || r.BootID == "" ||
 			!slices.Equal(r.Links, []string{"ns0123456789"}) || !slices.Equal(r.Netns, []string{"demo", "demo.web"}) || !slices.Equal(r.DNS, []string{"web"}) ||
 			len(r.Rules) != 1 || len(r.Rules[0].Spec) != 8 || len(r.Sysctls) != 1 || r.Sysctls[0].Old != "0" || len(r.Images) != 1 {
 			t.Errorf("%s is read as %+v", file, r)

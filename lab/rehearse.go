@@ -221,7 +221,7 @@ func (r *rehearsal) run(ctx context.Context) error {
 func (r *rehearsal) give(m *mounter, at proto.NodeIndex, fds []int, setup *proto.NodeSetup, conn *container.Conn) error {
 	userns, base := -1, uint32(0)
 	if len(fds) > 1 {
-		userns, base = fds[1], uidBase(r.rec, at.Slot)
+		userns, base = fds[1], r.rec.ids().of(at.Slot)
 	}
 	var got nodeMounts
 	n, t := &r.nodes[at.Index], &r.trials[at.Index]

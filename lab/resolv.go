@@ -34,7 +34,7 @@ func (c *change) firstID(n *topology.Node, s *proto.NodeState) int {
 	if n.Privileged {
 		return 0
 	}
-	return int(uidBase(&c.rec, s.Slot))
+	return int(c.rec.ids().of(s.Slot))
 }
 
 // imageResolv returns what a node's image and layers have as resolv.conf, nil where that is nothing.

@@ -106,9 +106,9 @@ func startInit(exe *os.File, name string, r *record, files []uintptr, in *cgroup
 	}
 	owner := uint32(0)
 	if r.UserNS {
-		owner = r.Base + ownerID
+		owner = r.Powers + ownerID
 		attr.Sys.Cloneflags |= unix.CLONE_NEWUSER
-		ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(r.Base), Size: int(r.IDs)}}
+		ids := r.ids().mapped()
 		attr.Sys.UidMappings, attr.Sys.GidMappings = ids, ids
 		attr.Sys.GidMappingsEnableSetgroups = true
 		attr.Sys.Credential = &syscall.Credential{}

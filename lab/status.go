@@ -297,7 +297,7 @@ func nodeStatus(r *record, n *topology.Node, w *proto.NodeState) NodeStatus {
 		return s
 	}
 	if !n.Privileged {
-		s.UIDBase = uidBase(r, w.Slot)
+		s.UIDBase = r.ids().of(w.Slot)
 	}
 	s.State, s.CommandPID, s.Reason = w.State, w.CommandPID, w.Reason
 	if s.State != StateDead {

@@ -356,10 +356,10 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 		return nil, err
 	}
 	s := &proto.LabSpec{Lab: *b.lab, UserNS: b.rec.UserNS, Nodes: setups, Common: common,
-		Slots: b.rec.slots()}
+		Slots: b.rec.ids().slots()}
 	// Inside the lab's user namespace ids count from 0.
 	if s.Base, s.Owner = container.IDs, firstOwnerID; !b.rec.UserNS {
-		s.Base, s.Owner = uidBase(&b.rec, 0), b.rec.Base+firstOwnerID
+		s.Base, s.Owner = b.rec.ids().of(0), b.rec.Powers+firstOwnerID
 	}
 	return s, nil
 }

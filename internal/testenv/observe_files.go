@@ -26,8 +26,8 @@ func observeMounts() ([]string, error) {
 	return items, nil
 }
 
-// allowedDir is consent.Dir, of a package that cannot be imported here.
-const allowedDir = "/var/lib/nsnet/consent"
+// stays tells of what is to outlive labs: consent.Dir and lab.IDsDir, of packages that cannot be imported here.
+func stays(path string) bool { return path == "/var/lib/nsnet/consent" || path == "/var/lib/nsnet/ids" }
 
 // observeFiles lists everything in the directories where nsnet keeps files; the directories
 // themselves may stay.
@@ -40,8 +40,8 @@ func observeFiles() ([]string, error) {
 				return nil
 			case err != nil:
 				return err
-			case path == allowedDir:
-				return fs.SkipDir // what was allowed is to stay
+			case stays(path):
+				return fs.SkipDir
 			case path != root:
 				items = append(items, path+" "+entry.Type().String())
 			}

@@ -31,6 +31,7 @@ type labInit struct {
 	base    uint32 // first id of the first node, as this process sees ids
 	owner   uint32 // id that the first node is counted for, and the others' follow
 	slots   int    // how many nodes there are ids for
+	next    int    // behind the slot that was given last
 	exe     *os.File
 	ipv6    bool        // new network namespaces have IPv6
 	sysctls [][2]string // what every node has to set
@@ -284,7 +285,7 @@ func (l *labInit) boot(s *session, specs []topology.Node, setups []proto.NodeSet
 	return started, lost, nil
 }
 
-// free finds ranges of ids that no node has.
+// free finds ranges of ids that no node has. One that a node had is taken when there are no fresh ones: files may belong to it.
 func (l *labInit) free(n int) ([]int, error) {
 	used := map[int]bool{}
 	for _, o := range l.all() {
@@ -292,12 +293,15 @@ func (l *labInit) free(n int) ([]int, error) {
 	}
 	var slots []int
 	for i := 0; i < l.slots && len(slots) < n; i++ {
-		if !used[i] {
-			slots = append(slots, i)
+		if at := (l.next + i) % l.slots; !used[at] {
+			slots = append(slots, at)
 		}
 	}
 	if len(slots) < n {
 		return nil, &buildError{op: "start nodes", err: fmt.Errorf("the lab was made with user ids for %d nodes, and has %d: take it down and up again to have %d more", l.slots, len(used), n)}
+	}
+	if n > 0 {
+		l.next = slots[n-1] + 1
 	}
 	return slots, nil
 }
