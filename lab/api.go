@@ -81,8 +81,7 @@ type Step struct {
 type UpOptions struct {
 	// Lab is the lab. Its files of the host are opened where Lab.HostPath says, without following symbolic links: a lab whose paths may have some
 	// is to be read with topology.Options.CheckFiles.
-	Lab  *topology.Lab
-	File string // the topology file's absolute path, kept in the record
+	Lab *topology.Lab
 	// Allow is what the lab may have of what it asks for (topology.Lab.Asks), besides what its file was allowed before. It is kept for
 	// the file that the lab was read from. What nobody allows is a consent.RefusedError, and nothing is done.
 	Allow    consent.Given

@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 
@@ -18,7 +19,10 @@ import (
 // mount namespace, so that each namespace opens for itself.
 type hostFiles struct {
 	// lead says where a path may lead, without symbolic links.
-	lead func(path string) (string, error)
+	lead func(path string) (topology.HostPath, error)
+	// own is the directory that the lab's file was found in. What is beneath it is opened from there, for whoever owns a directory above may have put
+	// another one in its place. Nil: what is at its path.
+	own  fs.FileInfo
 	dirs map[string]bool // those that roots and unions are made of
 }
 
@@ -27,18 +31,20 @@ var errElsewhere = errors.New("it leads elsewhere than when it was looked at")
 
 // filesOf opens what the file of a lab names where that led when the file was read.
 func filesOf(l *topology.Lab) *hostFiles {
-	return newHostFiles(l, func(path string) (string, error) { return l.HostPath(path).Real, nil })
+	f := newHostFiles(l, func(path string) (topology.HostPath, error) { return l.HostPath(path), nil })
+	f.own = l.DirInfo
+	return f
 }
 
 // filesNow opens what a lab that runs has named where that leads now, as long as that is beneath its file's directory, or what
 // was allowed.
 func filesNow(r *record, labs ...*topology.Lab) *hostFiles {
-	lead := func(path string) (string, error) {
+	lead := func(path string) (topology.HostPath, error) {
 		now, err := topology.FindPath(path, r.Dir)
 		if err == nil && now.Beneath == "" && now.Real != r.Elsewhere[path] {
 			err = errElsewhere
 		}
-		return now.Real, err
+		return now, err
 	}
 	f := newHostFiles(nil, lead)
 	for _, l := range labs {
@@ -47,7 +53,7 @@ func filesNow(r *record, labs ...*topology.Lab) *hostFiles {
 	return f
 }
 
-func newHostFiles(l *topology.Lab, lead func(string) (string, error)) *hostFiles {
+func newHostFiles(l *topology.Lab, lead func(string) (topology.HostPath, error)) *hostFiles {
 	f := &hostFiles{lead: lead, dirs: map[string]bool{}}
 	if l != nil {
 		f.add(l)
@@ -72,14 +78,35 @@ func (f *hostFiles) openAs(path string, flags int) (*os.File, error) {
 	at, err := f.lead(path)
 	if err == nil {
 		var fd int
-		if fd, err = inroot.OpenReal(at, unix.O_PATH|flags); err == nil {
-			return os.NewFile(uintptr(fd), at), nil
+		if fd, err = f.openReal(at, unix.O_PATH|flags); err == nil {
+			return os.NewFile(uintptr(fd), at.Real), nil
 		}
 		if errors.Is(err, unix.ELOOP) {
-			err = fmt.Errorf("%w: %s is a symbolic link now, or below one", errElsewhere, at)
+			err = fmt.Errorf("%w: %s is a symbolic link now, or below one", errElsewhere, at.Real)
 		}
 	}
 	return nil, fmt.Errorf("open %s: %w", path, err)
+}
+
+// openReal opens where a path leads.
+func (f *hostFiles) openReal(at topology.HostPath, flags int) (int, error) {
+	if f.own == nil || at.Beneath == "" {
+		return inroot.OpenReal(at.Real, flags)
+	}
+	fd, err := inroot.OpenReal(at.Dir(), unix.O_PATH|unix.O_DIRECTORY)
+	if err != nil {
+		return -1, err
+	}
+	dir := os.NewFile(uintptr(fd), at.Dir())
+	defer dir.Close()
+	is, err := dir.Stat()
+	if err != nil {
+		return -1, err
+	}
+	if !os.SameFile(is, f.own) {
+		return -1, fmt.Errorf("%w: %s is another directory now", errElsewhere, at.Dir())
+	}
+	return inroot.OpenRealAt(fd, at.Beneath, flags)
 }
 
 // openDir opens a layer: one of the lab's file as open does, and any other, which is nsnet's own or the host's root, by its path.
@@ -129,10 +156,8 @@ func leads(l *topology.Lab) (dir string, elsewhere map[string]string) {
 				elsewhere = map[string]string{}
 			}
 			elsewhere[path] = p.Real
-		case ".":
-			dir = p.Real
 		default:
-			dir = p.Real[:len(p.Real)-len(p.Beneath)-1]
+			dir = p.Dir()
 		}
 	}
 	return dir, elsewhere

@@ -61,7 +61,7 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 		return res, err
 	}
 	b := &builder{dir: dir.dir, lab: &l, byFlag: o.StorageDriver != "", replace: o.Replace, progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
-		files: filesOf(&l), rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.File, Digest: digest, Created: start.UTC()}}
+		files: filesOf(&l), rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.Lab.File, Digest: digest, Created: start.UTC()}}
 	b.rec.Dir, b.rec.Elsewhere = leads(&l)
 	if running != nil {
 		res.Actions, err = b.update(ctx, running, state)

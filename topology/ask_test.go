@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -150,32 +151,72 @@ func TestTextHasNoDirectory(t *testing.T) {
 	}
 }
 
-// What a lab was read from is found by what was read, and not by its name.
+// What a lab was read from is found by what was read, and not by its name: the file, and the directory that its paths begin at.
 func TestFileOfLab(t *testing.T) {
 	dir := own(t)
 	path := filepath.Join(dir, "lab/lab.yaml")
-	if err := os.WriteFile(path, []byte("name: t\nnodes: {a: {binds: ['./secret:/a', './link.yaml:/b']}}"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("name: t\nnodes: {a: {binds: ['./file:/a', './out/secret:/b']}}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	link := filepath.Join(dir, "other/link.yaml")
-	if err := os.Symlink(path, link); err != nil {
+	if err := errors.Join(os.Symlink(path, link), os.Symlink("lab", filepath.Join(dir, "linked"))); err != nil {
 		t.Fatal(err)
 	}
-	l, err := Load(link, Options{CheckFiles: true})
+	t.Chdir(filepath.Join(dir, "other"))
+	for _, name := range []string{path, link, "link.yaml", filepath.Join(dir, "linked/lab.yaml")} {
+		l, err := Load(name, Options{CheckFiles: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(dir, "lab"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l.File != path || l.Dir != filepath.Dir(path) || !os.SameFile(l.DirInfo, info) {
+			t.Errorf("%s: file %s in %s, want %s", name, l.File, l.Dir, path)
+		}
+		if diff := cmp.Diff([]Ask{{Kind: AskPaths, What: filepath.Join(dir, "other/secret")}}, l.Asks()); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", name, diff)
+		}
+		if got := l.HostPath(filepath.Join(dir, "lab/file")); got != (HostPath{filepath.Join(dir, "lab/file"), "file"}) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if err := os.WriteFile(path, []byte("name: t\nnodes: {a: {binds: ['./secret:/a']}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := link + ":2:21: bind source \"./secret\" does not exist in " + filepath.Dir(path) + ", where the file is that " + link + " leads to"
+	if _, err := Load(link, Options{CheckFiles: true}); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// A descriptor's name is as standard input, whatever file is open by it.
+func TestDescriptorHasNoDirectory(t *testing.T) {
+	dir := own(t)
+	path := filepath.Join(dir, "lab/lab.yaml")
+	if err := os.WriteFile(path, []byte("name: t\nnodes: {a: {binds: ['./file:/a']}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.File != path {
-		t.Errorf("file %s, want %s", l.File, path)
+	defer f.Close()
+	t.Chdir(filepath.Join(dir, "lab"))
+	link := filepath.Join(dir, "link.yaml")
+	fd := fmt.Sprint(f.Fd())
+	if err := os.Symlink("/dev/fd/"+fd, link); err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]Ask{{Kind: AskPaths, What: path}}, l.Asks()); diff != "" {
-		t.Errorf("(-want +got)\n%s", diff)
-	}
-	if got := l.HostPath(filepath.Join(dir, "other/secret")); got != (HostPath{filepath.Join(dir, "other/secret"), "secret"}) {
-		t.Errorf("%+v", got)
-	}
-	if got := l.HostPath(filepath.Join(dir, "other/link.yaml")); got != (HostPath{path, ""}) {
-		t.Errorf("%+v", got)
+	for _, name := range []string{"/dev/fd/" + fd, "/proc/self/fd/" + fd, "/proc/thread-self/fd/" + fd, link, "/proc/self/cwd/lab.yaml"} {
+		l, err := Load(name, Options{CheckFiles: true})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff([]Ask{{Kind: AskPaths, What: filepath.Join(dir, "lab/file")}}, l.Asks()); diff != "" || l.File != "" || l.DirInfo != nil {
+			t.Errorf("%s: file %q, (-want +got)\n%s", name, l.File, diff)
+		}
 	}
 }
 

@@ -18,10 +18,8 @@ const mergeDepth = 16
 
 // decoder collects the errors of one file and holds what decoding needs to know.
 type decoder struct {
-	file   string
-	dir    string
-	ownDir bool  // dir is the file's own: what is beneath it needs no consent
-	noDir  error // why the directory is not known, for there is none to begin relative paths at
+	file   string // for messages
+	source source
 	o      Options
 
 	errs     Errors

@@ -14,6 +14,17 @@ type HostPath struct {
 	Beneath string
 }
 
+// Dir returns the file's own directory, which Real is beneath, and nothing where it is elsewhere.
+func (p HostPath) Dir() string {
+	switch p.Beneath {
+	case "":
+		return ""
+	case ".":
+		return p.Real
+	}
+	return p.Real[:len(p.Real)-len(p.Beneath)-1]
+}
+
 // HostPath tells where a path leads that is the source of a bind or the path of an image. The file's own directory is Dir. Of a
 // lab that was not read from a file each path is elsewhere.
 func (l *Lab) HostPath(path string) HostPath {

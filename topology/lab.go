@@ -12,7 +12,7 @@ import (
 // Nodes, Bridges and Links are in file order; that order decides pool addresses.
 type Lab struct {
 	Name    string   `json:"name"`
-	Dir     string   `json:"dir"` // absolute directory of the file; relative paths were resolved against it
+	Dir     string   `json:"dir"` // absolute directory that relative paths were resolved against: of a file its own, see File
 	Nodes   []Node   `json:"nodes"`
 	Bridges []Bridge `json:"bridges"`
 	Links   []Link   `json:"links"`
@@ -22,8 +22,9 @@ type Lab struct {
 	// File is the file that the lab was read from, absolute and without symbolic links; empty for text that is of no file, or of
 	// a pipe. Such text has no directory of its own.
 	File string `json:"-"`
-	// Info is what File was when it was read; nil where there is none.
-	Info fs.FileInfo `json:"-"`
+	// Info is what File was when it was read; nil where there is none. DirInfo is what Dir was, which had that file then.
+	Info    fs.FileInfo `json:"-"`
+	DirInfo fs.FileInfo `json:"-"`
 	// Paths are the host's paths that the lab names, by the way it names them; see HostPath.
 	Paths map[string]HostPath `json:"-"`
 	// AskedAt are the places of the file that ask for what a lab has to ask for, the first of each; see Asks.

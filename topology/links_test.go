@@ -84,7 +84,7 @@ func TestPathsAreLookedUpOnce(t *testing.T) {
 		for i := range 15000 {
 			text += fmt.Sprintf("    - './%s:/x%d'\n", tc.path, i)
 		}
-		d := &decoder{file: "lab.yaml", dir: dir, o: Options{CheckFiles: true}, left: budget, paths: newFinder()}
+		d := &decoder{file: "lab.yaml", source: source{dir: dir}, o: Options{CheckFiles: true}, left: budget, paths: newFinder()}
 		root, syntax := parseYAML("lab.yaml", []byte(text))
 		if syntax != nil {
 			t.Fatal(syntax)

@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
+
+	"github.com/nsnet/nsnet/topology/internal/origin"
 )
 
 // Options change how a file is read. The zero value reads the file alone and trusts it least.
@@ -25,41 +26,42 @@ type HostBridge struct {
 	Addresses []netip.Prefix // of the host, which no node may have
 }
 
-// Load reads the topology file at path. What is wrong with its content is returned as
-// Errors; a file that cannot be read is another error.
+// Load reads the topology file at path. What the file is (Lab.File, Lab.Info) and where its relative paths begin (Lab.Dir) is found of what was
+// opened: where path leads through symbolic links, that is the directory of the file that they lead to. A path
+// that is a descriptor's name, such as /dev/stdin, is as text that is given to Read: it has no directory of its own, and its relative paths begin
+// at the working directory. Anything else than a regular file is an error, and so is a pipe by its name: nobody is waited for. What is wrong with the
+// file's content is returned as Errors; a file that cannot be read is another error.
 func Load(path string, o Options) (*Lab, error) {
-	f, err := os.Open(path)
+	f, err := origin.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read topology file: %w", err)
 	}
 	defer f.Close()
-	fi, err := f.Stat()
-	if err == nil && fi.IsDir() {
-		return nil, fmt.Errorf("read topology file: %s is a directory; name the file in it", path)
-	}
 	data, err := readAll(f)
 	if err != nil {
 		return nil, err
 	}
-	at := pathOf(f, fi)
+	if f.Path == "" {
+		wd, noDir := filepath.Abs(".")
+		return parse(path, data, source{dir: wd, noDir: noDir}, o)
+	}
+	at := source{file: f.Path, dir: filepath.Dir(f.Path)}
+	if typed, err := filepath.Abs(path); err == nil && filepath.Dir(typed) != at.dir {
+		at.led = at.dir
+	}
 	l, err := parse(path, data, at, o)
-	if err == nil && at != "" {
-		l.Info = fi
+	if err == nil {
+		l.Info, l.DirInfo = f.Info, f.Dir
 	}
 	return l, err
 }
 
-// pathOf returns the path of a file that is open, as the kernel knows it, whatever links have led there and whoever has exchanged one
-// since. It is empty for what is no regular file. proc_pid_fd(5).
-func pathOf(f *os.File, fi os.FileInfo) string {
-	if fi == nil || !fi.Mode().IsRegular() {
-		return ""
-	}
-	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
-	if err != nil || !filepath.IsAbs(path) {
-		return ""
-	}
-	return path
+// source is where a text comes from.
+type source struct {
+	file  string // without symbolic links; empty: it is of no file, and dir is not its own
+	dir   string // that relative paths begin at
+	noDir error  // why there is none
+	led   string // dir, where that is another directory than the one of the file's name
 }
 
 // Read reads the text of a topology file from r to its end. The name file is for messages, and its
@@ -86,24 +88,24 @@ func readAll(r io.Reader) ([]byte, error) {
 // is what relative paths in the text begin at, see Read. They are errors where that is below a working directory which
 // is gone. The error is an Errors.
 func Parse(file string, data []byte, o Options) (*Lab, error) {
-	return parse(file, data, "", o)
+	dir, noDir := filepath.Abs(filepath.Dir(file))
+	return parse(file, data, source{dir: dir, noDir: noDir}, o)
 }
 
-// parse is Parse of the text of a file that is at a path without symbolic links, or of none.
-func parse(file string, data []byte, path string, o Options) (*Lab, error) {
-	dir, noDir := filepath.Abs(filepath.Dir(file))
-	if noDir != nil {
-		dir = "/"
+// parse is Parse of text from a place.
+func parse(file string, data []byte, at source, o Options) (*Lab, error) {
+	if at.noDir != nil {
+		at.dir = "/"
 	}
 	root, syntax := parseYAML(file, data)
 	if syntax != nil {
 		return nil, Errors{*syntax}
 	}
-	d := &decoder{file: file, dir: dir, noDir: noDir, ownDir: path != "", o: o, left: budget, paths: newFinder()}
+	d := &decoder{file: file, source: at, o: o, left: budget, paths: newFinder()}
 	r := resolve(d, decodeFile(d, root))
 	if len(d.errs) == 0 {
 		lab := r.lab
-		lab.File, lab.Paths, lab.Warnings = path, d.hostPaths, d.warnings.sorted()
+		lab.File, lab.Paths, lab.Warnings = at.file, d.hostPaths, d.warnings.sorted()
 		lab.AskedAt = r.askedAt()
 		return lab, nil
 	}

@@ -37,7 +37,7 @@ func (d *decoder) image(n *yaml.Node) opt[Image] {
 	what, directory := "image directory", true
 	if d.o.CheckFiles {
 		i = i.Settle(func(path string) bool {
-			_, err := d.paths.stat(filepath.Clean(Image{Path: path}.Abs(d.dir).Path))
+			_, err := d.paths.stat(filepath.Clean(Image{Path: path}.Abs(d.source.dir).Path))
 			return err == nil
 		})
 	}
@@ -178,17 +178,20 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 	}
 	abs := filepath.Clean(path)
 	relative := !filepath.IsAbs(path)
-	if relative && d.noDir != nil {
-		d.errorf(n, "%s %q is relative, and the working directory cannot be found: %v", what, path, d.noDir)
+	if relative && d.source.noDir != nil {
+		d.errorf(n, "%s %q is relative, and the working directory cannot be found: %v", what, path, d.source.noDir)
 		return "", false
 	}
 	if relative {
-		abs = filepath.Join(d.dir, path)
+		abs = filepath.Join(d.source.dir, path)
 	}
-	leads, dir := abs, d.dir
+	leads := abs
 	if d.o.CheckFiles {
 		var err error
 		switch leads, err = d.paths.resolve(abs); {
+		case errors.Is(err, fs.ErrNotExist) && relative && d.source.led != "":
+			d.errorf(n, "%s %q does not exist in %s, where the file is that %s leads to", what, path, d.source.led, d.file)
+			return "", false
 		case errors.Is(err, fs.ErrNotExist):
 			d.errorf(n, "%s %q does not exist", what, path)
 			return "", false
@@ -196,17 +199,14 @@ func (d *decoder) hostPath(n *yaml.Node, what, path string) (string, bool) {
 			d.errorf(n, "%s %q: %v", what, path, err)
 			return "", false
 		}
-		if dir, err = d.paths.resolve(d.dir); err != nil {
-			dir = d.dir
-		}
 	}
 	if d.pathAt[abs] == nil {
 		if d.pathAt == nil {
 			d.pathAt, d.hostPaths = map[string]*yaml.Node{}, map[string]HostPath{}
 		}
 		d.pathAt[abs], d.hostPaths[abs] = n, HostPath{Real: leads}
-		if d.ownDir {
-			d.hostPaths[abs] = hostPath(leads, dir)
+		if d.source.file != "" {
+			d.hostPaths[abs] = hostPath(leads, d.source.dir)
 		}
 	}
 	return abs, true

@@ -35,7 +35,7 @@ type owner struct {
 
 func resolve(d *decoder, f *fileSpec) *resolver {
 	r := &resolver{d: d, f: f,
-		lab: &Lab{Name: f.name, Dir: d.dir, Limits: f.limits,
+		lab: &Lab{Name: f.name, Dir: d.source.dir, Limits: f.limits,
 			Nodes:   make([]Node, len(f.nodes)),
 			Bridges: make([]Bridge, len(f.bridges)),
 			Links:   make([]Link, 0, len(f.links)),

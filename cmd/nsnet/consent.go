@@ -81,20 +81,23 @@ func runConsent(o allowedOptions, files []string, store consent.Store, std stdio
 	return errors.Join(err, printText(std.out, allowedText(shown)))
 }
 
-// resolved returns the path of a file without symbolic links. Of one that is gone it is the path as it is given.
+// resolved returns the path of a file without symbolic links. Of one that is gone it is where it was: beneath what is left of the directories above it.
 func resolved(file string) (string, error) {
 	path, err := absolute(file)
 	if err != nil {
 		return "", err
 	}
-	at, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return path, nil
+	gone := ""
+	for {
+		at, err := filepath.EvalSymlinks(path)
+		if err == nil {
+			return filepath.Join(at, gone), nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || path == "/" {
+			return "", fmt.Errorf("find topology file: %w", err)
+		}
+		path, gone = filepath.Dir(path), filepath.Join(filepath.Base(path), gone)
 	}
-	if err != nil {
-		return "", fmt.Errorf("find topology file: %w", err)
-	}
-	return at, nil
 }
 
 // allowedText is a table of what files were allowed.

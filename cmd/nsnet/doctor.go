@@ -97,7 +97,7 @@ func trialLab(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: "/doctor"}); err != nil {
+	if _, err := lab.Up(ctx, lab.UpOptions{Lab: l}); err != nil {
 		return err
 	}
 	_, err = lab.Down(context.WithoutCancel(ctx), lab.DownOptions{Name: name})

@@ -58,28 +58,27 @@ func (o fileOptions) options() topology.Options {
 }
 
 func loadFile(ctx context.Context, path string, std stdio, o topology.Options) (*topology.Lab, error) {
-	var l *topology.Lab
-	var err error
-	if path == stdinArg {
-		l, err = readStdin(ctx, std, o)
-	} else {
-		l, err = topology.Load(path, o)
-	}
+	l, err := within(ctx, func() (*topology.Lab, error) {
+		if path == stdinArg {
+			return topology.Read(stdinName, std.in, o)
+		}
+		return topology.Load(path, o)
+	})
 	if err != nil {
 		return nil, &fileError{err: err}
 	}
 	return l, nil
 }
 
-// readStdin reads a topology from standard input. Whoever writes it may never end: a signal does.
-func readStdin(ctx context.Context, std stdio, o topology.Options) (*topology.Lab, error) {
+// within returns what read does, unless ctx ends first: whoever writes a pipe may never end, and the server of a file system may not answer.
+func within(ctx context.Context, read func() (*topology.Lab, error)) (*topology.Lab, error) {
 	type result struct {
 		lab *topology.Lab
 		err error
 	}
 	done := make(chan result, 1)
 	go func() {
-		l, err := topology.Read(stdinName, std.in, o)
+		l, err := read()
 		done <- result{l, err}
 	}()
 	select {
@@ -96,19 +95,6 @@ func shownFile(file string) string {
 		return stdinName
 	}
 	return file
-}
-
-// recordPath returns what a lab's record has as its file: the absolute path, or nothing for
-// standard input.
-func recordPath(file string) (string, error) {
-	if file == stdinArg {
-		return "", nil
-	}
-	path, err := absolute(file)
-	if err != nil {
-		return "", err
-	}
-	return path, nil
 }
 
 // completeFile offers topology files.

@@ -110,15 +110,11 @@ func runUp(ctx context.Context, o upOptions, file string, std stdio) error {
 		_, err := printPlan(ctx, l, o.given(), o.Replace, o.JSON, std)
 		return interrupted(ctx, err)
 	}
-	path, err := recordPath(file)
-	if err != nil {
-		return err
-	}
 	if err := checkRoot(); err != nil {
 		return err
 	}
 	p := newProgress(std.err, "up "+l.Name, labSize(l))
-	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: path, Allow: o.given(), NoWait: o.NoWait, Replace: o.Replace, Progress: p.Step, StorageDriver: o.StorageDriver,
+	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, Allow: o.given(), NoWait: o.NoWait, Replace: o.Replace, Progress: p.Step, StorageDriver: o.StorageDriver,
 		Asks: func(v consent.Verdict) { p.Tell(asksText(v.Answers)) }})
 	if err == nil && o.Wait {
 		start := time.Now()

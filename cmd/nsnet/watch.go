@@ -68,7 +68,7 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 	if err != nil {
 		return err
 	}
-	w := watcher{o: o, file: file, path: path, std: std, stop: func() {}}
+	w := watcher{o: o, file: file, std: std, stop: func() {}}
 	var mend <-chan time.Time
 	if o.Mend > 0 {
 		t := time.NewTicker(o.Mend)
@@ -108,12 +108,12 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 
 // watcher makes a lab what its file says, again and again.
 type watcher struct {
-	o          watchOptions
-	file, path string
-	std        stdio
-	name       string // of the lab, once it is known
-	left       string // how a look that failed has left the lab
-	asked      string // what was told that the file asks for
+	o     watchOptions
+	file  string
+	std   stdio
+	name  string // of the lab, once it is known
+	left  string // how a look that failed has left the lab
+	asked string // what was told that the file asks for
 
 	sources  []string        // files and directories of the host that nodes have
 	replaced <-chan struct{} // one of them may have been replaced
@@ -144,6 +144,10 @@ func (w *watcher) tellAsks(v consent.Verdict) {
 // apply does so once. What there is to say about a look that found nothing is not said unless asked for.
 func (w *watcher) apply(ctx context.Context, tell bool) error {
 	w.left = "the lab is left as it is"
+	// What was allowed when watch began was meant for the file as it was then, and not for what an edit asks for, also where that
+	// file had a mistake.
+	given := w.o.given()
+	w.o.consentOptions = consentOptions{}
 	l, err := w.o.loadHere(ctx, w.file, w.std)
 	if err != nil {
 		return err
@@ -154,10 +158,7 @@ func (w *watcher) apply(ctx context.Context, tell bool) error {
 		return fmt.Errorf("the file's lab is called %s now, and %s when watch began: end watch to take that one down, or name the lab with --name", plain(l.Name), plain(w.name))
 	}
 	w.follow(ctx, lab.Sources(l))
-	// What an edit asks for is not what was allowed when watch began.
-	given := w.o.given()
-	w.o.consentOptions = consentOptions{}
-	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, File: w.path, Allow: given, Asks: w.tellAsks})
+	res, err := lab.Up(ctx, lab.UpOptions{Lab: l, Allow: given, Asks: w.tellAsks})
 	switch {
 	case err != nil && res.Partly:
 		w.left = "the lab is changed in part"

@@ -12,9 +12,14 @@ const tries = 10_000
 // OpenReal opens an absolute path that has to be without symbolic links: one that has become a link, or is below one by now, is
 // ELOOP. The descriptor is closed on exec.
 func OpenReal(path string, flags int) (fd int, err error) {
+	return OpenRealAt(unix.AT_FDCWD, path, flags)
+}
+
+// OpenRealAt is OpenReal of a path that begins at an open directory.
+func OpenRealAt(dir int, path string, flags int) (fd int, err error) {
 	how := unix.OpenHow{Flags: uint64(flags) | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS}
 	for range tries {
-		if fd, err = unix.Openat2(unix.AT_FDCWD, path, &how); !errors.Is(err, unix.EINTR) {
+		if fd, err = unix.Openat2(dir, path, &how); !errors.Is(err, unix.EINTR) {
 			break
 		}
 	}

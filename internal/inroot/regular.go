@@ -35,7 +35,7 @@ func Regular(root int, path string, flags int, resolve uint64) (*os.File, unix.S
 	if err := unix.Fstat(there, &st); err != nil {
 		return fail(err)
 	}
-	if kind := kindOf(&st); kind != "" {
+	if kind := Kind(&st); kind != "" {
 		return fail(irregular{kind})
 	}
 	f, err := os.OpenFile("/proc/self/fd/"+strconv.Itoa(there), flags|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
@@ -49,8 +49,8 @@ func Regular(root int, path string, flags int, resolve uint64) (*os.File, unix.S
 	return f, st, nil
 }
 
-// kindOf names what is no regular file.
-func kindOf(st *unix.Stat_t) string {
+// Kind names what is no regular file: "directory", "named pipe", "socket", "symbolic link" or "device". It is empty for one. inode(7).
+func Kind(st *unix.Stat_t) string {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		return ""
