@@ -78,9 +78,10 @@ func (h Host) Judge(l *topology.Lab, given Given) (v Verdict, err error) {
 		return v, err
 	}
 	missing = false
+	had := thingsOf(kept)
 	for i := range v.Answers {
 		answer := &v.Answers[i]
-		if answer.Why == "" && slices.ContainsFunc(kept, func(k topology.Ask) bool { return k.Covers(answer.Ask) }) {
+		if answer.Why == "" && had.cover(answer.Ask) {
 			answer.Why = Before
 		}
 		missing = missing || answer.Why == ""

@@ -119,18 +119,17 @@ func (s Store) keep(ctx context.Context, path string, owner uint32, asks []topol
 	if err != nil {
 		return err
 	}
-	before := len(kept)
+	before, all := len(kept), thingsOf(kept)
 	for _, a := range asks {
-		if slices.ContainsFunc(kept, func(k topology.Ask) bool { return k.Covers(a) }) {
-			continue
+		if !all.cover(a) {
+			all[a] = true
+			kept = append(kept, a)
 		}
-		kept = slices.DeleteFunc(kept, a.Covers)
-		kept = append(kept, a)
-		before = -1
 	}
 	if before == len(kept) {
 		return nil
 	}
+	kept = slices.DeleteFunc(kept, all.coverMore)
 	b, err := json.MarshalIndent(Kept{path, owner, kept}, "", "\t")
 	if err != nil {
 		return err

@@ -69,11 +69,6 @@ func (a Ask) String() string {
 	return strings.TrimSpace(string(a.Kind) + " " + a.What)
 }
 
-// Covers reports whether who may have a may have other: the same, or less.
-func (a Ask) Covers(other Ask) bool {
-	return a == other || a.Write && a.Kind == other.Kind && a.What == other.What
-}
-
 // Asks lists what the lab has to ask for, each once, in the file's order as far as AskedAt knows it.
 func (l *Lab) Asks() []Ask {
 	var asks []Ask
@@ -94,20 +89,21 @@ func (l *Lab) Asks() []Ask {
 	return asks
 }
 
-// asker is what of a lab asks: a node by its index and, where it is about one, a path or a port; or a bridge.
+// asker is what of a lab asks: a node by its index and, where it is about one, a path, or a port by its index; or a bridge.
 type asker struct {
 	node, bridge int
 	path         string
-	port         Port
+	port         int
 }
 
 // asks goes through all that is asked for, and by what.
 func (l *Lab) asks() iter.Seq2[Ask, asker] {
 	return func(yield func(Ask, asker) bool) {
+		usual := DefaultCaps()
 		for i := range l.Nodes {
 			n := &l.Nodes[i]
 			by := asker{node: i}
-			if !n.asksForRights(by, yield) || !l.asksForFiles(n, by, yield) {
+			if !n.asksForRights(usual, by, yield) || !l.asksForFiles(n, by, yield) {
 				return
 			}
 		}
@@ -119,16 +115,16 @@ func (l *Lab) asks() iter.Seq2[Ask, asker] {
 	}
 }
 
-// asksForRights goes through what a node asks for of the kernel and of the host's addresses. A privileged one has every capability
-// and system call.
-func (n *Node) asksForRights(by asker, yield func(Ask, asker) bool) bool {
+// asksForRights goes through what a node asks for of the kernel, beyond the usual capabilities, and of the host's addresses. A privileged one
+// has every capability and system call.
+func (n *Node) asksForRights(usual []string, by asker, yield func(Ask, asker) bool) bool {
 	if n.Privileged {
 		if !yield(Ask{Kind: AskPrivileged}, by) {
 			return false
 		}
 	} else {
 		for _, name := range n.Caps.Add {
-			if !slices.Contains(DefaultCaps(), name) && !yield(Ask{Kind: AskCaps, What: name}, by) {
+			if !slices.Contains(usual, name) && !yield(Ask{Kind: AskCaps, What: name}, by) {
 				return false
 			}
 		}
@@ -139,8 +135,8 @@ func (n *Node) asksForRights(by asker, yield func(Ask, asker) bool) bool {
 	if !n.NoNewPrivs && !yield(Ask{Kind: AskNNP}, by) {
 		return false
 	}
-	for _, p := range n.Ports {
-		by.port = p
+	for i, p := range n.Ports {
+		by.port = i
 		if !p.HostAddr.IsLoopback() && !yield(Ask{Kind: AskPorts, What: fmt.Sprintf("%s/%s", netip.AddrPortFrom(p.HostAddr, p.HostPort), p.Protocol)}, by) {
 			return false
 		}
@@ -191,7 +187,8 @@ func (l *Lab) asksForFiles(n *Node, by asker, yield func(Ask, asker) bool) bool 
 	return true
 }
 
-// askedAt finds where the file first asks for each thing.
+// askedAt finds where the file, which has no errors, first asks for each thing. A file may ask for as many things as it has room
+// for: nothing is looked for here.
 func (r *resolver) askedAt() map[Ask]Error {
 	var at map[Ask]Error
 	for a, by := range r.lab.asks() {
@@ -218,12 +215,7 @@ func (r *resolver) placeOf(a Ask, by asker) *yaml.Node {
 	case AskNNP:
 		return s.nnp.n
 	case AskPorts:
-		for _, p := range s.ports.v {
-			if p.Port == by.port {
-				return p.n
-			}
-		}
-		return s.ports.n
+		return s.ports.v[by.port].n
 	case AskPrivileged:
 		return s.privileged.n
 	case AskSeccomp:

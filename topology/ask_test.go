@@ -7,8 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/nsnet/nsnet/internal/testenv"
 )
 
 // asked is what the file at path asks for, each with its place in the text.
@@ -231,19 +234,33 @@ func TestHostPath(t *testing.T) {
 	}
 }
 
-func TestAskCovers(t *testing.T) {
-	read, write := Ask{AskPaths, "/x", false}, Ask{AskPaths, "/x", true}
-	for _, c := range []struct {
-		a, other Ask
-		want     bool
-	}{
-		{read, read, true}, {write, read, true}, {write, write, true}, {read, write, false},
-		{write, Ask{AskPaths, "/y", false}, false}, {Ask{Kind: AskCaps, What: "BPF"}, Ask{Kind: AskCaps, What: "KILL"}, false},
-		{write, Ask{AskWrites, "/x", false}, false},
-	} {
-		if got := c.a.Covers(c.other); got != c.want {
-			t.Errorf("%s covers %s: %v", c.a, c.other, got)
+// However much a file asks for, to find where it does so costs little beside reading it.
+func TestFileThatAsksForMuch(t *testing.T) {
+	t.Parallel()
+	took := map[string]time.Duration{}
+	for _, addr := range []string{"127.0.0.1", "192.0.2.1"} {
+		text := []byte("name: t\nnodes:\n  a:\n    ports:\n" + count("    - '"+addr+":1%d:1'\n", 10000) + count("    - '"+addr+":1%d:1/udp'\n", 10000))
+		var l *Lab
+		var err error
+		cpu, noCPU := testenv.CPU(func() {
+			if l, err = Parse("lab.yaml", text, Options{}); err == nil {
+				l.Asks()
+			}
+		})
+		if err := errors.Join(err, noCPU); err != nil {
+			t.Fatal(err)
 		}
+		took[addr] = cpu
+		if addr == "192.0.2.1" {
+			asks := l.Asks()
+			last := l.AskedAt[asks[len(asks)-1]]
+			if len(asks) != 20000 || last.Line != 20004 || asks[len(asks)-1].What != "192.0.2.1:19999/udp" {
+				t.Errorf("%d asks, the last is %s at line %d", len(asks), asks[len(asks)-1], last.Line)
+			}
+		}
+	}
+	if took["192.0.2.1"] > 8*took["127.0.0.1"] {
+		t.Errorf("20000 ports that are asked for take %s, others %s", took["192.0.2.1"], took["127.0.0.1"])
 	}
 }
 
