@@ -218,11 +218,13 @@ type sourceTree struct {
 	fd    int
 	id    fileID
 	alone string // the mount below it for whose sake all mounts below are left out; empty: none
+
+	foreign bool // what the node writes belongs to the ids that it has in this lab
 }
 
-// openSource opens the source of a bind, idmapped for a node's user namespace unless that is negative. Mounts below it come along
-// if all of them can be idmapped, whether the bind is or not: what cannot, such as proc, is not for a node's eyes.
-func (f *hostFiles) openSource(b topology.Bind, userns int) (t sourceTree, err error) {
+// openSource opens the source of a bind, idmapped for a node: as the node's own where the bind says so, else with owners as bindMap has them.
+// Mounts below it come along if all of them can be idmapped: what cannot, such as proc, is not for a node's eyes. The calling thread is locked.
+func (f *hostFiles) openSource(b topology.Bind, n bindNode) (t sourceTree, err error) {
 	if err := failpoint.Hit("open_tree", b.Source); err != nil {
 		return t, fmt.Errorf("bind: open %s: %w", b.Source, err)
 	}
@@ -231,46 +233,47 @@ func (f *hostFiles) openSource(b topology.Bind, userns int) (t sourceTree, err e
 		return t, fmt.Errorf("bind: %w", err)
 	}
 	defer source.Close()
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
+	plain := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV, Propagation: unix.MS_PRIVATE}
 	if b.ReadOnly {
-		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
+		plain.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
-	mapped := attr
-	mapped.Attr_set |= unix.MOUNT_ATTR_IDMAP
-	mapped.Userns_fd = uint64(userns)
-	try := func(a unix.MountAttr, recursive uint) (int, error) {
+	wanted := plain
+	if n.userns >= 0 {
+		wanted.Attr_set |= unix.MOUNT_ATTR_IDMAP
+		wanted.Userns_fd = uint64(n.userns)
+	}
+	if n.userns >= 0 && !b.IDMap {
+		owners, err := f.ownersOf(b, n)
+		if err != nil {
+			return t, fmt.Errorf("bind %s: find out whose its files are: %w", b.Source, err)
+		}
+		defer owners.Close()
+		wanted.Userns_fd = uint64(owners.Fd())
+	}
+	try := func(a unix.MountAttr, recursive uint) error {
 		fd, err := unix.OpenTree(int(source.Fd()), "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
 		if err != nil {
-			return -1, fmt.Errorf("bind: open %s: %w", b.Source, err)
+			return fmt.Errorf("bind: open %s: %w", b.Source, err)
 		}
 		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|recursive, &a); err != nil {
 			_ = unix.Close(fd)
-			return -1, err
+			return err
 		}
-		return fd, nil
+		t.fd = fd
+		return nil
 	}
-	wanted := attr
-	if b.IDMap && userns >= 0 {
-		wanted = mapped
-	}
-	recursive := uint(unix.AT_RECURSIVE)
-	if userns >= 0 && !b.IDMap {
-		fd, err := try(mapped, recursive)
-		if errors.Is(err, unix.EINVAL) {
-			recursive = 0
-		} else if err != nil {
-			return t, err
-		} else {
-			_ = unix.Close(fd)
-		}
-	}
-	t.fd, err = try(wanted, recursive)
-	if errors.Is(err, unix.EINVAL) && recursive != 0 {
-		recursive = 0
-		t.fd, err = try(wanted, 0)
+	alone := false
+	err = try(wanted, unix.AT_RECURSIVE)
+	if errors.Is(err, unix.EINVAL) {
+		alone = true
+		err = try(wanted, 0)
 	}
 	if errors.Is(err, unix.EINVAL) && b.IDMap {
 		return t, fmt.Errorf("bind: %w: idmapped mounts of the file system of %s: tmpfs has them from Linux 6.3 on, ext4 and xfs from 5.12, btrfs from 5.15", ErrUnsupported, b.Source)
+	}
+	if errors.Is(err, unix.EINVAL) {
+		t.foreign = true
+		err = try(plain, 0)
 	}
 	if err != nil {
 		return t, fmt.Errorf("bind %s: %w", b.Source, err)
@@ -281,7 +284,7 @@ func (f *hostFiles) openSource(b topology.Bind, userns int) (t sourceTree, err e
 		return t, fmt.Errorf("bind %s: %w", b.Source, err)
 	}
 	t.id = fileID{st.Dev, st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}
-	if recursive == 0 {
+	if alone {
 		t.alone = firstMountBelow(source.Name())
 	}
 	return t, nil
@@ -301,7 +304,13 @@ func firstMountBelow(at string) string {
 	return ""
 }
 
-// aloneNote tells that what is mounted below a bind's source is not in the node.
-func aloneNote(node string, b topology.Bind, below string) string {
-	return fmt.Sprintf("node %s: bind %s: what is mounted below %s is left out, as not all of it can be mounted idmapped: %s", node, b.Target, b.Source, below)
+// notes tell of what is not as it should be with a node's bind.
+func (t *sourceTree) notes(node string, b topology.Bind) (all []string) {
+	if t.alone != "" {
+		all = append(all, fmt.Sprintf("node %s: bind %s: what is mounted below %s is left out, as not all of it can be mounted idmapped: %s", node, b.Target, b.Source, t.alone))
+	}
+	if t.foreign {
+		all = append(all, fmt.Sprintf("node %s: bind %s: the file system of %s has no idmapped mounts: what the node writes there is not its own after down and up", node, b.Target, b.Source))
+	}
+	return all
 }

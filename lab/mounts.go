@@ -219,7 +219,7 @@ func (m *mounter) node(n *topology.Node, s *proto.NodeSetup, chosen []proto.Stor
 		if err := m.unions(&r, n, chosen, userns, base); err != nil {
 			return err
 		}
-		return m.binds(&r, n, userns)
+		return m.binds(&r, n, userns, base)
 	})
 	if err != nil {
 		r.close()
@@ -261,16 +261,14 @@ func (m *mounter) root(r *nodeMounts, n *topology.Node, s *proto.NodeSetup, user
 	return err
 }
 
-func (m *mounter) binds(r *nodeMounts, n *topology.Node, userns int) error {
+func (m *mounter) binds(r *nodeMounts, n *topology.Node, userns int, base uint32) error {
 	for _, b := range n.Binds {
-		t, err := m.files.openSource(b, userns)
+		t, err := m.files.openSource(b, bindNode{n.Name, userns, base})
 		if err != nil {
 			return err
 		}
 		r.fds, r.dirs = append(r.fds, t.fd), append(r.dirs, t.id.dir)
-		if t.alone != "" {
-			r.notes = append(r.notes, aloneNote(n.Name, b, t.alone))
-		}
+		r.notes = append(r.notes, t.notes(n.Name, b)...)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func olderThan(release string, major, minor int) bool {
 // tryIdmappedLayer mounts an overlay over an idmapped mount of the host's root, in the mounter's
 // tmpfs, which is gone with its thread.
 func (m *mounter) tryIdmappedLayer() error {
-	userns, err := newUserns()
+	userns, err := newUserns([]syscall.SysProcIDMap{{ContainerID: 0, HostID: 1, Size: container.IDs}})
 	if err != nil {
 		return err
 	}
@@ -76,12 +76,11 @@ func (m *mounter) tryIdmappedLayer() error {
 	return nil
 }
 
-// newUserns makes a user namespace with ids that are in no lab's range. A process has to be in it
+// newUserns makes a user namespace with these ids of users and of groups. A process has to be in it
 // while it is opened: a child that is stopped before its first instruction, by ptrace(2), on a
 // locked thread.
-func newUserns() (*os.File, error) {
-	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 1, Size: container.IDs}}
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"nsnet: probe"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{
+func newUserns(ids []syscall.SysProcIDMap) (*os.File, error) {
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{"nsnet: ids"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, Ptrace: true, Pdeathsig: unix.SIGKILL,
 	}})
 	if err != nil {

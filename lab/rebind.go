@@ -134,13 +134,11 @@ func bindAnew(init int, files *hostFiles, todo []nodeBinds) (notes []string, err
 			defer m.close()
 			for _, t := range todo {
 				for _, b := range t.binds {
-					note, err := m.bind(t, init, files, b)
+					more, err := m.bind(t, init, files, b)
 					if err != nil {
 						return &Error{Node: t.node, Op: "bind anew", Object: b.Target, Err: err}
 					}
-					if note != "" {
-						notes = append(notes, note)
-					}
+					notes = append(notes, more...)
 				}
 			}
 			return nil
@@ -182,58 +180,59 @@ func newRebinder() (*rebinder, error) {
 func (m *rebinder) close() { closeFDs([]int{m.own, m.proc}) }
 
 // bind mounts what a bind's source names in a node.
-func (m *rebinder) bind(t nodeBinds, init int, files *hostFiles, b topology.Bind) (note string, err error) {
+func (m *rebinder) bind(t nodeBinds, init int, files *hostFiles, b topology.Bind) (notes []string, err error) {
 	process := "/proc/" + strconv.Itoa(t.pid)
 	mnt, err := unix.Open(process+"/ns/mnt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer unix.Close(mnt)
-	userns := -1
+	n := bindNode{t.node, -1, 0}
 	if !t.privileged {
-		if userns, err = unix.Open(process+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return "", err
+		if n.userns, err = unix.Open(process+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			return nil, err
 		}
-		defer unix.Close(userns)
+		defer unix.Close(n.userns)
+		if n.base, err = firstIDOf(t.pid); err != nil {
+			return nil, err
+		}
 	}
 	root, err := unix.Open(process+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer unix.Close(root)
 	if !childOf(t.pid, init) {
-		return "", errors.New("its init has ended")
+		return nil, errors.New("its init has ended")
 	}
-	source, err := files.openSource(b, userns)
+	source, err := files.openSource(b, n)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer unix.Close(source.fd)
-	if source.alone != "" {
-		note = aloneNote(t.node, b, source.alone)
-	}
+	notes = source.notes(t.node, b)
 	at, err := openTarget(root, b.Target)
 	if errors.Is(err, unix.ENOENT) {
-		return "", nil // the node's own affair
+		return nil, nil // the node's own affair
 	}
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer unix.Close(at.fd)
 	switch {
 	case at.mounted && at.id == source.id:
-		return note, nil
+		return notes, nil
 	case at.id.dir != source.id.dir:
-		return "", errors.New(bindOther.reason(b))
+		return nil, errors.New(bindOther.reason(b))
 	}
 	if err := failpoint.Hit("bind", b.Target); err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := unix.Setns(mnt, unix.CLONE_NEWNS); err != nil {
-		return "", fmt.Errorf("enter its mount namespace: %w", err)
+		return nil, fmt.Errorf("enter its mount namespace: %w", err)
 	}
 	err = m.replace(source.fd, root, at, b.Target)
-	return note, errors.Join(err, unix.Setns(m.own, unix.CLONE_NEWNS))
+	return notes, errors.Join(err, unix.Setns(m.own, unix.CLONE_NEWNS))
 }
 
 // replace puts a tree of mounts in the place of what is at a node's path. The calling thread is in the node's mount namespace. From

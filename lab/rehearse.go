@@ -232,7 +232,7 @@ func (r *rehearsal) give(m *mounter, at proto.NodeIndex, fds []int, setup *proto
 		if err := m.unions(&got, &t.apart, t.storage, userns, base); err != nil {
 			return err
 		}
-		return m.binds(&got, n, userns)
+		return m.binds(&got, n, userns, base)
 	})
 	defer got.close()
 	reply := proto.NodeIndex{Index: at.Index}
