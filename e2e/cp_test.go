@@ -2,10 +2,14 @@ package e2e
 
 import (
 	"crypto/rand"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/testenv"
 )
@@ -131,6 +135,71 @@ func TestCpOfAHostileNode(t *testing.T) {
 		}
 		if b, err := os.ReadFile(victim); err != nil || string(b) != "safe" {
 			t.Errorf("%q, %v", b, err)
+		}
+	})
+}
+
+// TestCpThroughDirectoriesOfOthers holds that another user of the host leads root nowhere by links, neither by one that stays nor by
+// one that is exchanged for a directory while root copies.
+func TestCpThroughDirectoriesOfOthers(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {n: {}}")
+		r.sh("n", "mkdir -p /d/sub; echo evil >/d/sub/evil")
+		dir := t.TempDir()
+		victim, site, link := filepath.Join(dir, "victim"), filepath.Join(dir, "y/site"), filepath.Join(dir, "y/link")
+		if err := errors.Join(os.MkdirAll(filepath.Join(site, "sub"), 0o755), os.Mkdir(victim, 0o700), os.Symlink(victim, link), os.Lchown(link, 1000, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, victim, "secret", "SECRET")
+		writeFile(t, filepath.Join(site, "sub"), "secret", "harmless")
+		for _, args := range [][]string{{link, r.name + "/n:/x"}, {link + "/secret", r.name + "/n:/x"}, {r.name + "/n:/d/.", link}, {r.name + "/n:/d", link + "/new"}} {
+			if got := testenv.Run(t, append([]string{"cp"}, args...)...); got.Code != 1 || !strings.Contains(got.Stderr, "it leads through a link of user 1000") {
+				t.Errorf("cp %q: %+v", args, got)
+			}
+		}
+		var stop atomic.Bool
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for !stop.Load() {
+				_ = unix.Renameat2(unix.AT_FDCWD, filepath.Join(site, "sub"), unix.AT_FDCWD, link, unix.RENAME_EXCHANGE)
+			}
+		}()
+		for range 10 {
+			testenv.Run(t, "cp", site, r.name+"/n:/www")
+			testenv.Run(t, "cp", r.name+"/n:/d/.", site)
+		}
+		stop.Store(true)
+		<-done
+		if got := r.sh("n", "mkdir -p /www; grep -r SECRET /www || true"); got != "" {
+			t.Errorf("in the node there is %s", got)
+		}
+		if got, err := os.ReadDir(victim); err != nil || len(got) != 1 {
+			t.Errorf("there is %v, %v", got, err)
+		}
+	})
+}
+
+// TestCpOfHoles holds that a file of mostly nothing takes no more room where it is copied to.
+func TestCpOfHoles(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, "nodes: {n: {}}")
+		dir := t.TempDir()
+		out, back := filepath.Join(dir, "out"), r.name+"/n:/back"
+		r.sh("n", "truncate -s 512G /f; printf end | dd of=/f bs=1M seek=1024 conv=notrunc 2>/dev/null")
+		for _, args := range [][]string{{r.name + "/n:/f", out}, {out, back}} {
+			if got := testenv.Run(t, append([]string{"cp"}, args...)...); got.Code != 0 {
+				t.Errorf("cp %q: %+v", args, got)
+			}
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(out, &st); err != nil || st.Size != 512<<30 || st.Blocks*512 > 1<<20 {
+			t.Errorf("here are %d bytes in %d blocks: %v", st.Size, st.Blocks, err)
+		}
+		if got := r.sh("n", "stat -c %s /back; [ $(stat -c %b /back) -lt 2048 ] && dd if=/back bs=1M skip=1024 count=1 2>/dev/null | head -c 3"); got != "549755813888\nend" {
+			t.Errorf("in the node there is %q", got)
 		}
 	})
 }

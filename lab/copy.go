@@ -56,7 +56,7 @@ func copyOut(ctx context.Context, o CopyOptions) error {
 	defer r.Close()
 	unpacked := make(chan error, 1)
 	go func() {
-		err := transfer.Unpack(r, o.Host, baseOf(o.FromNode))
+		err := transfer.Unpack(r, transfer.Typed, o.Host, baseOf(o.FromNode))
 		if err == nil {
 			_, err = io.Copy(io.Discard, r) // padding
 		}
@@ -80,7 +80,7 @@ func copyIn(ctx context.Context, o CopyOptions) error {
 	}
 	packed := make(chan error, 1)
 	go func() {
-		err := transfer.Pack(w, o.Host, o.Note)
+		err := transfer.Pack(w, transfer.Typed, o.Host, o.Note)
 		_ = w.Close()
 		packed <- err
 	}()
@@ -123,7 +123,7 @@ func copyEnd(ctx context.Context, o CopyOptions, in, out *os.File, args ...strin
 	_ = w.Close()
 	text := <-said
 	switch {
-	case errors.Is(err, ErrNoCommand):
+	case errors.Is(err, ErrNoCommand), err == nil && code != 0 && transfer.IsUnknown(text):
 		return fmt.Errorf("%w: the lab was brought up by an nsnet that could not", ErrUnsupported)
 	case errors.Is(err, ErrPaused): // of which Exec says that it runs a command
 		var e *Error

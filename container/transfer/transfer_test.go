@@ -78,7 +78,7 @@ func packed(t *testing.T, path string) ([]byte, []string) {
 	t.Helper()
 	var b bytes.Buffer
 	var notes []string
-	if err := Pack(&b, path, func(s string) { notes = append(notes, s) }); err != nil {
+	if err := Pack(&b, Typed, path, func(s string) { notes = append(notes, s) }); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes(), notes
@@ -112,7 +112,7 @@ func TestCopyOfADirectory(t *testing.T) {
 			dir := t.TempDir()
 			t.Cleanup(func() { openAll(dir) })
 			for range 2 { // once more over what is there, where that is the same
-				if err := Unpack(bytes.NewReader(archive), filepath.Join(dir, tc.dst), tc.base); err != nil {
+				if err := Unpack(bytes.NewReader(archive), Typed, filepath.Join(dir, tc.dst), tc.base); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(tc.want, tree(t, dir)); diff != "" {
@@ -127,7 +127,7 @@ func TestCopyOfADirectory(t *testing.T) {
 	}
 	dir := t.TempDir()
 	t.Cleanup(func() { openAll(dir) })
-	if err := Unpack(bytes.NewReader(archive), dir, "."); err != nil {
+	if err := Unpack(bytes.NewReader(archive), Typed, dir, "."); err != nil {
 		t.Fatal(err)
 	}
 	if fi, err := os.Stat(filepath.Join(dir, "file")); err != nil || !fi.ModTime().Equal(time.Unix(1_000_000_000, 0)) {
@@ -181,7 +181,7 @@ func TestCopyOfAFile(t *testing.T) {
 				}
 			}
 			dst := dir + "/" + tc.dst
-			err := Unpack(bytes.NewReader(archive), dst, "name")
+			err := Unpack(bytes.NewReader(archive), Typed, dst, "name")
 			if tc.refused != "" {
 				if err == nil || !strings.Contains(err.Error(), tc.refused) {
 					t.Errorf("%v", err)
@@ -265,7 +265,7 @@ func TestHostileArchives(t *testing.T) {
 				entries[i].link = strings.ReplaceAll(entries[i].link, "OUTSIDE", outside)
 			}
 			before := tree(t, outside)
-			if err := Unpack(bytes.NewReader(archiveOf(t, entries...)), dst, "."); err == nil {
+			if err := Unpack(bytes.NewReader(archiveOf(t, entries...)), Typed, dst, "."); err == nil {
 				t.Error("it is accepted")
 			}
 			if diff := cmp.Diff(before, tree(t, outside)); diff != "" {
@@ -279,7 +279,7 @@ func TestHostileArchives(t *testing.T) {
 		})
 	}
 	dst := t.TempDir()
-	if err := Unpack(bytes.NewReader(archiveOf(t, dir, entry{name: "s", kind: tar.TypeReg, mode: 0o6777})), dst, "."); err != nil {
+	if err := Unpack(bytes.NewReader(archiveOf(t, dir, entry{name: "s", kind: tar.TypeReg, mode: 0o6777})), Typed, dst, "."); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"s -rwxrwxrwx "}, tree(t, dst)); diff != "" {
@@ -302,7 +302,7 @@ func TestUnpackFollowsNoLinkInItsPlace(t *testing.T) {
 		if err := os.Symlink(to, filepath.Join(dst, "src")); err != nil {
 			t.Fatal(err)
 		}
-		if err := Unpack(bytes.NewReader(archive), dst, "src"); err == nil {
+		if err := Unpack(bytes.NewReader(archive), Typed, dst, "src"); err == nil {
 			t.Error("no error")
 		}
 		if err := os.Remove(filepath.Join(dst, "src")); err != nil {
@@ -312,7 +312,7 @@ func TestUnpackFollowsNoLinkInItsPlace(t *testing.T) {
 	if all := tree(t, victim); len(all) > 0 {
 		t.Errorf("elsewhere there are %v", all)
 	}
-	if err := Unpack(bytes.NewReader(archive), dst, "src"); err != nil || len(tree(t, dst)) < 2 {
+	if err := Unpack(bytes.NewReader(archive), Typed, dst, "src"); err != nil || len(tree(t, dst)) < 2 {
 		t.Errorf("without a link: %v", err)
 	}
 }
@@ -329,7 +329,7 @@ func FuzzUnpack(f *testing.F) {
 		if err := os.Mkdir(dst, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		_ = Unpack(bytes.NewReader(archive), dst, "x")
+		_ = Unpack(bytes.NewReader(archive), Typed, dst, "x")
 		openAll(base)
 		for _, line := range tree(t, base) {
 			if !strings.HasPrefix(line, "dst") {
@@ -343,21 +343,21 @@ func FuzzUnpack(f *testing.F) {
 func TestPackOfAChangingFile(t *testing.T) {
 	for _, name := range []string{"/proc/self/status", "/proc/version"} { // of size 0, with content
 		var b bytes.Buffer
-		if err := Pack(&b, name, func(string) {}); err != nil {
+		if err := Pack(&b, Typed, name, func(string) {}); err != nil {
 			t.Fatal(err)
 		}
 		dir := t.TempDir()
-		if err := Unpack(&b, dir, "x"); err != nil {
+		if err := Unpack(&b, Typed, dir, "x"); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got := tree(t, dir); len(got) != 1 || len(got[0]) < 40 {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	if err := Pack(&bytes.Buffer{}, "/dev/null", func(string) {}); err == nil || !strings.Contains(err.Error(), "neither a file nor a directory") {
+	if err := Pack(&bytes.Buffer{}, Typed, "/dev/null", func(string) {}); err == nil || !strings.Contains(err.Error(), "neither a file nor a directory") {
 		t.Errorf("a device: %v", err)
 	}
-	if err := Pack(&bytes.Buffer{}, "/no/such", func(string) {}); err == nil {
+	if err := Pack(&bytes.Buffer{}, Typed, "/no/such", func(string) {}); err == nil {
 		t.Error("nothing")
 	}
 	for _, n := range []int{0, 1, 4096} {

@@ -2,27 +2,30 @@ package transfer
 
 import (
 	"archive/tar"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxName bounds a name of an archive (PATH_MAX).
 const maxName = 4096
 
+// maxRecords bounds what an entry says in extended headers: two names, and little else. archive/tar reads a MiB.
+const maxRecords = 16 << 10
+
 // ErrEmpty is of an archive in which nothing is.
 var ErrEmpty = errors.New("the archive is empty")
 
 // Unpack reads an archive and puts what is in it at dst, as cp(1) does: into dst under the name base
-// where dst is a directory, else as dst itself. A base of "." puts the content of a directory into dst.
-func Unpack(r io.Reader, dst, base string) error {
+// where dst is a directory, else as dst itself. A base of "." puts the content of a directory into dst. What is made is
+// made in open directories, and no link is followed but those at dst that open follows. It holds one descriptor a level, and of the
+// archive no more than an entry for each.
+func Unpack(r io.Reader, open Opener, dst, base string) error {
 	t := tar.NewReader(r)
 	h, err := t.Next()
 	if errors.Is(err, io.EOF) {
@@ -31,188 +34,258 @@ func Unpack(r io.Reader, dst, base string) error {
 	if err != nil {
 		return err
 	}
+	if err := sober(h); err != nil {
+		return err
+	}
 	if h.Name != "." && h.Name != "./" {
 		return fmt.Errorf("the archive begins with %q", h.Name)
 	}
-	switch h.Typeflag {
-	case tar.TypeDir:
-		return unpackDir(t, h, dst, base)
-	case tar.TypeReg:
-		return unpackFile(t, h, dst, base)
+	if h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeReg {
+		return errors.New("the archive is of neither a file nor a directory")
 	}
-	return errors.New("the archive is of neither a file nor a directory")
-}
-
-func unpackDir(t *tar.Reader, h *tar.Header, dst, base string) error {
-	fi, err := os.Stat(dst)
-	switch {
-	case err == nil && !fi.IsDir():
-		return fmt.Errorf("%s is a file: a directory cannot be copied to it", dst)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	parent, name := dst, base
-	if err != nil {
-		parent, name = filepath.Dir(filepath.Clean(dst)), filepath.Base(dst)
-	}
-	root, err := os.OpenRoot(parent)
+	to, err := destinationOf(open, dst, base, h.Typeflag == tar.TypeDir)
 	if err != nil {
 		return err
 	}
-	if name != "." {
-		// In the open directory: somebody else's may be exchanged for a link right after it was made.
-		in := root
-		defer in.Close()
-		if err := in.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-		if root, err = in.OpenRoot(name); err != nil {
-			return err
-		}
+	u := unpacker{tar: t, shown: to.shown}
+	if h.Typeflag == tar.TypeReg && to.name == "." {
+		_ = unix.Close(to.dir)
+		return errors.New("it is a file, and has no content to be copied into a directory")
 	}
-	defer root.Close()
-	u := unpacker{root: root, tar: t, dirs: []*tar.Header{h}}
-	for {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return u.finish()
-		}
-		if err == nil {
-			err = u.add(h)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-func unpackFile(t *tar.Reader, h *tar.Header, dst, base string) error {
-	fi, err := os.Stat(dst)
-	if own, lerr := os.Lstat(dst); lerr == nil && (err != nil || !fi.IsDir()) && !own.Mode().IsRegular() {
-		// Such as a link, /dev/stdout or a named pipe: cp(1) would write to where it leads.
-		return fmt.Errorf("%s is neither a file nor a directory: it is not replaced, and not written to", dst)
-	}
-	switch {
-	case err == nil && fi.IsDir():
-		dst = filepath.Join(dst, base)
-	case err != nil && errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(dst, "/"):
-		return fmt.Errorf("%s: there is no such directory", dst)
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
+	if h.Typeflag == tar.TypeReg {
+		u.single = to.name
+		u.levels = []*level{{fd: to.dir, name: "."}}
+	} else if err := u.top(to, h); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(filepath.Dir(dst))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	u := unpacker{root: root, tar: t}
-	h.Name = filepath.Base(dst)
-	return u.add(h)
+	return errors.Join(u.all(h), u.close())
 }
 
 // unpacker writes beneath one directory.
 type unpacker struct {
-	root *os.Root
-	tar  *tar.Reader
-	dirs []*tar.Header // whose permissions and times are set at the end: they may forbid to write
+	tar    *tar.Reader
+	shown  string   // how the directory is called in messages
+	single string   // the name of the only file, if the archive is of one
+	levels []*level // the directories that the last entry is in, and itself if it is one, the outermost first
+	part   *part    // a file of which pieces may follow
+}
+
+// level is an open directory.
+type level struct {
+	fd   int
+	name string
+	kept *facts // given to it at its end: they may forbid to write; nil: nothing is
+}
+
+// facts are what is kept of a file or directory.
+type facts struct {
+	mode uint32 // permissions, without what would give privileges
+	time time.Time
+}
+
+func factsOf(h *tar.Header) *facts { return &facts{uint32(h.Mode) & 0o777, h.ModTime} }
+
+// give gives them to an open file.
+func (k *facts) give(fd int) error {
+	if err := unix.Fchmod(fd, k.mode); err != nil {
+		return fmt.Errorf("set its permissions: %w", err)
+	}
+	at, err := unix.TimeToTimespec(k.time)
+	if err == nil {
+		err = unix.UtimesNanoAt(fd, "", []unix.Timespec{{Nsec: unix.UTIME_NOW}, at}, unix.AT_EMPTY_PATH)
+	}
+	if err != nil {
+		return fmt.Errorf("set its time: %w", err)
+	}
+	return nil
+}
+
+// top opens the directory that becomes what the archive is of.
+func (u *unpacker) top(to destination, h *tar.Header) error {
+	defer unix.Close(to.dir)
+	if to.name == "." {
+		fd, err := openat(to.dir, ".", unix.O_RDONLY|unix.O_DIRECTORY)
+		if err != nil {
+			return fmt.Errorf("open %s: %w", u.shown, err)
+		}
+		u.levels = []*level{{fd, ".", factsOf(h)}}
+		return nil
+	}
+	u.shown = filepath.Join(u.shown, to.name)
+	fd, err := u.makeDir(to.dir, to.name, ".")
+	if err == nil {
+		u.levels = []*level{{fd, ".", factsOf(h)}}
+	}
+	return err
+}
+
+// makeDir opens a directory that is made if it is not there.
+func (u *unpacker) makeDir(dir int, name, shown string) (int, error) {
+	fail := func(err error) (int, error) { return -1, u.refused(shown, err) }
+	if err := unix.Mkdirat(dir, name, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+		return fail(err)
+	}
+	fd, err := below(dir, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return -1, fmt.Errorf("%s is there and is no directory: it is not replaced", filepath.Join(u.shown, shown))
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return fd, nil
+}
+
+// all adds what the archive is of and what follows.
+func (u *unpacker) all(h *tar.Header) error {
+	var err error
+	if u.single != "" {
+		err = u.add(h)
+	}
+	for err == nil {
+		if h, err = u.tar.Next(); errors.Is(err, io.EOF) {
+			return u.leaveTo("")
+		}
+		if err == nil {
+			err = sober(h)
+		}
+		if err == nil {
+			err = u.add(h)
+		}
+	}
+	return err
+}
+
+// sober refuses what no Pack writes: endless headers, and files with holes as GNU tar has them, of which few bytes make as
+// many zeros as they say.
+func sober(h *tar.Header) error {
+	n := 0
+	for key, value := range h.PAXRecords {
+		if n += len(key) + len(value); n > maxRecords || strings.HasPrefix(key, "GNU.sparse.") {
+			return fmt.Errorf("the archive says more than is asked for of %.80q", h.Name)
+		}
+	}
+	return nil
+}
+
+// close closes what is open, and removes a file that has not become whole.
+func (u *unpacker) close() error {
+	var err error
+	if u.part != nil {
+		err = u.part.drop()
+	}
+	for _, l := range u.levels {
+		_ = unix.Close(l.fd)
+	}
+	return err
 }
 
 func (u *unpacker) add(h *tar.Header) error {
 	name := strings.TrimSuffix(h.Name, "/")
-	if len(name) > maxName || name == "." || !filepath.IsLocal(name) || filepath.Clean(name) != name {
+	if u.single != "" && name == "." && h.Typeflag == tar.TypeReg {
+		name = u.single
+	} else if len(name) > maxName || name == "." || !filepath.IsLocal(name) || filepath.Clean(name) != name || u.single != "" {
 		return fmt.Errorf("the archive has an entry %.80q", h.Name)
 	}
+	if at, found, err := record(h, placeRecord); err != nil || found {
+		if err == nil {
+			err = u.piece(h, name, at)
+		}
+		return err
+	}
+	if u.single != "" && u.part != nil {
+		return errors.New("the archive is of several files")
+	}
+	if err := u.leaveTo(filepath.Dir(name)); err != nil {
+		return err
+	}
+	if len(u.levels) == 0 {
+		return fmt.Errorf("the archive has an entry %.80q out of its place", h.Name)
+	}
+	in := u.levels[len(u.levels)-1]
 	switch h.Typeflag {
 	case tar.TypeDir:
-		h.Name = name
-		u.dirs = append(u.dirs, h)
-		fi, err := u.root.Lstat(name)
-		if err == nil && fi.IsDir() {
-			return nil
+		fd, err := u.makeDir(in.fd, filepath.Base(name), name)
+		if err == nil {
+			u.levels = append(u.levels, &level{fd, name, factsOf(h)})
 		}
-		return u.root.Mkdir(name, 0o700)
+		return err
 	case tar.TypeSymlink:
-		if err := u.clear(name); err != nil {
+		if err := u.clear(in.fd, name); err != nil {
 			return err
 		}
-		return u.root.Symlink(h.Linkname, name)
+		if err := unix.Symlinkat(h.Linkname, in.fd, filepath.Base(name)); err != nil {
+			return u.refused(name, err)
+		}
+		return nil
 	case tar.TypeReg:
-		return u.file(h, name)
+		return u.file(in.fd, h, name)
 	}
 	return fmt.Errorf("%s is of a kind that is not copied", name)
 }
 
-// clear removes what is no directory at a name.
-func (u *unpacker) clear(name string) error {
-	fi, err := u.root.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+// leaveTo ends the last file and the directories that are not a directory or above it, the innermost first.
+func (u *unpacker) leaveTo(dir string) error {
+	if err := u.settle(); err != nil {
 		return err
 	}
-	if fi.IsDir() {
-		return fmt.Errorf("%s is a directory: it is not replaced", filepath.Join(u.root.Name(), name))
-	}
-	return u.mounted(name, u.root.Remove(name))
-}
-
-// mounted says in words that a file cannot be replaced because something is mounted at it.
-func (u *unpacker) mounted(name string, err error) error {
-	if !errors.Is(err, syscall.EBUSY) {
-		return err
-	}
-	return fmt.Errorf("%s is a mount point and is not replaced; what a bind shows there is changed at its source on the host: %w", filepath.Join(u.root.Name(), name), err)
-}
-
-// refused says of a file that cannot be made which one that is: the name that it is made under is nobody's.
-func (u *unpacker) refused(name string, err error) error {
-	var e *fs.PathError
-	if errors.As(err, &e) {
-		err = e.Err
-	}
-	if errors.Is(err, syscall.EROFS) {
-		err = fmt.Errorf("%w: a bind is read-only unless the file says rw", err)
-	}
-	return fmt.Errorf("copy %s: %w", filepath.Join(u.root.Name(), name), err)
-}
-
-// file writes a file beside its place and then puts it there: nobody sees half of it, and a link in its
-// place is replaced and not followed.
-func (u *unpacker) file(h *tar.Header, name string) error {
-	fi, err := u.root.Lstat(name)
-	if err == nil && fi.IsDir() {
-		return fmt.Errorf("%s is a directory: it is not replaced", filepath.Join(u.root.Name(), name))
-	}
-	part := filepath.Join(filepath.Dir(name), ".nsnet-cp-"+rand.Text())
-	f, err := u.root.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return u.refused(name, err)
-	}
-	_, err = io.Copy(f, u.tar)
-	err = errors.Join(err, f.Chmod(mode(h)), f.Close())
-	if err == nil {
-		err = u.root.Chtimes(part, time.Now(), h.ModTime)
-	}
-	if err == nil {
-		err = u.mounted(name, u.root.Rename(part, name))
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("copy %s: %w", name, err), u.root.Remove(part))
-	}
-	return nil
-}
-
-// finish gives the directories their permissions and times, the innermost first.
-func (u *unpacker) finish() error {
-	for i := len(u.dirs) - 1; i >= 0; i-- {
-		h := u.dirs[i]
-		if err := errors.Join(u.root.Chmod(h.Name, mode(h)), u.root.Chtimes(h.Name, time.Now(), h.ModTime)); err != nil {
-			return err
+	for len(u.levels) > 0 {
+		last := u.levels[len(u.levels)-1]
+		if last.name == dir {
+			return nil
+		}
+		u.levels = u.levels[:len(u.levels)-1]
+		var err error
+		if last.kept != nil {
+			err = last.kept.give(last.fd)
+		}
+		_ = unix.Close(last.fd)
+		if err != nil {
+			return fmt.Errorf("copy %s: %w", filepath.Join(u.shown, last.name), err)
 		}
 	}
 	return nil
 }
 
-// mode is the permissions of an entry, without what would give privileges.
-func mode(h *tar.Header) fs.FileMode { return fs.FileMode(h.Mode) & fs.ModePerm }
+// clear removes what is no directory at a name.
+func (u *unpacker) clear(dir int, name string) error {
+	there, err := u.look(dir, name)
+	if err == nil && there {
+		err = u.mounted(name, unix.Unlinkat(dir, filepath.Base(name), 0))
+	}
+	return err
+}
+
+// look tells whether something is at a name, and refuses a directory.
+func (u *unpacker) look(dir int, name string) (bool, error) {
+	var st unix.Stat_t
+	err := unix.Fstatat(dir, filepath.Base(name), &st, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, u.refused(name, err)
+	}
+	if kindOf(&st) == unix.S_IFDIR {
+		return false, fmt.Errorf("%s is a directory: it is not replaced", filepath.Join(u.shown, name))
+	}
+	return true, nil
+}
+
+// mounted says in words that a file cannot be replaced because something is mounted at it.
+func (u *unpacker) mounted(name string, err error) error {
+	if !errors.Is(err, unix.EBUSY) {
+		if err != nil {
+			err = u.refused(name, err)
+		}
+		return err
+	}
+	return fmt.Errorf("%s is a mount point and is not replaced; what a bind shows there is changed at its source on the host: %w", filepath.Join(u.shown, name), err)
+}
+
+// refused says of a file that cannot be made which one that is: the name that it is made under is nobody's.
+func (u *unpacker) refused(name string, err error) error {
+	if errors.Is(err, unix.EROFS) {
+		err = fmt.Errorf("%w: a bind is read-only unless the file says rw", err)
+	}
+	return fmt.Errorf("copy %s: %w", filepath.Join(u.shown, name), err)
+}

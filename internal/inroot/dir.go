@@ -11,10 +11,27 @@ import (
 )
 
 // Dir opens a directory by a path of the host that may lead through directories of other users, for somebody who is
-// about to write in it: no symbolic link is followed but root's and the caller's own. Each component is looked up in the
-// open directory before it, so that nobody can exchange one in between. The descriptor is closed on exec. The error
-// is an *fs.PathError.
+// about to write in it. It is Path, but that anything else is ENOTDIR.
 func Dir(path string) (fd int, err error) {
+	fd, err = Path(path)
+	if err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		err = unix.ENOTDIR
+	}
+	if err != nil {
+		_ = unix.Close(fd)
+		return -1, &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	return fd, nil
+}
+
+// Path opens whatever is at a path of the host that may lead through directories of other users: no symbolic link is
+// followed but root's and the caller's own. Each component is looked up in the open directory before it, so that
+// nobody can exchange one in between. The descriptor is one of O_PATH, closed on exec. The error is an *fs.PathError.
+func Path(path string) (fd int, err error) {
 	fail := func(err error) (int, error) { return -1, &fs.PathError{Op: "open", Path: path, Err: err} }
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -52,9 +69,6 @@ func Dir(path string) (fd int, err error) {
 			}
 			rest = append(strings.Split(target, "/"), rest...)
 		} else {
-			if err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
-				err = unix.ENOTDIR
-			}
 			_ = unix.Close(at)
 		}
 		if at = next; err != nil {
@@ -74,7 +88,7 @@ func linkOf(fd int, st *unix.Stat_t) (string, error) {
 	}
 	target := string(b[:n])
 	if uid := st.Uid; uid != 0 && uid != uint32(unix.Geteuid()) {
-		return "", fmt.Errorf("%w: it leads through a link of user %d to %s: name that directory itself", ErrForeignLink, uid, target)
+		return "", fmt.Errorf("%w: it leads through a link of user %d to %s: name that itself", ErrForeignLink, uid, target)
 	}
 	return target, nil
 }

@@ -45,3 +45,36 @@ func TestDir(t *testing.T) {
 		_ = unix.Close(fd)
 	}
 }
+
+// Path opens what is no directory, too, by the same links.
+func TestPath(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(os.Mkdir(at("a"), 0o755), os.WriteFile(at("a/file"), nil, 0o600), unix.Mkfifo(at("pipe"), 0o600),
+		os.Symlink("a/file", at("own")), os.Symlink("own", at("chain")), os.Symlink("a/file", at("foreign")), os.Symlink("none", at("dangling"))); err != nil {
+		t.Fatal(err)
+	}
+	foreign := error(nil)
+	if os.Geteuid() == 0 {
+		if err := os.Lchown(at("foreign"), 1000, 1000); err != nil {
+			t.Fatal(err)
+		}
+		foreign = ErrForeignLink
+	}
+	for path, want := range map[string]error{"a": nil, "a/file": nil, "own": nil, "chain": nil, "pipe": nil, "foreign": foreign,
+		"dangling": unix.ENOENT, "own/x": unix.ENOTDIR, "a/file/x": unix.ENOTDIR} {
+		fd, err := Path(at(path))
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v", path, err)
+		}
+		if err != nil {
+			continue
+		}
+		var is, should unix.Stat_t
+		if err := errors.Join(unix.Fstat(fd, &is), unix.Stat(at(path), &should)); err != nil || is.Ino != should.Ino {
+			t.Errorf("%s: something else: %v", path, err)
+		}
+		_ = unix.Close(fd)
+	}
+}
