@@ -37,6 +37,7 @@ type Setup struct {
 	Filter  []byte      // seccomp program; empty: none
 	Masks   []string    // those of MaskedPaths that exist here, relative
 	Sysctls [][2]string // those of DefaultSysctls that a new network namespace has not
+	IPC     [][2]string // those of IPCSysctls, unless somebody else has set them
 	Resolv  []byte      // resolv.conf; nil: the image's own stays
 	Hosts   []byte      // the node's own /etc/hosts; nil: the common layer's
 	Above   int         // layers between the common one and the image
@@ -67,6 +68,9 @@ func BootProgram(n *topology.Node, s Setup) []wire.Step {
 		p.unmasked()
 	}
 	p.devices(n)
+	for _, kv := range s.IPC {
+		p.sysctl(kv[0], kv[1])
+	}
 	p.kernelFiles(n, s)
 	p.add(wire.OpEnter, "enter the root filesystem", nil, flag(needsPivot(n, s)))
 	p.add(wire.OpHostname, "set the hostname "+n.Hostname, []string{n.Hostname})
@@ -271,6 +275,11 @@ func (p *program) kernelFiles(n *topology.Node, s Setup) {
 	if n.Privileged {
 		return
 	}
+	// Of all sysctls only those of the network are the node's to change: it needs these as a router, and of the others some belong to its
+	// IPC and pid namespaces and bound what it takes of the host's memory.
+	p.mount(root+"/proc/sys", "proc/sys", "", unix.MS_BIND, "")
+	p.mount(root+"/proc/sys/net", "proc/sys/net", "", unix.MS_BIND, "")
+	p.add(wire.OpMount, "make /proc/sys read-only", []string{"", root + "/proc/sys"}, unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|flags)
 	for _, m := range s.Masks {
 		source := Devices + "/null"
 		if maskedDir(m) {
@@ -345,7 +354,8 @@ func Binds(steps []wire.Step, n *topology.Node, s Setup, dirs []bool) []wire.Ste
 		add = append(add, wire.Step{Op: wire.OpAttachIn, Label: "bind " + b.Source + " to " + b.Target,
 			Text: []string{b.Target}, Number: []uint64{uint64(first + i), flag(dirs[i])}})
 	}
-	at := slices.IndexFunc(steps, func(s wire.Step) bool { return s.Op == wire.OpSysctl || s.Op == wire.OpCgroupNS })
+	in := slices.IndexFunc(steps, func(s wire.Step) bool { return s.Op == wire.OpEnter })
+	at := in + slices.IndexFunc(steps[in:], func(s wire.Step) bool { return s.Op == wire.OpSysctl || s.Op == wire.OpCgroupNS })
 	return slices.Insert(slices.Clone(steps), at, add...)
 }
 
@@ -369,13 +379,13 @@ func DefaultSysctls() [][2]string {
 	}
 }
 
-// sysctls sets the defaults that are not so already, then what the file says.
+// sysctls sets those of the network: the defaults that are not so already, then what the file says.
 func (p *program) sysctls(n *topology.Node, defaults [][2]string) {
 	for _, kv := range defaults {
 		p.sysctl(kv[0], kv[1])
 	}
 	for _, k := range SysctlOrder(n.Sysctls) {
-		if !perInterface(k) {
+		if !perInterface(k) && !OfIPC(k) {
 			p.sysctl(k, n.Sysctls[k])
 		}
 	}

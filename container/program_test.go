@@ -302,7 +302,7 @@ func TestSysctls(t *testing.T) {
 		"net.ipv4.conf.eth0.rp_filter":      "1",
 		"net/ipv4/conf/eth0.100/proxy_arp":  "1",
 		"net.ipv6.neigh.eth1.gc_stale_time": "5",
-		"kernel.msgmax":                     "16384",
+		"kernel.msgmax":                     "16384", // see IPCSysctls
 	}}
 	defaults := [][2]string{{"net.ipv4.ip_forward", "0"}, {"net.ipv4.conf.default.rp_filter", "0"}}
 	list := func(steps []wire.Step) [][2]string {
@@ -317,7 +317,7 @@ func TestSysctls(t *testing.T) {
 	// The file's come after the defaults, and win; what ip_forward changes comes after it.
 	want := [][2]string{
 		{"net/ipv4/ip_forward", "0"}, {"net/ipv4/conf/default/rp_filter", "0"},
-		{"kernel/msgmax", "16384"}, {"net/ipv4/conf/all/rp_filter", "2"}, {"net/ipv4/ip_forward", "1"},
+		{"net/ipv4/conf/all/rp_filter", "2"}, {"net/ipv4/ip_forward", "1"},
 		{"net/ipv4/conf/default/forwarding", "0"}, {"net/ipv6/conf/default/accept_ra", "1"},
 	}
 	if diff := cmp.Diff(want, list(BootProgram(&n, Setup{Sysctls: defaults}))); diff != "" {

@@ -310,6 +310,10 @@ func (b *builder) node(e event) error {
 	if len(e.fds) > 1 {
 		userns, base = e.fds[1], b.rec.ids().of(m.Slot)
 	}
+	ipcSet, err := b.mounts.ipcSysctls(e.fds[0], n, b.setups[m.Index].IPC)
+	if err != nil {
+		return &Error{Node: n.Name, Op: "prepare", Err: err}
+	}
 	b.mounts.init = b.rec.InitPID
 	r, err := b.mounts.node(n, &b.setups[m.Index], b.storage[n.Name], userns, base)
 	if err != nil {
@@ -336,7 +340,7 @@ func (b *builder) node(e event) error {
 	for _, f := range held {
 		fds = append(fds, int(f.Fd()))
 	}
-	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths, Held: len(held), Served: r.served}, fds...)
+	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths, Held: len(held), Served: r.served, IPCSet: ipcSet}, fds...)
 }
 
 // logFiles are a node's log and its older log, in the lab's directory.

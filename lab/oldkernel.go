@@ -15,11 +15,10 @@ import (
 // overlayfs takes idmapped layers from Linux 5.19 on. A kernel that says it is older is asked, as
 // distributions port features back; a newer one is believed, for asking costs a process.
 func (b *builder) checkKernel() error {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return fmt.Errorf("look at the kernel's version: %w", err)
+	release, err := release()
+	if err != nil {
+		return err
 	}
-	release := unix.ByteSliceToString(u.Release[:])
 	if !olderThan(release, 5, 19) {
 		return nil
 	}

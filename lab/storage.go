@@ -126,8 +126,7 @@ func rootStorage(n *topology.Node) (proto.Storage, error) {
 		if n.Image.Kind == topology.ImageHost {
 			return s, fmt.Errorf("%w: the host's root is too much to be copied; give the node another image, or leave out storage: copy", ErrUnsupported)
 		}
-		var u unix.Utsname
-		if err := unix.Uname(&u); err == nil && olderThan(unix.ByteSliceToString(u.Release[:]), 6, 6) {
+		if release, err := release(); err == nil && olderThan(release, 6, 6) {
 			return s, fmt.Errorf("%w: a copied root needs Linux 6.6, for idmapped mounts of tmpfs", ErrUnsupported)
 		}
 		s.Driver, s.Why = topology.StorageCopy, overlayfs.AskedFor

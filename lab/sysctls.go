@@ -22,7 +22,7 @@ import (
 
 // ofNetwork tells a sysctl that belongs to a network namespace, and so can be read and set from outside
 // of the node by who enters that alone.
-func ofNetwork(key string) bool { return strings.HasPrefix(container.SysctlPath(key), "net/") }
+func ofNetwork(key string) bool { return !container.OfIPC(key) }
 
 // startSysctls are those that only a node's own init can set, at its start; nil where there is none.
 func startSysctls(all map[string]string) map[string]string {

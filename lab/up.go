@@ -368,6 +368,10 @@ func (b *builder) spec() (*proto.LabSpec, error) {
 func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, err error) {
 	filters := map[string]int{}
 	hosts, ownHosts := dns.Hosts(b.lab), dns.Own(b.lab)
+	memory, err := memorySize()
+	if err != nil {
+		return nil, common, &Error{Op: "look at the machine's memory", Err: err}
+	}
 	for i := range b.nodes {
 		n := &b.nodes[i]
 		caps, err := container.Capabilities(n.Caps, n.Privileged)
@@ -396,6 +400,7 @@ func (b *builder) setupNodes() (setups []proto.NodeSetup, common proto.Common, e
 			setup.Filter = at
 		}
 		setup.Resolv, setup.Hosts = namesOf(n, hosts, ownHosts[n.Name])
+		setup.IPC = container.IPCSysctls(n, memory, int64(os.Getpagesize()))
 		setups = append(setups, setup)
 	}
 	for _, m := range container.MaskedPaths() {

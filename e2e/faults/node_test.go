@@ -181,6 +181,7 @@ func TestNodeAttacks(t *testing.T) {
 
 		r.allowed("a", "read", "/proc/self/status") // the probe runs, and tells what succeeds
 		r.allowed("admin", "unshare")
+		r.allowed("a", "write", "/proc/sys/net/ipv4/ip_forward", "1") // routers need these
 		r.allowed("a", "read", public)
 		for _, node := range []string{"a", "open"} {
 			for _, attempt := range [][]string{
@@ -190,6 +191,8 @@ func TestNodeAttacks(t *testing.T) {
 				{"write", "/proc/sys/kernel/core_pattern", "|/x"}, {"write", "/proc/sys/kernel/modprobe", "/x"},
 				{"write", "/proc/sys/kernel/sysrq", "1"}, {"write", "/proc/sysrq-trigger", "h"}, {"write", "/sys/kernel/uevent_helper", "/x"},
 				{"write", "/proc/sys/vm/drop_caches", "1"}, {"write", "/proc/sys/fs/file-max", "1"},
+				{"write", "/proc/sys/kernel/shmmni", "8192"}, {"write", "/proc/sys/kernel/msgmax", "1"}, {"write", "/proc/sys/kernel/sem", "1 1 1 1"}, {"write", "/proc/sys/kernel/pid_max", "1000"},
+				{"write", "/proc/sys/fs/mqueue/queues_max", "9"}, {"write", "/proc/sys/user/max_user_namespaces", "9"}, {"write", "/proc/self/task/../../sys/kernel/shmall", "-1"},
 				{"read", "/proc/kcore"}, {"read", "/proc/keys"}, {"read", secret}, {"write", secret, "x"}, {"read", lateSecret}, {"read", ofNobody}, {"read", "/dev/kmsg"}, {"read", "/proc/1/mem"},
 				{"open-write", "/proc/1/mem"}, {"read", "/proc/1/environ"},
 			} {

@@ -341,9 +341,12 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 		return &buildError{op: "prepare", node: n.name, err: errors.New("it has no mounts")}
 	}
 	n.host = m.pid
-	setup := container.Setup{Caps: n.setup.Caps, Masks: common.Masks, Resolv: n.setup.Resolv, Hosts: n.setup.Hosts, Sysctls: l.sysctls,
+	setup := container.Setup{Caps: n.setup.Caps, Masks: common.Masks, Resolv: n.setup.Resolv, Hosts: n.setup.Hosts, Sysctls: l.sysctls, IPC: n.setup.IPC,
 		Assembled: n.setup.Assembled, Tried: n.setup.Tried, Above: n.setup.Above, Layers: n.setup.Layers, Apart: n.setup.Apart, Kept: n.spec.Writable.Persist && !n.setup.Assembled,
 		MaxSize: container.TmpfsSize(n.spec.Writable.Size)}
+	if m.ipcSet {
+		setup.IPC = nil
+	}
 	layers := setup.Mounts() + len(n.spec.Unions) + len(n.spec.Binds)
 	if m.held < len(m.served) || len(m.fds) < layers+len(m.uppers)+m.held {
 		closeAll(m.fds)

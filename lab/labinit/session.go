@@ -42,6 +42,7 @@ type mountReply struct {
 	held   int
 	served []string
 	lost   bool
+	ipcSet bool // the sysctls of its IPC namespace are set
 }
 
 func newSession(c *container.Conn) *session {
@@ -81,7 +82,7 @@ func (s *session) take() error {
 		case proto.Mounts:
 			var m proto.NodeIndex
 			if err = proto.Decode(body, &m); err == nil {
-				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held, m.Served, m.Lost}
+				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held, m.Served, m.Lost, m.IPCSet}
 			}
 		case proto.Wired:
 			s.wired <- struct{}{}

@@ -81,9 +81,10 @@ type NodeSetup struct {
 	Filter int // index in Filters, -1: none
 	Resolv []byte
 	Hosts  []byte
-	Above  int  // layers between the common one and the image
-	Layers int  // of its image
-	Apart  bool // see container.Setup
+	IPC    [][2]string // see container.Setup; unless NodeIndex.IPCSet
+	Above  int         // layers between the common one and the image
+	Layers int         // of its image
+	Apart  bool        // see container.Setup
 
 	// Digest stands for what a node is started with and cannot be changed in a running one;
 	// Command for what its command is started with.
@@ -140,6 +141,7 @@ type NodeIndex struct {
 	// for each, that are hung up when the server ends.
 	Served []string `json:",omitempty"`
 	Lost   bool     `json:",omitempty"` // of Mounts: there are none, as up could not prepare them
+	IPCSet bool     `json:",omitempty"` // of Mounts: NodeSetup.IPC has been set
 }
 
 // ChangeSpec is the body of Change: nodes that end, nodes that are started, and what
