@@ -30,15 +30,16 @@ func ReachOf(l *topology.Lab, w *Want) Reach {
 			}
 		}
 	}
-	legs, m := map[string]bool{}, routeMap{nodes: map[Place]*routing{}, host: map[netip.Addr]bool{}}
-	var onLink []netip.Prefix
+	legs, m := map[string]bool{}, routeMap{nodes: map[Place]*routing{}, owners: map[netip.Addr]*routing{}, host: map[netip.Addr]bool{}}
+	var ofLegs []netip.Prefix
 	for i := range w.Cables {
 		if k := &w.Cables[i]; k.Leg {
 			legs[k.A.Master] = true
-			onLink = append(onLink, k.B.Addresses...)
+			ofLegs = append(ofLegs, k.B.Addresses...)
 			m.leg(&k.B)
 		}
 	}
+	onLink, _ := sortedPrefixes(ofLegs)
 	for i := range w.Cables {
 		k := &w.Cables[i]
 		if k.Leg {
@@ -55,19 +56,18 @@ func ReachOf(l *topology.Lab, w *Want) Reach {
 					continue
 				}
 				add(a)
-				if legs[k.B.Master] || slices.ContainsFunc(onLink, func(p netip.Prefix) bool { return p.Masked().Contains(a.Addr()) }) {
+				if legs[k.B.Master] || onLink.find(netip.PrefixFrom(a.Addr(), a.Addr().BitLen())) >= 0 {
 					r.Addresses = append(r.Addresses, a.Addr())
 				}
 			}
 		}
 	}
-	for i := range w.Nodes {
-		m.node(Place(w.Nodes[i].Name)).routes = w.Nodes[i].Routes
-	}
+	m.route(w.Nodes)
 	for i := range w.Nodes {
 		n := &w.Nodes[i]
+		at := m.node(Place(n.Name))
 		for j := range n.Routes {
-			if m.inside(Place(n.Name), n.Routes[j].To, len(w.Nodes)) {
+			if inside(at, n.Routes[j].To.Masked()) {
 				add(n.Routes[j].To)
 			}
 		}
@@ -78,7 +78,7 @@ func ReachOf(l *topology.Lab, w *Want) Reach {
 // routeMap is where the lab's nodes send what to.
 type routeMap struct {
 	nodes  map[Place]*routing
-	owners map[netip.Addr]Place
+	owners map[netip.Addr]*routing
 	host   map[netip.Addr]bool // the host's addresses
 }
 
@@ -86,7 +86,15 @@ type routeMap struct {
 type routing struct {
 	subnets []netip.Prefix  // of its interfaces
 	foreign map[string]bool // interfaces on a bridge of the host
-	routes  []Route
+	known   prefixes        // the subnets, and what its routes lead to
+	next    []hop           // of what it knows
+}
+
+// hop is whom a packet is handed on to: another node, or, if that is nil, where it ends.
+type hop struct {
+	node   *routing
+	inside bool // it ends in the lab
+	own    bool // in a subnet of the node's own
 }
 
 func (m *routeMap) node(p Place) *routing {
@@ -108,48 +116,69 @@ func (m *routeMap) leg(e *End) {
 }
 
 func (m *routeMap) end(e *End, foreign bool) {
-	if m.owners == nil {
-		m.owners = map[netip.Addr]Place{}
-	}
 	n := m.node(e.Place)
 	n.foreign[e.Name] = foreign
 	for _, a := range e.Addresses {
-		if m.owners[a.Addr()] = e.Place; !foreign {
-			n.subnets = append(n.subnets, a.Masked())
+		if m.owners[a.Addr()] = n; !foreign {
+			n.subnets = append(n.subnets, a)
 		}
 	}
 }
 
+// route finds out where the nodes' routes lead to, once all ends are known. In a subnet of a node's own its routes have no say.
+func (m *routeMap) route(nodes []Node) {
+	routes := map[*routing][]Route{}
+	for i := range nodes {
+		routes[m.node(Place(nodes[i].Name))] = nodes[i].Routes
+	}
+	for _, n := range m.nodes {
+		to := slices.Clone(n.subnets)
+		for _, r := range routes[n] {
+			to = append(to, r.To)
+		}
+		var which []int
+		n.known, which = sortedPrefixes(to)
+		n.next = make([]hop, len(which))
+		for i, w := range which {
+			if up := n.known.up[i]; w < len(n.subnets) || up >= 0 && n.next[up].own {
+				n.next[i] = hop{inside: true, own: true}
+			} else {
+				n.next[i] = m.hop(n, &routes[n][w-len(n.subnets)])
+			}
+		}
+	}
+}
+
+func (m *routeMap) hop(n *routing, r *Route) hop {
+	if m.host[r.Via] || n.foreign[r.Dev] {
+		return hop{}
+	}
+	next := m.owners[r.Via]
+	if next == nil || next == n || r.To.Bits() == 0 { // a route for everything else, and not a word of this
+		return hop{inside: true}
+	}
+	return hop{node: next}
+}
+
+// maxHops is how many routers a packet lives for: its time to live is a byte. RFC 791, RFC 8200.
+const maxHops = 255
+
 // inside reports whether what a node sends to a network stays in the lab: it, or one that it hands it on to, is in it, and none hands it to
-// the host. Where nobody says more, it ends there. What is for everywhere is not inside.
-func (m *routeMap) inside(at Place, to netip.Prefix, hops int) bool {
+// the host. Where nobody says more, it ends there. What is for everywhere is not inside, nor what goes in a circle or farther than a packet does.
+func inside(at *routing, to netip.Prefix) bool {
 	if to.Bits() == 0 {
 		return false
 	}
-	for range hops + 1 {
-		n := m.nodes[at]
-		if n == nil || slices.ContainsFunc(n.subnets, func(s netip.Prefix) bool { return s.Bits() <= to.Bits() && s.Contains(to.Addr()) }) {
-			return true
-		}
-		best := -1
-		for i := range n.routes {
-			r := &n.routes[i]
-			if r.To.Bits() <= to.Bits() && r.To.Masked().Contains(to.Addr()) && (best < 0 || r.To.Bits() > n.routes[best].To.Bits()) {
-				best = i
-			}
-		}
+	for range maxHops + 1 {
+		best := at.known.find(to)
 		if best < 0 {
 			return true
 		}
-		r := &n.routes[best]
-		if m.host[r.Via] || n.foreign[r.Dev] {
-			return false
+		next := at.next[best]
+		if next.node == nil {
+			return next.inside
 		}
-		next, known := m.owners[r.Via]
-		if !known || next == at || r.To.Bits() == 0 { // a route for everything else, and not a word of this
-			return true
-		}
-		at = next
+		at = next.node
 	}
-	return false // a circle
+	return false
 }
