@@ -69,7 +69,7 @@ func (h Host) Judge(l *topology.Lab, given Given) (v Verdict, err error) {
 		missing = missing || answer.Why == ""
 		v.Answers = append(v.Answers, answer)
 	}
-	owner, known := ownerOf(l)
+	owner, known := OwnerOf(l)
 	if !missing || !known {
 		return v, nil
 	}
@@ -124,7 +124,7 @@ func (h Host) keep(ctx context.Context, l *topology.Lab, v Verdict) error {
 			anew = append(anew, a.Ask)
 		}
 	}
-	owner, known := ownerOf(l)
+	owner, known := OwnerOf(l)
 	if !known || len(anew) == 0 {
 		return nil
 	}
@@ -134,8 +134,8 @@ func (h Host) keep(ctx context.Context, l *topology.Lab, v Verdict) error {
 	return nil
 }
 
-// ownerOf returns the user id that the file belonged to when it was read. Known is false for a lab that is of no file.
-func ownerOf(l *topology.Lab) (owner uint32, known bool) {
+// OwnerOf returns the user id that the file belonged to when it was read. Known is false for a lab that is of no file.
+func OwnerOf(l *topology.Lab) (owner uint32, known bool) {
 	if l.File == "" || l.Info == nil {
 		return 0, false
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -263,39 +264,12 @@ func TestWatchIsAllowedOnce(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		name, dir := testenv.LabName(t), t.TempDir()
 		file := writeFile(t, dir, "lab.yaml", "name: "+name+"\nnodes: {a: {imgae: host}}\n")
-		watch := exec.Command(testenv.Binary(t), "watch", "--trust", "--allow", "caps", file)
-		told, err := watch.StderrPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := watch.Start(); err != nil {
-			t.Fatal(err)
-		}
-		over := time.AfterFunc(time.Minute, func() { _ = watch.Process.Kill() })
-		defer over.Stop()
-		lines := bufio.NewScanner(told)
-		says := func(part string) {
-			t.Helper()
-			for lines.Scan() {
-				if strings.Contains(lines.Text(), part) {
-					return
-				}
-			}
-			t.Errorf("watch has ended without a word of %q", part)
-		}
-		says("imgae")
-		says("the lab is left as it is")
+		w := startWatch(t, "--trust", "--allow", "caps", file)
+		w.says(w.err, "imgae")
+		w.says(w.err, "the lab is left as it is")
 		testenv.MustCommand(t, "mv", writeFile(t, dir, "new", "name: "+name+"\nnodes: {a: {caps: [SYS_ADMIN]}}\n"), file)
-		says("the file asks for the capability SYS_ADMIN")
-		if err := watch.Process.Signal(os.Interrupt); err != nil {
-			t.Error(err)
-		}
-		for lines.Scan() {
-			continue
-		}
-		if err := watch.Wait(); watch.ProcessState.ExitCode() != 130 {
-			t.Errorf("watch: %v", err)
-		}
+		w.says(w.err, "the file asks for the capability SYS_ADMIN")
+		w.end()
 	})
 }
 
@@ -321,4 +295,58 @@ func TestWithdrawnThroughALink(t *testing.T) {
 			}
 		}
 	})
+}
+
+// watching is a watch that a test listens to.
+type watching struct {
+	t        *testing.T
+	cmd      *exec.Cmd
+	out, err *bufio.Scanner
+}
+
+// startWatch begins to watch a file, for a minute at most.
+func startWatch(t *testing.T, args ...string) *watching {
+	t.Helper()
+	w := &watching{t: t, cmd: exec.Command(testenv.Binary(t), append([]string{"watch"}, args...)...)}
+	for _, to := range []struct {
+		scanner **bufio.Scanner
+		pipe    func() (io.ReadCloser, error)
+	}{{&w.out, w.cmd.StdoutPipe}, {&w.err, w.cmd.StderrPipe}} {
+		r, err := to.pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		*to.scanner = bufio.NewScanner(r)
+	}
+	if err := w.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	over := time.AfterFunc(time.Minute, func() { _ = w.cmd.Process.Kill() })
+	t.Cleanup(func() { over.Stop() })
+	return w
+}
+
+// says reads lines until one has a part.
+func (w *watching) says(r *bufio.Scanner, part string) {
+	w.t.Helper()
+	for r.Scan() {
+		if strings.Contains(r.Text(), part) {
+			return
+		}
+	}
+	w.t.Errorf("watch has ended without a word of %q", part)
+}
+
+// end ends it as Ctrl-C does.
+func (w *watching) end() {
+	w.t.Helper()
+	if err := w.cmd.Process.Signal(os.Interrupt); err != nil {
+		w.t.Error(err)
+	}
+	for w.err.Scan() || w.out.Scan() {
+		continue
+	}
+	if err := w.cmd.Wait(); w.cmd.ProcessState.ExitCode() != 130 {
+		w.t.Errorf("watch: %v", err)
+	}
 }

@@ -91,7 +91,8 @@ type UpOptions struct {
 	// StorageDriver makes every union that is made, whatever the file says; one that the lab has and another driver has made
 	// is made anew. Empty: the file's, or nsnet's choice.
 	StorageDriver string
-	// Replace lets a file take over a running lab that another file has made and that has no node in common with it.
+	// Replace lets a file take over a running lab that another file has made, and what nodes of such a lab keep. Without it that is ErrConflict. A
+	// file is known by its path and its owner (topology.Lab.File, Info); labs of no file are taken for one another.
 	Replace bool
 }
 
@@ -130,6 +131,7 @@ type Action struct {
 // DownOptions are what Down needs to know.
 type DownOptions struct {
 	Name     string
+	Of       *topology.Lab // the file that says the name: a lab that another one has made, or keeps, is ErrConflict; nil: whoever has made it
 	NoWait   bool
 	Purge    bool // removes what nodes with persist: true keep, too
 	Progress func(Step)

@@ -101,7 +101,7 @@ func (c *change) namesFree(now, next *record) error {
 // future is the record of the lab when it is what it is to be.
 func (c *change) future(now *record) *record {
 	next := *now
-	next.File, next.Digest, next.Dir, next.Elsewhere = c.rec.File, c.rec.Digest, c.rec.Dir, c.rec.Elsewhere
+	next.origin, next.Digest, next.Dir, next.Elsewhere = c.rec.origin, c.rec.Digest, c.rec.Dir, c.rec.Elsewhere
 	next.claim(c.lab)
 	next.NoTable = c.rec.NoTable
 	next.Rules = c.seen.rules
@@ -217,6 +217,11 @@ func (c *change) settle(ctx context.Context) error {
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Lab: c.rec.Name, Op: "remove what it no longer has", Err: err, Remedy: "run the command again"}
+	}
+	if next.Kept {
+		if err := ownKept(c.lab); err != nil {
+			return err
+		}
 	}
 	err = next.write(c.dir)
 	if err == nil {

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -17,7 +18,7 @@ func Down(ctx context.Context, o DownOptions) (DownResult, error) {
 	if err != nil || !o.Purge || !validName(o.Name) {
 		return res, err
 	}
-	res.Purged, err = Purge(ctx, o.Name)
+	res.Purged, err = purge(o.Name, o.Of)
 	res.Found = res.Found || res.Purged
 	return res, err
 }
@@ -42,8 +43,12 @@ func down(ctx context.Context, o DownOptions) (DownResult, error) {
 	if o.Progress != nil {
 		o.Progress(Step{Name: "remove"})
 	}
-	if err := refuseNewer(dir.dir, o.Name); err != nil {
-		return res, err
+	r, err := readRecord(dir.dir)
+	if errors.Is(err, errNewer) {
+		return res, newer(o.Name, err)
+	}
+	if err == nil && o.Of != nil && !r.is(originOf(o.Of)) {
+		return res, &Error{Lab: o.Name, Err: fmt.Errorf("%w: %s has made it, and not this file", ErrConflict, r.origin), Remedy: "nsnet down " + o.Name + " takes it down, whoever has made it"}
 	}
 	err = clean(ctx, dir.dir, o.Name, false)
 	res.Elapsed = time.Since(start)
@@ -53,9 +58,13 @@ func down(ctx context.Context, o DownOptions) (DownResult, error) {
 // refuseNewer keeps from a lab whose record says more than this nsnet understands.
 func refuseNewer(dir, name string) error {
 	if _, err := readRecord(dir); errors.Is(err, errNewer) {
-		return &Error{Lab: name, Op: "remove it", Err: err, Remedy: "use the nsnet that made it; of a lab that is dead, nsnet gc --force removes what can be told without the record"}
+		return newer(name, err)
 	}
 	return nil
+}
+
+func newer(name string, err error) error {
+	return &Error{Lab: name, Op: "remove it", Err: err, Remedy: "use the nsnet that made it; of a lab that is dead, nsnet gc --force removes what can be told without the record"}
 }
 
 // sweepWithoutRecord removes what the host still shows of a lab whose record is gone, and reports whether the lab ran.

@@ -17,8 +17,8 @@ import (
 
 // foresee returns what an up of a lab that does not run would be refused, as far as that can be known without making anything.
 // Images that the store has not are left out: only the registry knows.
-func foresee(ctx context.Context, l *topology.Lab) error {
-	b, err := newForesight(l)
+func foresee(ctx context.Context, l *topology.Lab, replace bool) error {
+	b, err := newForesight(l, replace)
 	if err != nil {
 		return err
 	}
@@ -27,11 +27,11 @@ func foresee(ctx context.Context, l *topology.Lab) error {
 }
 
 // foreseeChange is foresee for a lab that runs, of which it was found out what there is to do.
-func foreseeChange(ctx context.Context, l *topology.Lab, seen *observed, todo *difference, try bool) error {
+func foreseeChange(ctx context.Context, l *topology.Lab, seen *observed, todo *difference, try, replace bool) error {
 	if seen.noSysctl == nil && len(todo.actions) == 0 {
 		return nil // up would not look any further
 	}
-	b, err := newForesight(l)
+	b, err := newForesight(l, replace)
 	if err != nil {
 		return err
 	}
@@ -40,14 +40,14 @@ func foreseeChange(ctx context.Context, l *topology.Lab, seen *observed, todo *d
 }
 
 // newForesight is a builder that is to make nothing. Its lab is a copy, in which up fills in what it chooses.
-func newForesight(l *topology.Lab) (*builder, error) {
+func newForesight(l *topology.Lab, replace bool) (*builder, error) {
 	content, err := json.Marshal(l)
 	if err != nil {
 		return nil, err
 	}
 	own := *l
 	own.Nodes = slices.Clone(l.Nodes)
-	return &builder{dir: dirOf(l.Name), lab: &own, content: content, given: byName(l.Nodes), files: filesOf(l), rec: record{Name: l.Name}}, nil
+	return &builder{dir: dirOf(l.Name), lab: &own, replace: replace, content: content, given: byName(l.Nodes), files: filesOf(l), rec: record{Name: l.Name}}, nil
 }
 
 func (b *builder) wrapRefusal(ctx context.Context, err error) error {

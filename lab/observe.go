@@ -357,7 +357,7 @@ func (o *observed) lookAtGroups(want *topology.Lab) error {
 }
 
 // running tells what is known of a running lab: nil where it does not run.
-func runningLab(ctx context.Context, want *topology.Lab) (*observed, error) {
+func runningLab(ctx context.Context, want *topology.Lab, replace bool) (*observed, error) {
 	dir := dirOf(want.Name)
 	if !alive(dir) {
 		return nil, nil //nolint:nilnil // that is the answer
@@ -369,6 +369,11 @@ func runningLab(ctx context.Context, want *topology.Lab) (*observed, error) {
 	rec.InitPID = initPID(dir)
 	if !rec.Built || ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if !replace {
+		if err := taken(rec.origin, originOf(want)); err != nil {
+			return nil, (&builder{lab: want}).wrap(ctx, err, "")
+		}
 	}
 	state, err := labState(ctx, want.Name)
 	var o *observed

@@ -23,6 +23,7 @@ import (
 //
 //	LAB/lock           held by the lab's init for life, whatever /run it has
 //	LAB/topology.json  the lab that ran last
+//	LAB/origin.json    the file that it was of
 //	LAB/NODE/mark      by which extended attribute the overlay knows opaque directories
 //	LAB/NODE/root/     upper and work of the root
 //	LAB/NODE/HASH/     of a union; the hash is of its path
@@ -96,6 +97,9 @@ func (b *builder) openKept() error {
 // prepareKept makes what these nodes keep their writable layers in. The lab holds the lock.
 func (b *builder) prepareKept(nodes []topology.Node) error {
 	dir := filepath.Join(KeepDir, b.lab.Name)
+	if err := ownKept(b.lab); err != nil {
+		return err
+	}
 	if err := failpoint.Hit("write kept", labFile); err != nil {
 		return &Error{Op: "write", Object: filepath.Join(dir, labFile), Err: err}
 	}
@@ -152,7 +156,10 @@ func keepNode(dir string, n *topology.Node, mark overlayfs.Mark) error {
 }
 
 // Purge removes what the nodes of a lab keep. It is ErrConflict while the lab runs; a lab that keeps nothing is fine.
-func Purge(_ context.Context, name string) (found bool, err error) {
+func Purge(_ context.Context, name string) (found bool, err error) { return purge(name, nil) }
+
+// purge is Purge of what a file's nodes keep, if there is one.
+func purge(name string, of *topology.Lab) (found bool, err error) {
 	if err := needRoot(); err != nil {
 		return false, err
 	}
@@ -167,6 +174,15 @@ func Purge(_ context.Context, name string) (found bool, err error) {
 		return false, err
 	}
 	defer lock.Close()
+	if of != nil {
+		was, kept, err := keptOrigin(of)
+		if err == nil && kept && !was.is(originOf(of)) {
+			err = fmt.Errorf("%w: what its nodes keep is of %s", ErrConflict, was)
+		}
+		if err != nil {
+			return false, &Error{Lab: name, Err: err, Remedy: "nsnet down --purge " + name + " removes it, whosever it is"}
+		}
+	}
 	if err := removeKept(name); err != nil {
 		return false, &Error{Lab: name, Op: "remove what its nodes keep", Err: err}
 	}

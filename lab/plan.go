@@ -40,23 +40,18 @@ func Plan(ctx context.Context, o PlanOptions) (planned []Action, err error) {
 		return actions(l), nil
 	}
 	l, gone := goneFrom(l)
-	seen, err := runningLab(ctx, l)
+	seen, err := runningLab(ctx, l, o.Replace)
 	if err != nil {
 		return nil, err
 	}
 	if seen == nil {
-		return actions(l), foresee(ctx, l)
-	}
-	if !o.Replace {
-		if err := mistaken(l, l.File, seen); err != nil {
-			return nil, (&builder{lab: l}).wrap(ctx, err, "")
-		}
+		return actions(l), foresee(ctx, l, o.Replace)
 	}
 	d := compare(l, seen)
 	if d.sayGone(gone); len(gone) > 0 {
 		return d.actions, written(ctx, l, d.add)
 	}
-	return d.actions, foreseeChange(ctx, l, seen, d, !o.Untried)
+	return d.actions, foreseeChange(ctx, l, seen, d, !o.Untried, o.Replace)
 }
 
 // goneFrom returns a lab as it is to be compared, and the host's bridges that it has links to and that are gone.

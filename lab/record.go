@@ -45,10 +45,10 @@ const schema = 2
 // record is what is written down of a lab: what is needed to find it, and to remove what
 // can outlive it.
 type record struct {
-	Schema   int             `json:"schema"`
-	BootID   string          `json:"boot_id"`
-	Name     string          `json:"name"`
-	File     string          `json:"file"`
+	Schema int    `json:"schema"`
+	BootID string `json:"boot_id"`
+	Name   string `json:"name"`
+	origin
 	Digest   string          `json:"digest"` // of the resolved lab
 	Created  time.Time       `json:"created"`
 	Built    bool            `json:"built"`

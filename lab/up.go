@@ -61,7 +61,7 @@ func Up(ctx context.Context, o UpOptions) (res UpResult, err error) {
 		return res, err
 	}
 	b := &builder{dir: dir.dir, lab: &l, byFlag: o.StorageDriver != "", replace: o.Replace, progress: o.Progress, content: content, given: byName(o.Lab.Nodes),
-		files: filesOf(&l), rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, File: o.Lab.File, Digest: digest, Created: start.UTC()}}
+		files: filesOf(&l), rec: record{Schema: schema, BootID: bootID(), Name: o.Lab.Name, origin: originOf(o.Lab), Digest: digest, Created: start.UTC()}}
 	b.rec.Dir, b.rec.Elsewhere = leads(&l)
 	if running != nil {
 		res.Actions, err = b.update(ctx, running, state)
@@ -106,7 +106,13 @@ func (b *builder) create(ctx context.Context) error {
 
 // update makes a running lab what it is to be, with as little as that takes, and tells with what.
 func (b *builder) update(ctx context.Context, running *record, state *proto.LabState) ([]Action, error) {
-	err := checkIPv6(b.lab, "/")
+	var err error
+	if !b.replace {
+		err = taken(running.origin, b.rec.origin)
+	}
+	if err == nil {
+		err = checkIPv6(b.lab, "/")
+	}
 	var seen *observed
 	if err == nil {
 		seen, err = observe(ctx, running, state, b.lab)
@@ -117,14 +123,9 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 	if seen.noSysctl != nil {
 		return nil, b.wrap(ctx, seen.noSysctl, "the lab runs on as it is")
 	}
-	if !b.replace {
-		if err := mistaken(b.lab, b.rec.File, seen); err != nil {
-			return nil, b.wrap(ctx, err, "the lab runs on as it is")
-		}
-	}
 	todo := compare(b.lab, seen)
 	b.notes = seen.notes
-	if len(todo.actions) == 0 && running.Digest == b.rec.Digest && len(seen.had) == 1 {
+	if len(todo.actions) == 0 && running.Digest == b.rec.Digest && running.is(b.rec.origin) && len(seen.had) == 1 {
 		return nil, seen.settled()
 	}
 	if err := b.check(todo.add); err != nil {
@@ -314,6 +315,9 @@ func (b *builder) up(ctx context.Context) error {
 // check finds what the file, of which these nodes are to be started, wants and this machine has not, before anything is changed.
 func (b *builder) check(start []topology.Node) error {
 	if err := needMachineRoot(); err != nil {
+		return err
+	}
+	if err := b.checkKept(start); err != nil {
 		return err
 	}
 	if err := needRights(start); err != nil {

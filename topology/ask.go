@@ -19,6 +19,7 @@ const (
 	AskExternal   AskKind = "external"   // bridges of the host
 	AskNNP        AskKind = "nnp"        // set-user-ID programs that work
 	AskPaths      AskKind = "paths"      // files of the host that are not beneath the file's directory
+	AskPeers      AskKind = "peers"      // bridges of other labs
 	AskPorts      AskKind = "ports"      // published on other addresses than loopback ones
 	AskPrivileged AskKind = "privileged" // the host's root
 	AskSeccomp    AskKind = "seccomp"    // every system call
@@ -27,14 +28,14 @@ const (
 
 // AskKinds lists the kinds, sorted.
 func AskKinds() []AskKind {
-	return []AskKind{AskCaps, AskExternal, AskNNP, AskPaths, AskPorts, AskPrivileged, AskSeccomp, AskWrites}
+	return []AskKind{AskCaps, AskExternal, AskNNP, AskPaths, AskPeers, AskPorts, AskPrivileged, AskSeccomp, AskWrites}
 }
 
 // Ask is one thing that a lab wants and a stranger's file must not have unasked. Equal ones are the same thing,
 // whichever nodes want it: a file decides what each of its nodes runs.
 type Ask struct {
 	Kind AskKind `json:"kind"`
-	// What is a capability, a bridge, a port as 0.0.0.0:80/tcp, the path of a file without symbolic links, or an image of the
+	// What is a capability, a bridge, one of another lab as LAB/BRIDGE, a port as 0.0.0.0:80/tcp, the path of a file without symbolic links, or an image of the
 	// Docker Engine; empty for kinds of which there is only one.
 	What  string `json:"what,omitempty"`
 	Write bool   `json:"write,omitempty"` // of AskPaths: not only to read
@@ -57,6 +58,8 @@ func (a Ask) String() string {
 			return "the path " + a.What + ", to read and write"
 		}
 		return "the path " + a.What + ", to read"
+	case AskPeers:
+		return "the other lab's bridge " + a.What
 	case AskPorts:
 		return "the host's port " + a.What
 	case AskPrivileged:
@@ -108,8 +111,14 @@ func (l *Lab) asks() iter.Seq2[Ask, asker] {
 			}
 		}
 		for i := range l.Bridges {
-			if b := &l.Bridges[i]; b.External && !yield(Ask{Kind: AskExternal, What: b.Name}, asker{bridge: i}) {
+			b := &l.Bridges[i]
+			if b.External && !yield(Ask{Kind: AskExternal, What: b.Name}, asker{bridge: i}) {
 				return
+			}
+			for _, p := range b.Peers {
+				if !yield(Ask{Kind: AskPeers, What: p}, asker{bridge: i}) {
+					return
+				}
 			}
 		}
 	}
@@ -207,6 +216,9 @@ func (r *resolver) askedAt() map[Ask]Error {
 func (r *resolver) placeOf(a Ask, by asker) *yaml.Node {
 	if a.Kind == AskExternal {
 		return r.f.bridges[by.bridge].external.n
+	}
+	if a.Kind == AskPeers {
+		return r.f.bridges[by.bridge].peers.n
 	}
 	s := &r.f.nodes[by.node]
 	switch a.Kind {

@@ -94,6 +94,7 @@ func TestAsks(t *testing.T) {
 		"of the defaults":        {"{}\ndefaults: {privileged: true, binds: ['/usr:/a']}", []string{"3:24: asks for privileged: true, which is root of the host", "3:38: asks for the path /usr, to read"}},
 		"not of the defaults":    {"{binds: [], privileged: false}\ndefaults: {privileged: true, binds: ['/usr:/a']}", nil},
 		"a bridge of the host's": {"{}\nbridges: {br7: {external: true}, br8: {external: false}}", []string{"3:27: asks for the host's bridge br7"}},
+		"bridges of other labs":  {"{}\nbridges: {b: {address: 192.0.2.1/24, peers: [x/lan0, y/lan0]}}", []string{"3:45: asks for the other lab's bridge x/lan0", "3:45: asks for the other lab's bridge y/lan0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := "name: t\nnodes: {a: " + strings.ReplaceAll(c.node, "DIR", dir)

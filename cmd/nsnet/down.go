@@ -41,11 +41,11 @@ func newDown(std stdio) *cobra.Command {
 Removing what is not there is no error. What nodes with persist: true have written is
 kept for the next up, unless --purge is given; that also works for a lab that is down.
 
-The argument is a lab's name, or a topology file, of which the name alone is used. It is
+The argument is a lab's name, or the topology file that has made it. It is
 a file when it contains a slash, ends in .yaml or .yml, or is a file here and no lab of
 this host bears the name.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitPermission, exitBusy, exitSignal),
+` + exitStatus(exitOK, exitFailure, exitUsage, exitFile, exitConflict, exitPermission, exitBusy, exitSignal),
 		Example: `  nsnet down demo
   nsnet down demo.yaml
   nsnet down demo --purge
@@ -93,14 +93,14 @@ func runDown(ctx context.Context, o downOptions, args []string, std stdio) error
 		}
 		return interrupted(ctx, downAll(ctx, o, names, lab.Down, std))
 	}
-	name, err := downName(ctx, args[0], std)
+	name, of, err := downName(ctx, args[0], std)
 	if err == nil {
 		err = checkRoot()
 	}
 	if err != nil {
 		return err
 	}
-	res, err := downOne(ctx, o, name, lab.Down, std)
+	res, err := downOne(ctx, o, name, of, lab.Down, std)
 	if err != nil {
 		return interrupted(ctx, err)
 	}
@@ -117,7 +117,7 @@ type downFunc func(context.Context, lab.DownOptions) (lab.DownResult, error)
 func downAll(ctx context.Context, o downOptions, names []string, down downFunc, std stdio) error {
 	results, failures := []lab.DownResult{}, []error{}
 	for _, name := range names {
-		res, err := downOne(ctx, o, name, down, std)
+		res, err := downOne(ctx, o, name, nil, down, std)
 		if err != nil {
 			failures = append(failures, err)
 		} else {
@@ -138,9 +138,9 @@ func downAll(ctx context.Context, o downOptions, names []string, down downFunc, 
 }
 
 // downOne removes one lab and, unless JSON is wanted, prints the result.
-func downOne(ctx context.Context, o downOptions, name string, down downFunc, std stdio) (lab.DownResult, error) {
+func downOne(ctx context.Context, o downOptions, name string, of *topology.Lab, down downFunc, std stdio) (lab.DownResult, error) {
 	p := newProgress(std.err, "down "+name, "")
-	res, err := down(ctx, lab.DownOptions{Name: name, NoWait: o.NoWait, Purge: o.Purge, Progress: p.Step})
+	res, err := down(ctx, lab.DownOptions{Name: name, Of: of, NoWait: o.NoWait, Purge: o.Purge, Progress: p.Step})
 	p.Done()
 	switch {
 	case err != nil:
@@ -162,17 +162,17 @@ func downText(r lab.DownResult) string {
 	return fmt.Sprintf("%s is down: removed in %s%s\n", plain(r.Name), elapsedText(r.Elapsed), kept)
 }
 
-// downName turns down's argument into the name of a lab.
-func downName(ctx context.Context, arg string, std stdio) (string, error) {
+// downName turns down's argument into the name of a lab, and returns what says it if that is a file.
+func downName(ctx context.Context, arg string, std stdio) (name string, of *topology.Lab, err error) {
 	if !isFileArg(arg, lab.Names) {
-		return arg, nil
+		return arg, nil, nil
 	}
 	// Whether the file's binds still exist says nothing about the lab that it once made.
 	l, err := loadFile(ctx, arg, std, topology.Options{})
 	if err != nil {
-		return "", &fileError{err: err, remedy: "the lab's name cannot be read from the file; give the name instead: nsnet down NAME (nsnet ps lists the names)"}
+		return "", nil, &fileError{err: err, remedy: "the lab's name cannot be read from the file; give the name instead: nsnet down NAME (nsnet ps lists the names)"}
 	}
-	return l.Name, nil
+	return l.Name, l, nil
 }
 
 // isFileArg tells whether down's argument means a topology file. labs lists the labs of

@@ -24,7 +24,7 @@ type planOptions struct {
 func (o *planOptions) AddFlags(f *pflag.FlagSet) {
 	o.fileOptions.AddFlags(f)
 	o.consentOptions.AddFlags(f)
-	f.BoolVar(&o.Replace, "replace", false, "let FILE take over a lab that another file has made, though it has no node in common with it")
+	f.BoolVar(&o.Replace, "replace", false, "let FILE take over a lab that another file has made, and what its nodes keep")
 	f.BoolVar(&o.JSON, "json", false, "print the plan as JSON")
 }
 

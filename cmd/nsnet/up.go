@@ -35,7 +35,7 @@ func (o *upOptions) AddFlags(f *pflag.FlagSet) {
 	o.consentOptions.AddFlags(f)
 	f.BoolVar(&o.DryRun, "dry-run", false, "print what would be done, change nothing")
 	f.BoolVar(&o.NoWait, "no-wait", false, "fail when another nsnet is at work on the lab, do not wait for it")
-	f.BoolVar(&o.Replace, "replace", false, "let FILE take over a lab that another file has made, though it has no node in common with it")
+	f.BoolVar(&o.Replace, "replace", false, "let FILE take over a lab that another file has made, and what its nodes keep")
 	f.BoolVar(&o.Wait, "wait", false, "return when all nodes are ready, as their checks say")
 	f.DurationVar(&o.WaitTimeout, "wait-timeout", 0, "with --wait, fail when that takes longer, 1m30s for example; the lab stays up")
 	f.BoolVar(&o.JSON, "json", false, "print the result as JSON")

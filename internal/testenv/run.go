@@ -92,18 +92,26 @@ func build(dir, name string, flags ...string) (string, error) {
 // Run runs nsnet with these arguments. It fails t only when nsnet cannot be started, or
 // when something it has started still holds its output ten seconds after its end.
 //
-// What a test's file asks for is allowed: up, plan and watch get the flag --trust. A test of what happens without it uses Command.
+// What a test's file asks for is allowed, and it may take over the lab of another one: up and plan get the flags --trust and --replace, watch the
+// first. A test of what happens without them uses Command.
 func Run(t testing.TB, args ...string) Result {
 	t.Helper()
 	return Command(t, append([]string{Binary(t)}, Trusting(args...)...)...)
 }
 
-// Trusting adds to the arguments of nsnet that a topology file may have all that it asks for, where one is brought up or planned.
+// Trusting adds to the arguments of nsnet that a topology file may have all that it asks for, and the lab of another file, where one is brought up or planned.
 func Trusting(args ...string) []string {
 	if len(args) > 1 && (args[0] == "up" || args[0] == "plan" || args[0] == "watch") {
-		return slices.Insert(slices.Clone(args), 1, "--trust")
+		return slices.Insert(slices.Clone(args), 1, trusting(args[0])...)
 	}
 	return args
+}
+
+func trusting(command string) []string {
+	if command == "watch" {
+		return []string{"--trust"}
+	}
+	return []string{"--trust", "--replace"}
 }
 
 // Must runs nsnet, fails t when it does not exit with 0, and returns its standard output.
