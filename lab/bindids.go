@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/container"
-	"github.com/nsnet/nsnet/internal/failpoint"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -86,9 +85,6 @@ func bindKey() ([]byte, error) {
 }
 
 func makeBindKey(name string) error {
-	if err := failpoint.Hit("write", name); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(IDsDir, 0o700); err != nil {
 		return err
 	}
@@ -96,7 +92,7 @@ func makeBindKey(name string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	key := make([]byte, keySize)
 	_, _ = rand.Read(key) // never fails
 	_, err = f.Write(key)

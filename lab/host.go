@@ -48,7 +48,7 @@ func (b *builder) decide(ours func(name string) bool) (err error) {
 	r := &b.rec
 	r.UserNS = !slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return n.Privileged })
 	if err := b.allocateIDs(); err != nil {
-		return &Error{Op: "allocate user ids", Err: err, Remedy: "take another lab down, or make this one smaller"}
+		return err
 	}
 	r.Limits, r.Bounded, r.Images, r.Kept = b.limited, b.bound != nil, b.uses, b.persists()
 	r.Work = b.work

@@ -156,21 +156,25 @@ func room(spans []span, count, from, to uint32) (uint32, bool) {
 func (b *builder) allocateIDs() error {
 	taken, err := takenIDs(b.rec.Name)
 	if err != nil {
-		return err
+		return &Error{Op: "allocate user ids", Err: err}
 	}
 	left := readLeft()
 	l, err := allot(len(b.lab.Nodes), taken, left)
 	if err != nil {
-		return err
+		return &Error{Op: "allocate user ids", Err: err, Remedy: "take another lab down, or make this one smaller"}
 	}
+	b.rec.Base, b.rec.IDs, b.rec.Powers = l.base, l.count, l.powers
+	leaves := false
 	for i := range b.lab.Nodes { // the lab init gives them slots in this order
 		if leavesFiles(&b.lab.Nodes[i]) {
 			left.add(l.of(i))
+			leaves = true
 		}
 	}
-	b.writeLeft(left)
-	b.rec.Base, b.rec.IDs, b.rec.Powers = l.base, l.count, l.powers
-	return nil
+	if !leaves {
+		return nil
+	}
+	return writeLeft(left)
 }
 
 // takenIDs are those of other labs.

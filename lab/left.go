@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -133,11 +133,20 @@ func (l *leftIDs) write() error {
 	return os.Rename(name+".new", name)
 }
 
-// writeLeft writes which ranges nodes may leave files with. Where it cannot, that is said of a lab that has such nodes.
-func (b *builder) writeLeft(l *leftIDs) {
-	if err := l.write(); err != nil && slices.ContainsFunc(b.lab.Nodes, func(n topology.Node) bool { return leavesFiles(&n) }) {
-		b.notes = append(b.notes, fmt.Sprintf("it is not remembered that files of the host may belong to ids of this lab's nodes, which later labs may get: %v", err))
+// writeLeft writes which ranges nodes may leave files with.
+func writeLeft(l *leftIDs) error {
+	err := l.write()
+	if err == nil {
+		return nil
 	}
+	e := &Error{Op: "note the ids that files of the host may belong to", Object: filepath.Join(IDsDir, leftFile), Err: err}
+	switch {
+	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
+		e.Remedy = "make room in the file system of " + IDsDir
+	case errors.Is(err, unix.EROFS), errors.Is(err, unix.EACCES):
+		e.Remedy = "nsnet has to write there for nodes with binds"
+	}
+	return e
 }
 
 // leave notes that a node that joins a running lab may leave files with the ids of its slot.
@@ -149,6 +158,5 @@ func (b *builder) leave(ctx context.Context, slot int) error {
 	defer host.Close()
 	left := readLeft()
 	left.add(b.rec.ids().of(slot))
-	b.writeLeft(left)
-	return nil
+	return writeLeft(left)
 }
