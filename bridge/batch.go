@@ -41,6 +41,7 @@ type set struct {
 	elements [][]byte
 	interval bool // the elements are bounds of ranges: the first one's begin, then where that ends, and so on
 	size     int  // of a set that packets add to: what it holds at most
+	stays    bool // such a set has no timeouts
 }
 
 // hook is where a base chain looks at packets.
@@ -117,7 +118,10 @@ func (b *batch) set(s set) {
 		attrs = append(attrs, netlink.Attribute{Type: unix.NFTA_SET_USERDATA, Data: userdata.AppendUint32(nil, userdata.NFTNL_UDATA_SET_KEYBYTEORDER, 1)})
 	}
 	if s.size > 0 {
-		flags |= unix.NFT_SET_EVAL | unix.NFT_SET_TIMEOUT
+		flags |= unix.NFT_SET_EVAL
+		if !s.stays {
+			flags |= unix.NFT_SET_TIMEOUT
+		}
 		attrs = append(attrs, b.nest(unix.NFTA_SET_DESC, number(unix.NFTA_SET_DESC_SIZE, s.size)))
 	}
 	b.add(unix.NFT_MSG_NEWSET, int(netlink.Excl), append(attrs, number(unix.NFTA_SET_FLAGS, flags))...)

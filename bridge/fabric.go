@@ -30,6 +30,27 @@ func Change(b *topology.Bridge, index int) (rtnl.Request, error) {
 // least that the kernel takes (BR_MIN_FORWARD_DELAY). Its own default is 15 s.
 const ForwardDelay = 2 * time.Second
 
+// Learned is how many hardware addresses a lab's bridge learns from what is sent, besides those of its ports: enough for a thousand ports with
+// some macvlans or bridges behind each. What is sent to one beyond that goes to all ports. An entry is memory of the kernel that nobody is charged for, and the
+// lab's end waits for them. Before Linux 6.6 there is no such bound.
+const Learned = 4096
+
+// fdbMaxLearned is IFLA_BR_FDB_MAX_LEARNED of linux/if_link.h, not in x/sys/unix. An older kernel takes no notice of it.
+const fdbMaxLearned = 49
+
+// BoundsLearning tells whether the kernel keeps bridges to [Learned], by its release: it is Linux 6.6 or later.
+func BoundsLearning() bool {
+	var name unix.Utsname
+	var major, minor int
+	if err := unix.Uname(&name); err != nil {
+		return false
+	}
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor); err != nil {
+		return false
+	}
+	return major > 6 || major == 6 && minor >= 6
+}
+
 func message(b *topology.Bridge, index, flags int, label string) (rtnl.Request, error) {
 	mac, err := net.ParseMAC(b.MAC)
 	if err != nil {
@@ -54,6 +75,7 @@ func message(b *topology.Bridge, index, flags int, label string) (rtnl.Request, 
 		const hundredths = 10 * time.Millisecond // USER_HZ
 		data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(uint32(ForwardDelay/hundredths)))
 	}
+	data.AddRtAttr(fdbMaxLearned, nl.Uint32Attr(Learned))
 	req.AddData(info)
 	return rtnl.Request{NetlinkRequest: req, Label: label}, nil
 }

@@ -94,9 +94,11 @@ func (c *Config) ingress(b *batch, table string) {
 		b.set(set{name: setOnLink + f.suffix, key: f.key, elements: ranges(c.onLink(f)), interval: true})
 		b.set(set{name: setSubnets + f.suffix, key: f.key, elements: ranges(ofFamily(f, c.Subnets)), interval: true})
 	}
+	b.set(set{name: setNear, key: nftables.TypeIFName, elements: c.near()})
 	b.chain(chainLeg, nil)
 	c.arp(b)
 	for _, f := range families() {
+		c.errors(b, f)
 		c.sources(b, f)
 	}
 	// The kernel takes two tags of VLAN 0 off, and this hook sees but one gone.
@@ -111,6 +113,7 @@ func (c *Config) ingress(b *batch, table string) {
 		base := fmt.Sprintf("ingress%d", i/devicesMax)
 		b.chain(base, &hook{kind: "filter", number: unix.NF_NETDEV_INGRESS, devices: names[i:min(i+devicesMax, len(names))]})
 		b.rule(base, verdict(expr.VerdictJump, chainLeg))
+		c.untracked(b, base)
 	}
 }
 

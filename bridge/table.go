@@ -46,7 +46,7 @@ type Table struct {
 }
 
 // NewTable makes a lab's table in the calling thread's network namespace, see [Config]: it drops what the lab's legs have no
-// business with, and gives what leaves by any other interface than a leg that one's address, in IPv4 and IPv6. Nothing
+// business with, bounds how many connections the host tracks for them, see [Tracked], and gives what leaves by any other interface than a leg that one's address, in IPv4 and IPv6. Nothing
 // else is touched. All of it comes in one transaction.
 //
 // The error wraps [errors.ErrUnsupported] where the kernel cannot do it, and [os.ErrExist] when
@@ -64,8 +64,9 @@ func NewTable(cfg Config) (*Table, error) {
 	case err == nil:
 		return t, nil
 	case unsupported(err):
-		return nil, fmt.Errorf("make nftables table: %w: it needs Linux 5.12 with nf_tables, nft_masq, nft_chain_nat and "+
-			"nft_fib_netdev (CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_NETDEV, CONFIG_NFT_MASQ, CONFIG_NFT_NAT, CONFIG_NFT_FIB_NETDEV): %w", errors.ErrUnsupported, err)
+		return nil, fmt.Errorf("make nftables table: %w: it needs Linux 5.12 with nf_tables, nft_masq, nft_chain_nat, nft_ct, nft_connlimit, "+
+			"nft_limit and nft_fib_netdev (CONFIG_NF_TABLES_INET, CONFIG_NF_TABLES_NETDEV, CONFIG_NFT_MASQ, CONFIG_NFT_NAT, CONFIG_NFT_CT, CONFIG_NFT_CONNLIMIT, "+
+			"CONFIG_NFT_LIMIT, CONFIG_NFT_FIB_NETDEV): %w", errors.ErrUnsupported, err)
 	case errors.Is(err, unix.EPERM) && hasTable(name):
 		err = os.ErrExist // what the kernel says of a table that another socket owns
 	}
@@ -145,6 +146,11 @@ func (c *Config) host(b *batch, table string) {
 	}
 	b.set(set{name: setUplinks, key: nftables.TypeIFName, elements: uplinks})
 	c.hops(b)
+	size, any := tracking()
+	if any || len(natLegs) > 0 {
+		c.bound(b, size)
+		c.input(b)
+	}
 	c.from(b, len(natLegs) > 0)
 	c.to(b, len(natLegs) > 0)
 	b.chain(chainForward, &hook{kind: "filter", number: unix.NF_INET_FORWARD})
@@ -181,6 +187,7 @@ func (c *Config) from(b *batch, nat bool) {
 	b.rule(chainFrom, in(expr.MetaKeyIIFNAME, setNAT, true), drop())
 	if nat {
 		b.rule(chainFrom, is(metaOIFKind, name("bridge")), in(expr.MetaKeyOIFNAME, setUplinks, true), ctHas(expr.CtKeySTATUS, ctDestinationNAT, true), drop())
+		b.rule(chainFrom, verdict(expr.VerdictJump, chainBound))
 	}
 	b.rule(chainFrom, verdict(expr.VerdictGoto, chainHops))
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/bridge"
 )
 
 // Trial is a feature of the kernel and how to find out whether it is there.
@@ -44,6 +46,7 @@ func Features() []Trial {
 		{"bridge", true, "every bridge", "BRIDGE", add(&netlink.Bridge{LinkAttrs: named("b0")})},
 		{"nftables", false, "nat: true where there is no iptables", "NF_TABLES", tryNFTables},
 		{"bridge VLANs", false, "attach --vlan", "BRIDGE_VLAN_FILTERING", add(&netlink.Bridge{LinkAttrs: named("b1"), VlanFiltering: &filtering})},
+		{"bounds of what bridges learn", false, "nodes that send from ever new hardware addresses, each of which is memory of the kernel", "BRIDGE of Linux 6.6 or later", tryLearning},
 		{"macvlan", false, "attach --macvlan", "MACVLAN", on(func(p int) netlink.Link {
 			a := named("m0")
 			a.ParentIndex = p
@@ -61,6 +64,13 @@ func Features() []Trial {
 		{"IPsec", false, "nodes that encrypt by it, with strongSwan or ip xfrm", "XFRM_USER, INET_ESP and CRYPTO_GCM or CRYPTO_CBC", tryESP},
 		{"netem", false, "delay and loss by tc in a node", "NET_SCH_NETEM", tryNetem},
 	}
+}
+
+func tryLearning() error {
+	if !bridge.BoundsLearning() {
+		return errors.ErrUnsupported
+	}
+	return nil
 }
 
 func tryNetem() error {

@@ -69,7 +69,7 @@ func clean(ctx context.Context, dir, name string, keep bool) error {
 	if rerr != nil && !keep {
 		errs = append(errs, removeMarkedRules(name))
 	}
-	errs = append(errs, removeLinks(name, r), removeNetns(name, r), removeDNS(dir, name, r))
+	errs = append(errs, removeLinks(name, r), forgetConnections(dir), removeNetns(name, r), removeDNS(dir, name, r))
 	if err := errors.Join(errs...); err != nil {
 		return &Error{Lab: name, Op: "remove what it left", Err: err, Remedy: "run the command again"}
 	}

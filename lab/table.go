@@ -60,6 +60,22 @@ func (b *builder) makeTable(w *wiring.Want, beside bool) error {
 	return &Error{Op: "set up the table of the host's legs", Err: err}
 }
 
+// forgetConnections has the host track those of a lab no longer that is gone but for its record, where they are many.
+func forgetConnections(dir string) error {
+	if !bridge.Crowded() {
+		return nil
+	}
+	l, err := readLab(dir)
+	if err != nil {
+		return nil //nolint:nilerr // nobody knows which they are, and they end by themselves
+	}
+	cfg := tableConfig(l, wiring.Of(l, false))
+	if len(cfg.Legs) == 0 {
+		return nil
+	}
+	return cfg.Forget()
+}
+
 // noTable notes that the kernel cannot hold the lab's legs to what is theirs. Nothing is forwarded for it then that was not before.
 func (b *builder) noTable(err error) {
 	b.rec.NoTable, b.rec.Forwards, b.rec.Routed = true, nil, nil

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 // modules are those that nsnet needs of a kernel, and those that its tests use.
 func modules() []string {
 	return []string{"loop", "bfq", "overlay", "fuse", "veth", "bridge", "macvlan", "dummy", "tun", "vrf", "8021q",
-		"nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_fib_netdev", "nft_reject_inet"}
+		"nf_tables", "nft_chain_nat", "nft_masq", "nft_ct", "nft_connlimit", "nft_limit", "nft_fib_netdev", "nft_reject_inet"}
 }
 
 // limit is for one machine, on a host that is busy with other tests.
