@@ -18,6 +18,9 @@ import (
 // IDs is how many user and group ids a node has.
 const IDs = nodeinit.IDs
 
+// ExitPoll is the exit code of a node init that can no longer wait for what happens.
+const ExitPoll = nodeinit.ExitPoll
+
 // Process is a node init, as its parent holds it.
 type Process struct {
 	name   string

@@ -429,7 +429,9 @@ func TestLogOnAFullDisk(t *testing.T) {
 func pumpAll(o *output) {
 	for !o.ended {
 		fds := []pollFD{{fd: int32(o.from), events: pollIn}}
-		poll(fds)
+		if e := poll(fds); e != 0 {
+			return
+		}
 		o.pump()
 	}
 }

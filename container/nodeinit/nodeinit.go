@@ -11,6 +11,10 @@ import (
 // "fusermount" in that of the server.
 const EnvKey = "_NSNET_INIT"
 
+// ExitPoll is the exit code of a node init that can no longer wait for what happens, as ppoll(2) refuses to: the limit of open files of its process is
+// lower than what it has to look at.
+const ExitPoll = 70
+
 // Socket is the descriptor of the stream socket to the lab init.
 const Socket = 3
 
@@ -87,6 +91,9 @@ func run() int {
 	if _, e := prctl(prSetDumpable, 0, 0); e != 0 {
 		return 1
 	}
+	if err := guard(); err != nil {
+		return 1
+	}
 	root, err := syscall.Open("/", oPath|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return 1
@@ -133,7 +140,9 @@ func (s *state) loop(signals int) int {
 				fds = append(fds, pollFD{fd: int32(p.start.report), events: pollIn})
 			}
 		}
-		poll(fds)
+		if e := poll(fds); e != 0 {
+			return ExitPoll // to go on would be to look at nothing without a pause
+		}
 		if fds[1].revents != 0 {
 			s.forward(signals)
 		}

@@ -110,14 +110,18 @@ type pollFD struct {
 	events, revents int16
 }
 
-// poll waits until one of fds is ready. After an error, as EINTR, none is. ppoll(2).
-func poll(fds []pollFD) {
+// poll waits until one of fds is ready. After EINTR none is. ppoll(2).
+func poll(fds []pollFD) syscall.Errno {
 	_, _, e := syscall.Syscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), 0, 0, 0, 0)
 	if e != 0 {
 		for i := range fds {
 			fds[i].revents = 0
 		}
 	}
+	if e == syscall.EINTR {
+		return 0
+	}
+	return e
 }
 
 // pending is how many bytes a pipe holds. pipe(7).

@@ -234,6 +234,9 @@ func (n *node) seen() proto.NodeState {
 		s.Reason, s.WaitStatus, s.Ended, s.EndedAt = "the node's init has ended", 0, false, 0 // the command's says nothing any more
 		if n.init != nil {
 			s.WaitStatus, s.Ended = uint32(*n.init), true
+			if n.init.ExitStatus() == container.ExitPoll {
+				s.Reason = "the node's init has ended: its limits have been lowered, and it could not go on"
+			}
 		}
 		s.Stays = n.stays
 	}
