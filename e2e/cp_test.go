@@ -92,6 +92,11 @@ nodes:
 		if got.Code != 0 || !strings.Contains(got.Stderr, "nsnet: note: /odd/pipe is neither") {
 			t.Errorf("%+v", got)
 		}
+		r.sh("idle", `mkdir /forged; mkfifo "$(printf '/forged/a\nnsnet: b')"`)
+		if got := testenv.Run(t, "cp", r.name+"/idle:/forged", dir); got.Code != 0 || got.Stderr != `nsnet: note: /forged/a\nnsnet: b is neither a file, a directory nor a link, and is left out`+"\n" {
+			t.Errorf("a name with a line feed: %+v", got)
+		}
+		refused(1, `/a\nnsnet: b: no such file`, r.name+"/idle:/a\nnsnet: b", dir)
 		if to, err := os.Readlink(filepath.Join(dir, "odd/abroad")); err != nil || to != "/etc/shadow" {
 			t.Errorf("a link out of the node: %q, %v", to, err)
 		}

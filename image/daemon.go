@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/printable"
 )
 
 // maxSaved is how large an image as Docker saves it may be.
@@ -62,7 +64,7 @@ func request(conn net.Conn, name string, to io.Writer) error {
 	}
 	const enough = 1 << 10
 	detail, _ := io.ReadAll(io.LimitReader(r, enough))
-	return fmt.Errorf("docker answers %q: %s", strings.TrimSpace(status), strings.TrimSpace(string(detail)))
+	return fmt.Errorf("docker answers %q: %s", strings.TrimSpace(status), printable.Text(strings.TrimSpace(string(detail))))
 }
 
 // dialDocker connects to the engine, where DOCKER_HOST or custom has it.

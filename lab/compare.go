@@ -13,6 +13,7 @@ import (
 
 	"github.com/nsnet/nsnet/bridge"
 	"github.com/nsnet/nsnet/dns"
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/lab/proto"
 	"github.com/nsnet/nsnet/lab/wiring"
 	"github.com/nsnet/nsnet/topology"
@@ -108,7 +109,7 @@ func (d *difference) nodes(want *topology.Lab, o *observed) error {
 			if len(why) == 0 && s.Digest == node && s.Command != command && !s.Fresh && !n.Image.Stored() && s.State != StateIdle && len(n.Command) > 0 {
 				d.again = append(d.again, n.Name)
 				d.digests[n.Name] = command
-				d.say("~", "command", n.Name, strings.Join(n.Command, " "), changedText(differing(last[n.Name], n)), CostCommand)
+				d.say("~", "command", n.Name, printable.Command(n.Command), changedText(differing(last[n.Name], n)), CostCommand)
 				continue
 			}
 			if len(why) == 0 && s.Digest == node && s.Command != command && !n.Image.Stored() && s.State == StateIdle && len(n.Command) == 0 {
@@ -168,7 +169,7 @@ func (d *difference) ended(n *topology.Node, s *proto.NodeState) {
 		why = fmt.Sprintf("it has ended with exit code %d", ws.ExitStatus())
 	}
 	d.start = append(d.start, n.Name)
-	d.say("~", "command", n.Name, strings.Join(n.Command, " "), why, CostCommand)
+	d.say("~", "command", n.Name, printable.Command(n.Command), why, CostCommand)
 }
 
 // sameStart tells whether two nodes are the same in all that a node is started with.
@@ -223,10 +224,10 @@ func anewText(lab string, was, n *topology.Node) string {
 func nodeText(n *topology.Node) string {
 	command := "idle"
 	if len(n.Command) > 0 {
-		command = "runs " + strings.Join(n.Command, " ")
+		command = "runs " + printable.Command(n.Command)
 	}
 	if n.Image.Stored() && !n.EntrypointGiven {
-		command = strings.TrimSpace("runs its image's command " + strings.Join(n.Command, " "))
+		command = strings.TrimSpace("runs its image's command " + printable.Command(n.Command))
 	}
 	return fmt.Sprintf("image %s, %s", n.Image, command)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nsnet/nsnet/container/nodeinit"
 	"github.com/nsnet/nsnet/container/transfer"
+	"github.com/nsnet/nsnet/internal/printable"
 )
 
 // CopyOptions say what Copy copies between the host and a node. One of FromNode and ToNode is given, and
@@ -42,7 +43,7 @@ func Copy(ctx context.Context, o CopyOptions) error {
 	}
 	var own *Error
 	if err != nil && !errors.As(err, &own) {
-		err = &Error{Lab: o.Lab, Node: o.Node, Op: "copy", Err: err}
+		err = &Error{Lab: o.Lab, Node: o.Node, Op: "copy", Err: printable.Error(err)} // files of others have names with line feeds
 	}
 	return err
 }

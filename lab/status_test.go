@@ -86,7 +86,7 @@ func TestActions(t *testing.T) {
 		{Op: "+", Kind: "leg", Name: bridge.LegName("demo", "lan0"), Detail: "the host's, 192.168.10.1/24, fd00::1/64 on lan0"},
 		{Op: "+", Kind: "nat", Name: "lan0", Detail: "nodes reach the outside through the host"},
 		{Op: "+", Kind: "bridge", Name: "lan1", Detail: "mtu 9000, stp on"},
-		{Op: "+", Kind: "node", Name: "web", Detail: "image host, runs nginx -g daemon off;"},
+		{Op: "+", Kind: "node", Name: "web", Detail: "image host, runs nginx -g 'daemon off;'"},
 		{Op: "+", Kind: "node", Name: "db", Detail: "image dir:/images/db, idle"},
 		{Op: "+", Kind: "link", Name: "web:eth0 -- lan0", Detail: "192.168.10.2/24, fd00::2/64"},
 		{Op: "+", Kind: "link", Name: "db:ptp0 -- web:ptp0", Detail: "10.1.1.1/32 -- 10.1.1.2/32"},

@@ -130,7 +130,7 @@ func manyResult(names []string, results []error) error {
 			continue
 		}
 		var exit *exitError
-		why := err.Error()
+		why := errorText(err)
 		if asError(err, &exit) {
 			if code == 0 {
 				code = exit.code

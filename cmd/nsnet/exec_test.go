@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/lab/early"
 )
 
@@ -76,7 +77,7 @@ func TestExecFlagsAfterTheNodeAreTheCommands(t *testing.T) {
 	}
 	node, argv := execArgs(cmd.Flags().Args())
 	equal(t, "node", node, "web")
-	equal(t, "command", commandText(argv), "ls -t --env x")
+	equal(t, "command", printable.Command(argv), "ls -t --env x")
 	equal(t, "tty", cmd.Flags().Lookup("tty").Value.String(), "false")
 	equal(t, "interactive", cmd.Flags().Lookup("interactive").Value.String(), "true")
 }

@@ -235,15 +235,13 @@ func reportError(w io.Writer, err error) {
 	if asError(err, &errs) {
 		prefix = ""
 	}
-	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
-		say(w, "%s%s\n", prefix, plain(line))
-	}
+	sayError(w, prefix, err)
 	var file *fileError
 	if asError(err, &file) && file.remedy != "" {
 		say(w, "nsnet: %s\n", plain(file.remedy))
 	}
 	var files unix.Rlimit
-	if errors.Is(err, unix.EMFILE) && !strings.Contains(err.Error(), "ulimit") && unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
+	if errors.Is(err, unix.EMFILE) && !strings.Contains(errorText(err), "ulimit") && unix.Getrlimit(unix.RLIMIT_NOFILE, &files) == nil {
 		// Go has raised the soft limit to the hard one.
 		say(w, "nsnet: this process may have %d open files, its limit (ulimit -n): raise that, to 1024 for example\n", files.Cur)
 	}

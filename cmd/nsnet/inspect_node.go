@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/lab"
 	"github.com/nsnet/nsnet/topology"
 )
@@ -28,7 +29,7 @@ func inspectNode(labName string, n lab.NodeStatus, color bool, width int) string
 		{"hostname", plain(n.Hostname)},
 		{"image", plain(n.Image)},
 		{"storage", storageText(n.Storage)},
-		{"command", commandText(n.Command)},
+		{"command", printable.Command(n.Command)},
 		{"command pid", number(n.CommandPID)},
 		{"init pid", number(n.PID)},
 		{"root is uid", rootText(n)},
@@ -142,7 +143,7 @@ func readyText(r *topology.Ready) string {
 	var what string
 	switch {
 	case len(r.Exec) > 0:
-		what = "command " + commandText(r.Exec)
+		what = "command " + printable.Command(r.Exec)
 	case r.TCP > 0:
 		what = fmt.Sprintf("TCP port %d", r.TCP)
 	case r.HTTP != nil:

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/nsnet/nsnet/attach"
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/lab"
 )
 
@@ -180,7 +181,7 @@ func psTable(labs []lab.Status, color bool, width int) string {
 		for _, n := range l.Nodes {
 			rows = append(rows, []string{
 				plain(l.Name), plain(n.Name), stateText(n), pidText(n.PID), orDash(plain(n.Image)),
-				orDash(addressesText(n.Interfaces)), orDash(shorten(commandText(n.Command), commandWidth)),
+				orDash(addressesText(n.Interfaces)), orDash(shorten(printable.Command(n.Command), commandWidth)),
 			})
 		}
 	}

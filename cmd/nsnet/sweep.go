@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +17,7 @@ func sweepAfter(cmd *cobra.Command, std stdio, sweep func(context.Context) error
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		err := run(cmd, args)
 		if failure := sweep(cmd.Context()); failure != nil {
-			for line := range strings.SplitSeq(failure.Error(), "\n") {
-				say(std.err, "nsnet: note: %s\n", plain(line))
-			}
+			sayError(std.err, "nsnet: note: ", failure)
 		}
 		return err
 	}

@@ -5,54 +5,26 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf16"
 	"unicode/utf8"
 
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/topology"
 )
 
-// plain returns s with everything that a terminal might obey or hide (control characters,
-// bidirectional marks, invalid UTF-8) written as an escape.
-func plain(s string) string {
-	if isPlain(s) {
-		return s
-	}
-	var b strings.Builder
-	for len(s) > 0 {
-		_, n := utf8.DecodeRuneInString(s)
-		if isPlain(s[:n]) {
-			b.WriteString(s[:n])
-		} else {
-			q := strconv.Quote(s[:n])
-			b.WriteString(q[1 : len(q)-1])
-		}
-		s = s[n:]
-	}
-	return b.String()
-}
+// plain returns s with everything that a terminal might obey or hide written as an escape.
+func plain(s string) string { return printable.Text(s) }
 
-func isPlain(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
-}
-
-// commandText is argv as one would type it, each argument quoted where it needs to be.
-func commandText(argv []string) string {
-	quoted := make([]string, len(argv))
-	for i, a := range argv {
-		switch {
-		case !isPlain(a):
-			quoted[i] = strconv.Quote(a)
-		case a == "" || strings.ContainsAny(a, " \"'`$&|;<>()*?[]#~\\"):
-			quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		default:
-			quoted[i] = a
-		}
+// errorText is what an error says, each of its lines plain.
+func errorText(err error) string {
+	lines := strings.Split(strings.TrimRight(err.Error(), "\n"), "\n")
+	for i := range lines {
+		lines[i] = plain(lines[i])
 	}
-	return strings.Join(quoted, " ")
+	return strings.Join(lines, "\n")
 }
 
 // shorten cuts s to at most n characters, the last one an ellipsis.
@@ -117,6 +89,13 @@ func bytesText(n int64) string {
 // say writes to standard error. When that fails there is nobody left to tell.
 func say(w io.Writer, format string, args ...any) {
 	_, _ = fmt.Fprintf(w, format, args...)
+}
+
+// sayError writes each line of an error to standard error.
+func sayError(w io.Writer, prefix string, err error) {
+	for line := range strings.SplitSeq(errorText(err), "\n") {
+		say(w, "%s%s\n", prefix, line)
+	}
 }
 
 // printText writes a result and reports a failure to: a full disk must not look like success.

@@ -2,49 +2,17 @@ package main
 
 import (
 	"encoding/json"
-	"strings"
+	"errors"
 	"testing"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"pgregory.net/rapid"
 )
 
-func TestPlain(t *testing.T) {
-	for in, want := range map[string]string{
-		"":             "",
-		"web":          "web",
-		"naïve 名":      "naïve 名",
-		"a\nb":         `a\nb`,
-		"\x1b[31mred":  `\x1b[31mred`,
-		"\xff\xfe":     `\xff\xfe`,
-		"a\u202eb":     `a\u202eb`,
-		"tab\tand\x00": `tab\tand\x00`,
-	} {
-		equal(t, in, plain(in), want)
-	}
-	rapid.Check(t, func(t *rapid.T) {
-		s := plain(string(rapid.SliceOf(rapid.Byte()).Draw(t, "s")))
-		if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			t.Fatalf("not plain: %q", s)
-		}
-	})
-}
-
-func TestCommandText(t *testing.T) {
-	for _, tt := range []struct {
-		argv []string
-		want string
-	}{
-		{nil, ""},
-		{[]string{"nginx", "-g", "daemon off;"}, `nginx -g 'daemon off;'`},
-		{[]string{"sh", "-c", "echo 'x'"}, `sh -c 'echo '\''x'\'''`},
-		{[]string{"echo", "", "a\nb\x1b"}, `echo '' "a\nb\x1b"`},
-		{[]string{"ip", "addr=1", "/a-b.c:d"}, `ip addr=1 /a-b.c:d`},
-	} {
-		equal(t, "command", commandText(tt.argv), tt.want)
-	}
+// What an error says has its own lines, and nothing that a terminal might obey.
+func TestErrorText(t *testing.T) {
+	err := errors.Join(errors.New("first \x1b[2J"), errors.New("second\r\u202e"))
+	equal(t, "error", errorText(err), "first \\x1b[2J\nsecond\\r\\u202e")
 }
 
 func TestSmallTexts(t *testing.T) {

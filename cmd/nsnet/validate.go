@@ -61,7 +61,7 @@ func runValidate(ctx context.Context, o validateOptions, file string, std stdio)
 	case err != nil && o.JSON:
 		var errs topology.Errors
 		if !asError(err, &errs) {
-			errs = topology.Errors{{File: shownFile(file), Msg: err.Error()}}
+			errs = topology.Errors{{File: shownFile(file), Msg: errorText(err)}}
 		}
 		return errors.Join(err, printJSON(std.out, verdict{Errors: errs}))
 	case err != nil:

@@ -99,9 +99,10 @@ func runWatch(ctx context.Context, o watchOptions, file string, std stdio) error
 		}
 		if err == nil {
 			told = ""
-		} else if text := err.Error(); !tick || text != told {
+		} else if text := errorText(err); !tick || text != told {
 			told = text
-			say(std.err, "nsnet: %s\nnsnet: %s; watching %s\n", err.Error(), w.left, plain(file))
+			sayError(std.err, "nsnet: ", err)
+			say(std.err, "nsnet: %s; watching %s\n", w.left, plain(file))
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsnet/nsnet/internal/printable"
 )
 
 // Name is the first argument of this program where it is the end of a copy in a node, and EnvValue its
@@ -37,7 +39,7 @@ func Main(args []string) int {
 	}
 	switch {
 	case len(args) == 2 && args[0] == OpPack:
-		err = Pack(os.Stdout, Inside, args[1], func(text string) { fmt.Fprintln(os.Stderr, text) })
+		err = Pack(os.Stdout, Inside, args[1], func(text string) { fmt.Fprintln(os.Stderr, printable.Text(text)) })
 	case len(args) == 3 && args[0] == OpUnpack:
 		if err = Unpack(os.Stdin, Inside, args[1], args[2]); err == nil {
 			// The archive may be padded: who writes it must not find nobody there.
@@ -45,7 +47,7 @@ func Main(args []string) int {
 		}
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		fmt.Fprintln(os.Stderr, printable.Error(err))
 		return 1
 	}
 	return 0

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/topology"
 )
 
@@ -182,5 +183,5 @@ func detailOf(res *response) string {
 	}
 	const most = 200
 	text := strings.TrimSpace(body.Errors[0].Code + " " + body.Errors[0].Message)
-	return " (" + text[:min(len(text), most)] + ")"
+	return " (" + printable.Text(text[:min(len(text), most)]) + ")"
 }

@@ -55,7 +55,7 @@ func TestManifestAndBlob(t *testing.T) {
 			_, _ = w.Write(large)
 		default:
 			w.WriteHeader(http.StatusNotFound)
-			_, _ = io.WriteString(w, `{"errors":[{"code":"BLOB_UNKNOWN","message":"never heard of it"}]}`)
+			_, _ = io.WriteString(w, `{"errors":[{"code":"BLOB_UNKNOWN","message":"never\nnsnet: heard\u001b[2J"}]}`)
 		}
 	})
 	var c Client
@@ -75,7 +75,7 @@ func TestManifestAndBlob(t *testing.T) {
 		}
 		body.Close()
 	}
-	if _, err := c.Blob(ctx, ref, "none", -1); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "never heard of it") {
+	if _, err := c.Blob(ctx, ref, "none", -1); !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), `never\nnsnet: heard\x1b[2J`) {
 		t.Errorf("what is not there: %v", err)
 	}
 }

@@ -182,6 +182,36 @@ func literal(e ast.Expr) string {
 	return s
 }
 
+// What an error says comes from others, too, registries and nodes: the program prints it by errorText or plain alone, which leave a
+// terminal nothing to obey.
+func TestErrorsArePrintedPlain(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.isTest() || f.dir() != "cmd/nsnet" {
+			continue
+		}
+		plain := map[ast.Node]bool{}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.FuncDecl:
+				return n.Name.Name != "Error" && n.Name.Name != "errorText"
+			case *ast.CallExpr:
+				if name, ok := n.Fun.(*ast.Ident); ok {
+					for _, arg := range n.Args {
+						plain[arg] = name.Name == "plain"
+						if id, ok := arg.(*ast.Ident); ok && name.Name == "say" && (id.Name == "err" || id.Name == "failure") {
+							t.Errorf("%s: an error is printed as it is", f.set.Position(arg.Pos()))
+						}
+					}
+				}
+				if s, ok := n.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "Error" && len(n.Args) == 0 && !plain[n] {
+					t.Errorf("%s: what an error says is used as it is", f.set.Position(n.Pos()))
+				}
+			}
+			return true
+		})
+	}
+}
+
 // A path of the machine where something was written means nothing elsewhere.
 func TestNoMachinePaths(t *testing.T) {
 	machine := regexp.MustCompile(`(^|[^\w.})*-])/(wo` + `rk/(main|shared|\.)|root/(go|\.cache|\.py)|home/(user|runner|ubuntu)/(go|src|nsnet))`)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/nsnet/nsnet/container"
 	"github.com/nsnet/nsnet/container/wire"
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/internal/rtnl"
 	"github.com/nsnet/nsnet/lab/supervise"
 	"github.com/nsnet/nsnet/topology"
@@ -35,11 +36,11 @@ func checkText(r *topology.Ready) string {
 	case r.TCP != 0:
 		return "tcp " + strconv.Itoa(r.TCP)
 	case r.HTTP != nil:
-		return fmt.Sprintf("http port %d path %s", r.HTTP.Port, r.HTTP.Path)
+		return fmt.Sprintf("http port %d path %s", r.HTTP.Port, printable.Text(r.HTTP.Path))
 	case r.Log != "":
 		return "log " + strconv.Quote(r.Log)
 	}
-	return "exec " + strings.Join(r.Exec, " ")
+	return "exec " + printable.Text(strings.Join(r.Exec, " "))
 }
 
 // lookAt makes a node's check when it is due.

@@ -79,6 +79,7 @@ func TestCheckText(t *testing.T) {
 		"http port 8080 path /x":  {HTTP: &topology.HTTPCheck{Port: 8080, Path: "/x"}},
 		`log "^up \"now\""`:       {Log: `^up "now"`},
 		"exec /bin/sh -c true ok": {Exec: []string{"/bin/sh", "-c", "true ok"}},
+		`exec a\nnsnet: b`:        {Exec: []string{"a\nnsnet: b"}},
 	} {
 		if got := checkText(r); got != want {
 			t.Errorf("%q, not %q", got, want)
