@@ -44,8 +44,9 @@ func livingInits(proc string) (map[int]string, error) {
 	return labs, nil
 }
 
-// orphanNetns are names of network namespaces that lead nowhere. A node's is known by what it points to: nobody else names
-// descriptors. A fabric's looks like what others write by hand, and is nsnet's if a node's with the same pid is beside it.
+// orphanNetns are names of network namespaces that lead nowhere. They are known by what they point to: nobody else names
+// descriptors. A fabric's that an older nsnet has made looks like what others write by hand, and is nsnet's if a node's with the same pid is
+// beside it.
 func orphanNetns(used names) ([]Leftover, error) {
 	entries, err := os.ReadDir(NetnsDir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,8 +55,8 @@ func orphanNetns(used names) ([]Leftover, error) {
 	if err != nil {
 		return nil, err
 	}
-	node, fabric := regexp.MustCompile(`^/proc/(\d+)/fd/\d+$`), regexp.MustCompile(`^/proc/(\d+)/ns/net$`)
-	pids := map[string]string{} // by name, of nodes
+	descriptor, fabric := regexp.MustCompile(`^/proc/(\d+)/fd/\d+$`), regexp.MustCompile(`^/proc/(\d+)/ns/net$`)
+	pids := map[string]string{} // by name
 	var all []Leftover
 	add := func(name, lab string) {
 		path := filepath.Join(NetnsDir, name)
@@ -66,8 +67,8 @@ func orphanNetns(used names) ([]Leftover, error) {
 	}
 	for _, e := range entries {
 		target, _ := os.Readlink(filepath.Join(NetnsDir, e.Name()))
-		m := node.FindStringSubmatch(target)
-		if m == nil || used.hasOneOf(e.Name()) {
+		m := descriptor.FindStringSubmatch(target)
+		if m == nil || used.has(e.Name()) || used.hasOneOf(e.Name()) {
 			continue
 		}
 		pids[e.Name()] = m[1]

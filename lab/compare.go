@@ -327,18 +327,17 @@ func (d *difference) insides(want *topology.Lab, o *observed) {
 // lookAtNames finds names on the host that are missing or lead elsewhere.
 func (d *difference) lookAtNames(want *topology.Lab, o *observed, fresh map[string]*topology.Node) bool {
 	change := len(d.add) > 0 || len(d.remove) > 0
-	init := fmt.Sprintf("/proc/%d/", o.rec.InitPID)
 	check := func(name, target string) {
 		if o.names[name] != target {
 			change = true
 			d.say("~", "name", NetnsDir+"/"+name, "", "it does not lead there", CostInPlace)
 		}
 	}
-	check(want.Name, init+"ns/net")
+	check(want.Name, fabricAt(o.rec.InitPID, o.state))
 	for i := range want.Nodes {
 		n := &want.Nodes[i]
 		if s := o.nodes[n.Name]; s != nil && fresh[n.Name] == nil {
-			check(want.Name+"."+n.Name, fmt.Sprintf("%sfd/%d", init, s.Netns))
+			check(want.Name+"."+n.Name, descriptorAt(o.rec.InitPID, s.Netns))
 		}
 		if n.DNS != nil && fresh[n.Name] == nil && strings.TrimSpace(o.resolv[n.Name]) != resolvOf(n) {
 			change = true

@@ -292,8 +292,8 @@ func (b *builder) late(bridges []string) {
 }
 
 // writeNames names the network namespaces for ip netns exec, and writes their resolv.conf. A name points to
-// a descriptor of the lab init: when that is gone the name leads nowhere, or, should its pid be used again, to a
-// descriptor that setns(2) refuses, but never into another process's network namespace. One that leads there already stays.
+// a descriptor of the lab init: when that is gone the name leads nowhere, or, should its pid be used again, to what that
+// process has open by this number, if anything, which setns(2) refuses unless somebody has taken pains. One that leads there already stays.
 func writeNames(l *topology.Lab, rec *record, st *proto.LabState) error {
 	err := failpoint.Hit("mkdir", NetnsDir)
 	if err == nil {
@@ -302,13 +302,12 @@ func writeNames(l *topology.Lab, rec *record, st *proto.LabState) error {
 	if err != nil {
 		return &Error{Op: "create", Object: NetnsDir, Err: err}
 	}
-	init := fmt.Sprintf("/proc/%d/", rec.InitPID)
-	if err := link(init+"ns/net", filepath.Join(NetnsDir, l.Name)); err != nil {
+	if err := link(fabricAt(rec.InitPID, st), filepath.Join(NetnsDir, l.Name)); err != nil {
 		return &Error{Op: "name a network namespace", Err: err}
 	}
 	for i := range st.Nodes {
 		n := &st.Nodes[i]
-		if err := link(fmt.Sprintf("%sfd/%d", init, n.Netns), filepath.Join(NetnsDir, l.Name+"."+n.Name)); err != nil {
+		if err := link(descriptorAt(rec.InitPID, n.Netns), filepath.Join(NetnsDir, l.Name+"."+n.Name)); err != nil {
 			return &Error{Op: "name a network namespace", Err: err}
 		}
 	}
@@ -322,6 +321,17 @@ func writeNames(l *topology.Lab, rec *record, st *proto.LabState) error {
 		}
 	}
 	return nil
+}
+
+// descriptorAt is where a descriptor of the lab init is on the host.
+func descriptorAt(init, fd int) string { return fmt.Sprintf("/proc/%d/fd/%d", init, fd) }
+
+// fabricAt is where the fabric is. The init of a lab that an older nsnet has made has no descriptor of it.
+func fabricAt(init int, st *proto.LabState) string {
+	if st.Fabric == 0 {
+		return fmt.Sprintf("/proc/%d/ns/net", init)
+	}
+	return descriptorAt(init, st.Fabric)
 }
 
 // resolvError tells that a node's resolv.conf for ip netns exec cannot be written.

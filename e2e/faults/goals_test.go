@@ -57,7 +57,8 @@ func globbed(t *testing.T, pattern string) []string {
 	return found
 }
 
-// Goal 8: a process that got the pid of a dead lab's init, or of one of its nodes, is left alone.
+// Goal 8: a process that got the pid of a dead lab's init, or of one of its nodes, is left alone, and nobody is led into its network
+// namespace.
 func TestPidsPassToStrangers(t *testing.T) {
 	t.Parallel()
 	testenv.Isolate(t, func(t *testing.T) {
@@ -85,6 +86,15 @@ func TestPidsPassToStrangers(t *testing.T) {
 				}
 				if p.Process.Pid == pid {
 					reused++
+					for _, name := range []string{r.name, r.name + ".a"} {
+						own, err := os.Stat(fmt.Sprintf("/proc/%d/ns/net", pid))
+						if err != nil {
+							t.Fatal(err)
+						}
+						if named, err := os.Stat("/run/netns/" + name); err == nil && os.SameFile(named, own) {
+							t.Errorf("%s is a name of the stranger's network namespace", name)
+						}
+					}
 					break
 				}
 				_ = p.Process.Kill()

@@ -33,6 +33,7 @@ type labInit struct {
 	slots   int    // how many nodes there are ids for
 	next    int    // behind the slot that was given last
 	exe     *os.File
+	fabric  *os.File    // the network namespace of this process, open for whom its name on the host leads here
 	ipv6    bool        // new network namespaces have IPv6
 	sysctls [][2]string // what every node has to set
 
@@ -145,12 +146,10 @@ func (l *labInit) build(s *session, spec *proto.LabSpec) error {
 	if err := apply.Create(bridges); err != nil {
 		return wireError(err)
 	}
-	ns, err := os.Open("/proc/self/ns/net")
-	if err != nil {
+	if l.fabric, err = os.Open("/proc/self/ns/net"); err != nil {
 		return &buildError{op: "open the fabric", err: err}
 	}
-	defer ns.Close()
-	if err := s.send(proto.Fabric, struct{}{}, int(ns.Fd())); err != nil {
+	if err := s.send(proto.Fabric, struct{}{}, int(l.fabric.Fd())); err != nil {
 		return err
 	}
 	if _, _, err := l.boot(s, spec.Lab.Nodes, spec.Nodes, &spec.Common, false); err != nil {

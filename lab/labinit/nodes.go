@@ -137,7 +137,7 @@ func (l *labInit) statusOf(name string) proto.LabState {
 
 // status is the state of the lab, its nodes in file order.
 func (l *labInit) status() proto.LabState {
-	st := proto.LabState{Nodes: []proto.NodeState{}, IPv6: l.ipv6}
+	st := proto.LabState{Nodes: []proto.NodeState{}, IPv6: l.ipv6, Fabric: int(l.fabric.Fd())}
 	nodes := l.all()
 	l.awaitEnds(nodes)
 	st.Turn, st.Touched, st.Quiet = l.quiet.look(len(nodes))

@@ -255,6 +255,7 @@ type LabState struct {
 	Table   bool     // the lab has a table in the host's network namespace
 	Transit []string `json:",omitempty"` // of which it has tables, see CommitSpec
 	IPv6    bool     // new network namespaces have it
+	Fabric  int      `json:",omitempty"` // the lab init's descriptor of its own network namespace; 0 of one that has none
 	Hosts   []int    // the lab init's descriptors of /etc/hosts of the nodes' common layers
 	Quiet   bool     // nothing has changed in the fabric since all was as the file says, but for
 	Touched []int    // these of its interfaces, by index
