@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/lab/proto"
 )
 
@@ -23,7 +24,9 @@ type LogsOptions struct {
 	Tail       int    // the last lines of each node alone; negative: all
 	Since      time.Time
 	Timestamps bool // when each line was written, in RFC 3339
-	Out        io.Writer
+	// Terminal tells that Out is one. Lines of several nodes have nothing then by which one could overwrite another's: all but colours is escaped.
+	Terminal bool
+	Out      io.Writer
 }
 
 // Logs prints what commands have written, of each the last MiB at least. A single node's output is
@@ -228,7 +231,11 @@ func (l *logs) print(n *nodeLog, line logLine) error {
 	if l.o.Timestamps && !line.at.IsZero() {
 		b.WriteString(line.at.UTC().Format("2006-01-02T15:04:05.000000Z") + " ")
 	}
-	b.Write(line.text)
+	if l.o.Terminal && l.o.Node == "" {
+		b.WriteString(printable.Colored(strings.TrimSuffix(string(line.text), "\r")))
+	} else {
+		b.Write(line.text)
+	}
 	b.WriteByte('\n')
 	_, err := io.WriteString(l.o.Out, b.String())
 	return err

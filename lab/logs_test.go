@@ -201,3 +201,24 @@ func TestLogLinesAreBounded(t *testing.T) {
 		t.Errorf("lines of %v bytes", got)
 	}
 }
+
+// On a terminal no node's line can overwrite another's.
+func TestLogsOfSeveralOnATerminal(t *testing.T) {
+	t.Parallel()
+	const text = "\x1b[31mred\x1b[A\rweb | forged"
+	for _, tc := range []struct {
+		o    LogsOptions
+		want string
+	}{
+		{LogsOptions{Terminal: true}, "n | \x1b[31mred\\x1b[A\\rweb | forged\x1b[0m\n"},
+		{LogsOptions{}, "n | " + text + "\n"},
+		{LogsOptions{Terminal: true, Node: "n"}, text + "\n"},
+	} {
+		var out strings.Builder
+		tc.o.Out = &out
+		l := &logs{o: tc.o}
+		if err := l.print(&nodeLog{name: "n"}, logLine{text: []byte(text)}); err != nil || out.String() != tc.want {
+			t.Errorf("%q, not %q; %v", out.String(), tc.want, err)
+		}
+	}
+}

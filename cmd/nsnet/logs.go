@@ -36,7 +36,8 @@ func newLogs(std stdio) *cobra.Command {
 		Short:   "Print what nodes' commands have written",
 		Long: `Print what a node's command has written to its standard output and error, as it is; of a
 lab what those of all nodes have, line by line in the order in which it was written, with
-the node's name before each. Of a long output, the last MiB at least is kept. That
+the node's name before each. On a terminal these lines keep their colours, and what else
+it obeys is written as an escape. Of a long output, the last MiB at least is kept. That
 processes of the node were killed for want of memory is said on standard error.
 
 A name without a slash is a lab's, or else that of a node which only one running lab has.
@@ -48,7 +49,7 @@ A name without a slash is a lab's, or else that of a node which only one running
 		Args:              exactArgs("LAB|NODE"),
 		ValidArgsFunction: completeLabOrNode,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l := lab.LogsOptions{Follow: o.Follow, Timestamps: o.Timestamps, Out: std.out}
+			l := lab.LogsOptions{Follow: o.Follow, Timestamps: o.Timestamps, Out: std.out, Terminal: isTerminal(std.out)}
 			var err error
 			if l.Tail, err = parseTail(o.Tail); err != nil {
 				return usagef(cmd, "--tail %q %v", o.Tail, err)

@@ -67,3 +67,42 @@ type printed struct{ err error }
 
 func (p printed) Error() string { return Text(p.err.Error()) }
 func (p printed) Unwrap() error { return p.err }
+
+// Colored is Text that leaves tabs, and the sequences that set colours (SGR), which it takes back at the end: a line of a
+// program's output beside those of others, which it can neither move to nor overwrite.
+func Colored(s string) string {
+	var b strings.Builder
+	colored := false
+	for len(s) > 0 {
+		if n := sgr(s); n > 0 {
+			colored = true
+			b.WriteString(s[:n])
+			s = s[n:]
+			continue
+		}
+		_, n := utf8.DecodeRuneInString(s)
+		if s[0] == '\t' {
+			b.WriteByte('\t')
+		} else {
+			b.WriteString(Text(s[:n]))
+		}
+		s = s[n:]
+	}
+	if colored {
+		b.WriteString("\x1b[0m")
+	}
+	return b.String()
+}
+
+// sgr is how long the sequence is that s begins with and that sets colours: ESC [, digits and their separators, m. Else it is 0.
+func sgr(s string) int {
+	rest, found := strings.CutPrefix(s, "\x1b[")
+	if !found {
+		return 0
+	}
+	end := strings.IndexFunc(rest, func(r rune) bool { return (r < '0' || r > '9') && r != ';' && r != ':' })
+	if end < 0 || rest[end] != 'm' {
+		return 0
+	}
+	return len(s) - len(rest) + end + 1
+}

@@ -61,3 +61,20 @@ func TestError(t *testing.T) {
 		t.Error("nothing has become something")
 	}
 }
+
+func TestColored(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                               "",
+		"a\tb":                           "a\tb",
+		"\x1b[31mred\x1b[0m":             "\x1b[31mred\x1b[0m\x1b[0m",
+		"\x1b[1;38:5:196mbold":           "\x1b[1;38:5:196mbold\x1b[0m",
+		"\x1b[2J\x1b[A\rweb | forged":    `\x1b[2J\x1b[A\rweb | forged`,
+		"\x1b[31":                        `\x1b[31`,
+		"\x1b]0;title\a":                 `\x1b]0;title\a`,
+		"\x1b[?25lm\x1b[>4;1m\u202e\xff": `\x1b[?25lm\x1b[>4;1m\u202e\xff`,
+	} {
+		if got := Colored(in); got != want {
+			t.Errorf("%q: %q, not %q", in, got, want)
+		}
+	}
+}
