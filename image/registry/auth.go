@@ -46,7 +46,7 @@ func (c *Client) token(ctx context.Context, r topology.Reference, registry *url.
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("%w: tokens from %q", ErrAnswer, params["realm"])
 	}
-	if u.Scheme != "https" && (!loopback(registry) || !loopback(u)) {
+	if u.Scheme != "https" && !plainly(registry, u) {
 		return "", fmt.Errorf("%w: tokens from %s, which is not https", ErrRefused, plainURL(u))
 	}
 	q := u.Query()

@@ -18,8 +18,8 @@
 // A registry, and whoever can speak for it, is not trusted beyond what the user has named. Everything it
 // sends is bounded. Content is verified by whoever knows its digest, which is not this package.
 //
-// Only https is spoken; http to addresses of the loopback interface alone, of registries there. A registry elsewhere can redirect
-// to https and no further, so that it cannot have this process, which is root, ask things of the machine's own services.
+// Only https is spoken; http to registries at addresses of the loopback interface alone, and to the port that was named. Any registry can
+// redirect to https and no further, so that it cannot have this process, which is root, ask things of the machine's own services.
 //
 // A proxy is told where to connect, and sees no more of what is said: what passes it is TLS with the registry.
 //

@@ -55,11 +55,17 @@ type request struct {
 	form   string // what is posted; empty: a GET
 }
 
+// plainly tells whether what was first asked may be asked this in plain http: a registry on this machine, and nothing else there, which
+// may be somebody's own and send this process, which is root, to whatever listens beside it.
+func plainly(first, u *url.URL) bool {
+	return loopback(first) && u.Scheme == "http" && first.Scheme == "http" && u.Host == first.Host
+}
+
 // get asks for a URL with these headers; redirects are followed, without the headers where they lead to another host.
 func (c *Client) get(ctx context.Context, u *url.URL, header [][2]string) (*response, error) {
-	local := loopback(u)
+	first := u
 	for range maxRedirects + 1 {
-		if u.Scheme != "https" && (u.Scheme != "http" || !local || !loopback(u)) {
+		if u.Scheme != "https" && !plainly(first, u) {
 			return nil, fmt.Errorf("%w: %s is not https", ErrRefused, plainURL(u))
 		}
 		r, err := c.once(ctx, &request{url: u, header: header})

@@ -153,7 +153,7 @@ func TestBasic(t *testing.T) {
 // A password does not travel with a redirect to another host, and a redirect does not leave what is safe.
 func TestRedirects(t *testing.T) {
 	t.Parallel()
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if req.Header.Get("Authorization") != "" {
 			t.Error("the password went along")
 		}
@@ -167,14 +167,20 @@ func TestRedirects(t *testing.T) {
 			return
 		}
 		to := map[string]string{
-			"away": elsewhere.URL + "/x?signature=1", "http": "http://192.0.2.1/x", "file": "file:///etc/passwd", "round": "round", "nowhere": "",
+			"away": "https://example.com/x?signature=1", "http": "http://192.0.2.1/x", "file": "file:///etc/passwd", "round": "round", "nowhere": "",
 		}[req.URL.Path[strings.LastIndex(req.URL.Path, "/")+1:]]
 		w.Header().Set("Location", to)
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	})
 	c := Client{Credentials: func(context.Context, string) (*Credentials, error) {
 		return &Credentials{User: "me", Password: "pw"}, nil
+	}, roots: x509.NewCertPool(), dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.HasPrefix(address, "example.com:") {
+			address = elsewhere.Listener.Addr().String()
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}}
+	c.roots.AddCert(elsewhere.Certificate())
 	body, err := c.Blob(context.Background(), ref, "away", -1)
 	if err != nil {
 		t.Fatal(err)
@@ -220,6 +226,43 @@ func TestRedirectToLoopback(t *testing.T) {
 	}
 	if asked {
 		t.Error("it was asked")
+	}
+}
+
+// Nor must a registry on the machine, which anybody may run, have it ask another port there.
+func TestLoopbackRegistryKeepsToItsPort(t *testing.T) {
+	t.Parallel()
+	asked := false
+	beside := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer beside.Close()
+	_, ref := serve(t, func(w http.ResponseWriter, req *http.Request) {
+		switch req.URL.Path[strings.LastIndex(req.URL.Path, "/")+1:] {
+		case "token":
+			w.Header().Set("WWW-Authenticate", `Bearer realm="`+beside.URL+`/token"`)
+			w.WriteHeader(http.StatusUnauthorized)
+		case "redirect":
+			http.Redirect(w, req, beside.URL, http.StatusTemporaryRedirect)
+		case "own":
+			http.Redirect(w, req, "/content", http.StatusTemporaryRedirect)
+		default:
+			_, _ = io.WriteString(w, "content")
+		}
+	})
+	for _, digest := range []string{"redirect", "token"} {
+		if _, err := (&Client{}).Blob(context.Background(), ref, digest, -1); !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v", digest, err)
+		}
+	}
+	if asked {
+		t.Error("it was asked")
+	}
+	body, err := (&Client{}).Blob(context.Background(), ref, "own", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if b, err := io.ReadAll(body); err != nil || string(b) != "content" {
+		t.Errorf("%q, %v", b, err)
 	}
 }
 
