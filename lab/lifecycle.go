@@ -39,7 +39,7 @@ type CommandResult struct {
 
 // Stop ends a node's command and all that it has started, or that of each node of a lab. The node's namespaces, with links, addresses and
 // routes of every kind, stay, as do commands that exec has started. It holds until Start, Restart or Up, whatever the node's restart
-// policy is. Its error is ErrNoCommandToRun for an idle node and ErrStuck where processes have survived SIGKILL.
+// policy is. Its error is ErrNoCommandToRun for an idle node and ErrStuck where processes have survived SIGKILL, or the node's init does not answer.
 func Stop(ctx context.Context, o CommandOptions) (CommandResult, error) {
 	return control(ctx, o, proto.OpStop)
 }
@@ -66,7 +66,7 @@ type KillOptions struct {
 
 // Kill sends a signal to the first process of a node's command, or to that of each node of a lab, and
 // leaves the rest to it: a restart policy starts it again when it ends. The names of those that were
-// signalled are returned. Its error is ErrNotRunning where the command of the one node does not run.
+// signalled are returned. Its error is ErrNotRunning where the command of the one node does not run, and ErrStuck where a node's init does not answer.
 func Kill(ctx context.Context, o KillOptions) (CommandResult, error) {
 	res := CommandResult{Name: o.Lab, State: StateRunning, Nodes: []string{}}
 	err := whileRunning(ctx, o.Lab, o.Node, func(r *running) error {
@@ -87,11 +87,15 @@ func Kill(ctx context.Context, o KillOptions) (CommandResult, error) {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "kill", Err: fmt.Errorf("%w: it has no command that runs", ErrNotRunning)}
 		}
 		for _, name := range req.Nodes {
-			if !slices.Contains(reply.Ended, name) {
+			if !slices.Contains(reply.Ended, name) && !slices.Contains(reply.Silent, name) {
 				res.Nodes = append(res.Nodes, name)
 			}
 		}
-		return nil
+		var errs []error
+		for _, name := range reply.Silent {
+			errs = append(errs, r.silent(name, "kill"))
+		}
+		return errors.Join(errs...)
 	})
 	return res, err
 }
@@ -148,6 +152,8 @@ func control(ctx context.Context, o CommandOptions, op string) (CommandResult, e
 func (r *running) controlled(n *proto.Controlled, op string) error {
 	e := &Error{Lab: r.name, Node: n.Node, Op: op}
 	switch {
+	case n.Silent:
+		return r.silent(n.Node, op)
 	case len(n.Stuck) > 0:
 		e.Err = fmt.Errorf("%w: %s", ErrStuck, r.describe(n.Node, n.Stuck))
 		e.Remedy = "the node is stopped as soon as they end; nsnet down does not wait for them"
@@ -164,6 +170,11 @@ func (r *running) controlled(n *proto.Controlled, op string) error {
 		return nil
 	}
 	return e
+}
+
+// silent is the error for a node whose init does not answer, so that nobody knows of its processes.
+func (r *running) silent(node, op string) error {
+	return &Error{Lab: r.name, Node: node, Op: op, Err: fmt.Errorf("%w: its init has not answered", ErrStuck), Remedy: "it may be stopped or starved; nsnet down does not wait for it, and nsnet up starts the lab anew"}
 }
 
 // question asks a lab's init for something that takes its time, and gives up when ctx ends. Nodes are those that it is about, none: all; when

@@ -72,7 +72,7 @@ func exitMeaning(code int) string {
 	case exitNotReady:
 		return "wait, and up, start, restart --wait: a node is not ready"
 	case exitStuck:
-		return "stop, start, restart: a process cannot be killed"
+		return "stop, start, restart, kill: a process cannot be killed, or nobody answers"
 	case exitConsent:
 		return "up, plan: the file asks for what nobody has allowed (--allow, --trust)"
 	case exitExec:

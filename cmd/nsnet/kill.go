@@ -36,7 +36,7 @@ that it has started there is nsnet stop.
 
 A name without a slash is a lab's, or else that of a node which only one running lab has.
 
-` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission, exitNotRunning),
+` + exitStatus(exitOK, exitFailure, exitUsage, exitNotFound, exitPermission, exitNotRunning, exitStuck),
 		Example: `  nsnet kill demo/web
   nsnet kill demo/r1 -s HUP`,
 		Args:              exactArgs("LAB|NODE"),

@@ -100,9 +100,9 @@ func (l *labInit) stop(nodes []*node, r *proto.ControlRequest, results map[strin
 				}
 			}
 			for _, name := range group {
-				results[name].Stuck = nil
+				results[name].Stuck, results[name].Silent = nil, false
 				if u := byName[name].unit; u.Phase == supervise.Stopping {
-					results[name].Stuck = u.Left
+					results[name].Stuck, results[name].Silent = u.Left, u.Silent()
 				}
 			}
 			return true
@@ -117,7 +117,7 @@ func (l *labInit) begin(nodes []*node, r *proto.ControlRequest, results map[stri
 	var asked []*node
 	for _, n := range nodes {
 		res := results[n.name]
-		if len(res.Stuck) > 0 || n.unit.Phase == supervise.Idle {
+		if len(res.Stuck) > 0 || res.Silent || n.unit.Phase == supervise.Idle {
 			continue
 		}
 		if n.unit.Phase == supervise.Dead {
@@ -148,7 +148,7 @@ func (l *labInit) begin(nodes []*node, r *proto.ControlRequest, results map[stri
 // settled tells whether a start has come to something. It is the first try that counts, and not that the node's policy goes on to
 // try. The supervisor's mutex is held.
 func (l *labInit) settled(n *node, res *proto.Controlled) bool {
-	res.Failed, res.Stuck, res.Errno = "", nil, 0
+	res.Failed, res.Stuck, res.Silent, res.Errno = "", nil, false, 0
 	u := n.unit
 	if u.Reason != "" && u.Restarting() {
 		res.Failed, res.Errno = u.Reason, uint32(n.errno)
@@ -159,7 +159,7 @@ func (l *labInit) settled(n *node, res *proto.Controlled) bool {
 		return false
 	case supervise.Stopping:
 		if u.Stuck {
-			res.Stuck = u.Left
+			res.Stuck, res.Silent = u.Left, u.Silent()
 		}
 		return u.Stuck
 	case supervise.Waiting:
@@ -177,9 +177,10 @@ func (l *labInit) settled(n *node, res *proto.Controlled) bool {
 }
 
 // kill signals the commands of nodes, and nothing else of them. Restart policies take their ends for what
-// they are.
+// they are. It waits until the nodes' inits have said what is left, for a while.
 func (l *labInit) kill(r *proto.KillRequest) proto.KillReply {
 	var reply proto.KillReply
+	before := map[*node]int{}
 	for _, name := range r.Nodes {
 		n := l.node(name)
 		if n == nil {
@@ -188,12 +189,26 @@ func (l *labInit) kill(r *proto.KillRequest) proto.KillReply {
 		}
 		l.super.mu.Lock()
 		if n.unit.PID != 0 && n.unit.Phase != supervise.Dead {
+			before[n] = n.told
 			l.do(n, []supervise.Action{{Signal: syscall.Signal(r.Signal)}})
 		} else {
 			reply.Ended = append(reply.Ended, name)
 		}
 		l.super.mu.Unlock()
 	}
+	late := make(chan struct{})
+	t := time.AfterFunc(supervise.KillWait, func() { close(late) })
+	defer t.Stop()
+	l.super.until(late, func() bool {
+		reply.Silent = nil
+		for n, told := range before {
+			if n.told == told && n.unit.Phase != supervise.Dead {
+				reply.Silent = append(reply.Silent, n.name)
+			}
+		}
+		slices.Sort(reply.Silent)
+		return len(reply.Silent) == 0
+	})
 	return reply
 }
 

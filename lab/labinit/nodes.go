@@ -72,6 +72,7 @@ func (l *labInit) watch(n *node) {
 				}
 				return n.decided().End(now, ws, container.Reason(&f))
 			case wire.Left:
+				n.told++
 				var left []int
 				for r.More() {
 					left = append(left, int(r.Uint()))

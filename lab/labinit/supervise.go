@@ -32,6 +32,7 @@ type supervised struct {
 	ready  *topology.Ready // the check
 	match  *matcher        // of a check of the log, of this run
 
+	told    int           // counts what the init has said of what is left of the command
 	run     int           // counts starts, so that an answer about an earlier one is known
 	errno   syscall.Errno // why the last start failed
 	refused *wire.Failure // why the first one did, nil: it did not

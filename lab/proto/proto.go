@@ -303,6 +303,7 @@ type Controlled struct {
 	Node    string
 	Changed bool
 	Stuck   []int  // processes, as the node sees them, that have survived SIGKILL
+	Silent  bool   `json:",omitempty"` // its init has not said what is left since it was to send that
 	Failed  string // why it is not as it was asked to be
 	Errno   uint32
 }
@@ -313,8 +314,11 @@ type KillRequest struct {
 	Signal int
 }
 
-// KillReply answers Kill: those of the nodes whose command did not run.
-type KillReply struct{ Ended []string }
+// KillReply answers Kill.
+type KillReply struct {
+	Ended  []string // those of the nodes whose command did not run
+	Silent []string `json:",omitempty"` // those whose inits have not said that the signal is sent
+}
 
 // AwaitRequest is the body of Await.
 type AwaitRequest struct {

@@ -49,7 +49,7 @@ type Unit struct {
 	Restarts int                // by policy, since the last start by request
 	Ran      bool               // it was started since the last start by request
 	Left     []int              // processes, in the node, that are still there while Stopping
-	Stuck    bool               // Left have survived SIGKILL
+	Stuck    bool               // Left have survived SIGKILL, or it is Silent
 	Deadline time.Time          // when Tick is due; zero: never
 
 	inRow  int // restarts without a steady run between them
@@ -58,6 +58,7 @@ type Unit struct {
 	retry  time.Time
 	swept  bool // all processes were told to end
 	killed bool
+	heard  bool // the node's init has told what is left since it was last asked to end all
 }
 
 // NewUnit is a command that waits to be launched.
@@ -101,6 +102,10 @@ func (u *Unit) State() string {
 		return "dead"
 	}
 }
+
+// Silent tells whether the node's init, which was to kill all that is left, has not said what came of it for so long that the command is Stuck: whether
+// there still is any process is not known then.
+func (u *Unit) Silent() bool { return u.Stuck && !u.heard }
 
 // Restarting tells whether the command has ended and is about to be started again by its policy.
 func (u *Unit) Restarting() bool {
@@ -188,7 +193,7 @@ func (u *Unit) Restart(now time.Time, grace time.Duration) []Action {
 
 // end begins Stopping. The command is told first when it runs, so that it can end what it has started in its own way.
 func (u *Unit) end(now time.Time, grace time.Duration, then Phase, runs bool) []Action {
-	u.Phase, u.then, u.Deadline, u.swept, u.killed, u.Stuck = Stopping, then, now.Add(grace), !runs, false, false
+	u.Phase, u.then, u.Deadline, u.swept, u.killed, u.Stuck, u.heard = Stopping, then, now.Add(grace), !runs, false, false, false
 	signal := syscall.SIGTERM
 	if runs && u.Signal != 0 {
 		signal = u.Signal
@@ -241,7 +246,7 @@ func (u *Unit) Remain(pids []int) []Action {
 	if u.Phase != Stopping {
 		return nil // an answer that has crossed with the last process's end
 	}
-	u.Left = pids
+	u.Left, u.heard = pids, true
 	if len(pids) > 0 || u.PID != 0 {
 		return nil
 	}
@@ -272,7 +277,7 @@ func (u *Unit) Tick(now time.Time) []Action {
 			u.Stuck = true
 			return nil
 		}
-		u.killed, u.swept, u.Deadline = true, true, now.Add(KillWait)
+		u.killed, u.swept, u.heard, u.Deadline = true, true, false, now.Add(KillWait)
 		return []Action{{Signal: syscall.SIGKILL, All: true}}
 	}
 	return nil

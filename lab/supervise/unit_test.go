@@ -76,6 +76,25 @@ func TestStopSequence(t *testing.T) {
 	expect(t, "start", u, u.Start(at(20*second), false), start, Starting)
 }
 
+// An init that says nothing is not one that has nothing left, whatever it said before.
+func TestStopUnanswered(t *testing.T) {
+	u := running(t, Policy{})
+	expect(t, "stop", u, u.Stop(at(0), 10*time.Second), term, Stopping)
+	expect(t, "left", u, u.Remain([]int{2}), nil, Stopping)
+	expect(t, "grace is over", u, u.Tick(at(10*second)), killAll, Stopping)
+	if u.Silent() {
+		t.Errorf("silent before its time: %+v", u)
+	}
+	expect(t, "no word", u, u.Tick(at(15*second)), nil, Stopping)
+	if !u.Stuck || !u.Silent() {
+		t.Errorf("not silent: %+v", u)
+	}
+	expect(t, "a word", u, u.Remain([]int{2}), nil, Stopping)
+	if !u.Stuck || u.Silent() {
+		t.Errorf("silent after a word: %+v", u)
+	}
+}
+
 // An empty answer that has overtaken the command's end does not finish anything.
 // A command is asked to end by its own signal; what it has left, and what is over time, by the usual ones.
 func TestStopSignal(t *testing.T) {
