@@ -170,7 +170,9 @@ func TestNodeSetsNoPathOfTheHost(t *testing.T) {
 	testenv.Isolate(t, func(t *testing.T) {
 		forwards(t)
 		neighbour(t, "lan", 1)
-		r := startText(t, between(84, ""))
+		// The machine beside the host has an address that the file says to be behind a router of the lab, too.
+		testenv.MustCommand(t, "ip", "route", "add", "8.8.8.0/24", "via", "203.0.1.2")
+		r := startText(t, strings.NewReplacer("bridges:\n", "bridges:\n  far: {subnet: 8.8.8.0/24}\n", "links:\n", "links:\n  - {endpoints: [\"b:eth1\", far], address: 8.8.8.9/24}\n").Replace(between(84, "")))
 		r.scripts("a", map[string]string{"toobig.py": tooBig})
 		mac := hardwareOf(t, "10.84.1.1/24")
 		say := func(args string) { t.Helper(); r.sh("a", "exec python3 /tmp/toobig.py eth0 "+mac+" "+args) }
@@ -178,12 +180,13 @@ func TestNodeSetsNoPathOfTheHost(t *testing.T) {
 		say("10.84.1.2 10.84.1.1 203.0.1.1 203.0.1.2")
 		say("10.84.1.2 203.0.1.1 203.0.1.1 203.0.1.2")
 		say("fd00:84:1::2 fd00:84:1::1 fd00:203:1::1 fd00:203:1::2")
+		say("10.84.1.2 10.84.1.1 203.0.1.1 8.8.8.8")
 		say("10.84.1.2 10.84.1.1 10.84.2.1 10.84.2.2") // the last of each: what was said before is heard before it
 		say("fd00:84:1::2 fd00:84:1::1 fd00:84:2::1 fd00:84:2::2")
 		for _, to := range []string{"10.84.2.2", "fd00:84:2::2"} {
 			testenv.Eventually(t, 2*time.Second, "the host keeps to what the way to "+to+" bears", func() bool { return strings.Contains(way(to), "mtu ") })
 		}
-		for _, to := range []string{"203.0.1.2", "fd00:203:1::2"} {
+		for _, to := range []string{"203.0.1.2", "fd00:203:1::2", "8.8.8.8"} {
 			if got := way(to); strings.Contains(got, "mtu ") {
 				t.Errorf("a node has said what the way to %s bears: %s", to, got)
 			}

@@ -32,7 +32,14 @@ func tableConfig(l *topology.Lab, w *wiring.Want) bridge.Config {
 	}
 	if len(c.Legs) > 0 {
 		r := wiring.ReachOf(l, w)
-		c.Addresses, c.Subnets = r.Addresses, r.Subnets
+		c.Addresses = r.Addresses
+		// What others have in the internet is the lab's where it is a leg's, which took consent, or the host routes it there.
+		c.Subnets = slices.DeleteFunc(r.Subnets, topology.TakesOthers)
+		for i := range c.Legs {
+			for _, a := range c.Legs[i].Addresses {
+				c.Subnets = append(c.Subnets, a.Masked())
+			}
+		}
 	}
 	return c
 }

@@ -23,19 +23,20 @@ const (
 	AskPorts      AskKind = "ports"      // published on other addresses than loopback ones
 	AskPrivileged AskKind = "privileged" // the host's root
 	AskSeccomp    AskKind = "seccomp"    // every system call
+	AskSubnets    AskKind = "subnets"    // the host's packets to networks that are others'
 	AskWrites     AskKind = "writes"     // what a node's root writes on the host is root's
 )
 
 // AskKinds lists the kinds, sorted.
 func AskKinds() []AskKind {
-	return []AskKind{AskCaps, AskExternal, AskNNP, AskPaths, AskPeers, AskPorts, AskPrivileged, AskSeccomp, AskWrites}
+	return []AskKind{AskCaps, AskExternal, AskNNP, AskPaths, AskPeers, AskPorts, AskPrivileged, AskSeccomp, AskSubnets, AskWrites}
 }
 
 // Ask is one thing that a lab wants and a stranger's file must not have unasked. Equal ones are the same thing,
 // whichever nodes want it: a file decides what each of its nodes runs.
 type Ask struct {
 	Kind AskKind `json:"kind"`
-	// What is a capability, a bridge, one of another lab as LAB/BRIDGE, a port as 0.0.0.0:80/tcp, the path of a file without symbolic links, or an image of the
+	// What is a capability, a bridge, a subnet, one of another lab as LAB/BRIDGE, a port as 0.0.0.0:80/tcp, the path of a file without symbolic links, or an image of the
 	// Docker Engine; empty for kinds of which there is only one.
 	What  string `json:"what,omitempty"`
 	Write bool   `json:"write,omitempty"` // of AskPaths: not only to read
@@ -66,6 +67,8 @@ func (a Ask) String() string {
 		return "privileged: true, which is root of the host"
 	case AskSeccomp:
 		return "seccomp: unconfined, which is every system call"
+	case AskSubnets:
+		return "what the host sends to " + a.What
 	case AskWrites:
 		return "writing as root in " + a.What
 	}
@@ -114,6 +117,11 @@ func (l *Lab) asks() iter.Seq2[Ask, asker] {
 			b := &l.Bridges[i]
 			if b.External && !yield(Ask{Kind: AskExternal, What: b.Name}, asker{bridge: i}) {
 				return
+			}
+			for _, a := range b.Addresses {
+				if !b.External && TakesOthers(a.Masked()) && !yield(Ask{Kind: AskSubnets, What: a.Masked().String()}, asker{bridge: i}) {
+					return
+				}
 			}
 			for _, p := range b.Peers {
 				if !yield(Ask{Kind: AskPeers, What: p}, asker{bridge: i}) {
@@ -219,6 +227,9 @@ func (r *resolver) placeOf(a Ask, by asker) *yaml.Node {
 	}
 	if a.Kind == AskPeers {
 		return r.f.bridges[by.bridge].peers.n
+	}
+	if a.Kind == AskSubnets {
+		return r.f.bridges[by.bridge].address.n
 	}
 	s := &r.f.nodes[by.node]
 	switch a.Kind {

@@ -21,7 +21,7 @@ type consentOptions struct {
 
 // AddFlags adds the options to f.
 func (o *consentOptions) AddFlags(f *pflag.FlagSet) {
-	f.Var((*askKinds)(&o.Allow), "allow", "allow what the file asks for of these `KINDS`: caps, external, nnp, paths, peers, ports, privileged, seccomp, writes")
+	f.Var((*askKinds)(&o.Allow), "allow", "allow what the file asks for of these `KINDS`: caps, external, nnp, paths, peers, ports, privileged, seccomp, subnets, writes")
 	f.BoolVar(&o.AllowHostPaths, "allow-host-paths", false, "the same as --allow paths")
 	f.BoolVar(&o.Trust, "trust", false, "allow all that the file asks for")
 }
