@@ -22,7 +22,7 @@ func TestNodeDoesNotLimitItsInit(t *testing.T) {
 				t.Errorf("%s: its init has not gone on: %s", node, got)
 			}
 			// Its own are a node's to set, and the ids of its commands are whole.
-			r.sh(node, "sleep 10 & prlimit -p $! --nofile=3:3 && kill $!")
+			r.sh(node, "sleep 10 & prlimit -p $! --cpu=9:9 && kill $!")
 			if got := r.sh(node, "set -- $(grep Gid: /proc/self/status); [ $2 = $3 ] && [ $2 = $4 ] && [ $2 = $5 ] && echo same"); got != "same" {
 				t.Errorf("%s: group ids of a command differ: %s", node, got)
 			}

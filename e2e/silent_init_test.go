@@ -3,10 +3,12 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nsnet/nsnet/internal/testenv"
+	"github.com/nsnet/nsnet/lab"
 )
 
 // An init that does not answer has done nothing of what it was told to: stop, restart and kill say so, and a node beside is stopped.
@@ -28,6 +30,8 @@ func TestInitThatDoesNotAnswer(t *testing.T) {
 		if err := unix.Kill(pid, unix.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
+		// It does now what it was told last.
+		testenv.Eventually(t, 10*time.Second, "a runs again", func() bool { return r.node("a").State == lab.StateRunning })
 		testenv.Must(t, "restart", r.name+"/a")
 		testenv.Must(t, "kill", r.name+"/a")
 	})
