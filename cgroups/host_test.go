@@ -63,7 +63,7 @@ func TestNamesStayInside(t *testing.T) {
 		if checkName(name) == nil {
 			t.Errorf("%q is accepted", name)
 		}
-		if err := new(Host).RemoveLab(t.Context(), name); err == nil {
+		if err := new(Host).RemoveLab(t.Context(), name, nobody); err == nil {
 			t.Errorf("the groups of a lab named %q could be removed", name)
 		}
 	}

@@ -41,11 +41,14 @@ func contract(t *testing.T, l topology.Limits) (h *Host, lab string) {
 	return h, lab
 }
 
+// nobody is foreign to these tests.
+func nobody(int) bool { return false }
+
 // removeAll removes a lab's groups and checks that none is left.
 func removeAll(t *testing.T, h *Host, lab string) {
 	t.Helper()
 	// Not t.Context(): it is over in a clean-up.
-	if err := h.RemoveLab(context.Background(), lab); err != nil {
+	if err := h.RemoveLab(context.Background(), lab, nobody); err != nil {
 		t.Error(err)
 	}
 	labs, err := h.Labs()
@@ -327,7 +330,7 @@ func TestRemoveIsCheapWithoutGroups(t *testing.T) {
 	h, lab := contract(t, topology.Limits{})
 	begin := time.Now()
 	for range 100 {
-		if err := h.RemoveLab(t.Context(), lab); err != nil {
+		if err := h.RemoveLab(t.Context(), lab, nobody); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -348,7 +351,7 @@ func BenchmarkPidsGroup(b *testing.B) {
 		b.Skip(err)
 	}
 	lab := fmt.Sprintf("bench-%d", os.Getpid())
-	defer func() { _ = h.RemoveLab(context.Background(), lab) }()
+	defer func() { _ = h.RemoveLab(context.Background(), lab, nobody) }()
 	var create, enter, remove time.Duration
 	for range b.N {
 		cmd := exec.Command("/bin/cat")

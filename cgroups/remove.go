@@ -41,6 +41,9 @@ func (e *Busy) Error() string {
 
 func (e *Busy) Unwrap() error { return e.Err }
 
+// ErrForeign is in a [*Busy] of a group that somebody else has, as a lab of the same name whose record is in another /run.
+var ErrForeign = errors.New("somebody else has it")
+
 // Labs names the labs that have groups, sorted, from the directories alone.
 func (h *Host) Labs() ([]string, error) {
 	var labs []string
@@ -62,8 +65,8 @@ func (h *Host) Labs() ([]string, error) {
 // RemoveLab removes all groups of a lab, and the parent they share with other labs when it is
 // empty. Processes that are still in one get SIGKILL, frozen or not. It is no error when there
 // is nothing to remove. A group that stays is reported as a [*Busy] after 10 seconds, or when
-// ctx ends.
-func (h *Host) RemoveLab(ctx context.Context, lab string) error {
+// ctx ends; one with a process that is foreign at once, with [ErrForeign], and nobody in it is killed.
+func (h *Host) RemoveLab(ctx context.Context, lab string, foreign func(pid int) bool) error {
 	if err := checkName(lab); err != nil {
 		return fmt.Errorf("remove cgroups: %w", err)
 	}
@@ -88,7 +91,7 @@ func (h *Host) RemoveLab(ctx context.Context, lab string) error {
 		if !errors.Is(last.Err, unix.EBUSY) {
 			return last
 		}
-		if err := h.kill(lab, left); err != nil {
+		if err := h.kill(lab, left, foreign); err != nil {
 			return err
 		}
 		select {
@@ -207,8 +210,9 @@ func pidsIn(dir string) ([]int, error) {
 	return pids, nil
 }
 
-// kill sends SIGKILL to all processes in a lab's groups of some hierarchies.
-func (h *Host) kill(lab string, in []hierarchy) error {
+// kill sends SIGKILL to all processes in a lab's groups of some hierarchies, unless one in a hierarchy is somebody else's, or of a pid namespace
+// that cannot be seen from here.
+func (h *Host) kill(lab string, in []hierarchy, foreign func(pid int) bool) error {
 	h.thaw(lab)
 	for _, hy := range in {
 		dir := hy.labDir(lab)
@@ -217,7 +221,10 @@ func (h *Host) kill(lab string, in []hierarchy) error {
 			return fmt.Errorf("kill processes of cgroup %s: %w", dir, err)
 		}
 		if slices.Contains(pids, os.Getpid()) {
-			return &Busy{Dir: dir, PIDs: []int{os.Getpid()}, Err: errors.New("this process is in it itself")}
+			continue // one of its threads, which is about to end, or a mistake of whoever has put it there
+		}
+		if i := slices.IndexFunc(pids, func(pid int) bool { return pid <= 0 || foreign(pid) }); i >= 0 {
+			return &Busy{Dir: dir, PIDs: []int{pids[i]}, Err: ErrForeign}
 		}
 		if len(pids) == 0 {
 			continue

@@ -284,7 +284,7 @@ func removeNetns(name string, r *record) error {
 }
 
 // removeGroups removes the lab's control groups, known from the record or, without one,
-// looked for.
+// looked for: those of a lab of the same name that lives, with a record in another /run, stay.
 func removeGroups(ctx context.Context, name string, r *record) error {
 	if r != nil && !r.Limits && !r.Bounded {
 		return nil
@@ -293,7 +293,11 @@ func removeGroups(ctx context.Context, name string, r *record) error {
 	if err != nil {
 		return err
 	}
-	return h.RemoveLab(ctx, name)
+	err = h.RemoveLab(ctx, name, func(pid int) bool { return labOf("/proc", pid) != "" })
+	if errors.Is(err, cgroups.ErrForeign) {
+		return nil
+	}
+	return err
 }
 
 // thaw lets the processes of paused nodes die: the lab's init, which is killed, waits for them.

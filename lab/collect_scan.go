@@ -32,16 +32,25 @@ func livingInits(proc string) (map[int]string, error) {
 		if err != nil || !maybeInit(strings.TrimSpace(string(comm))) {
 			continue
 		}
-		args, err := os.ReadFile(filepath.Join(proc, e.Name(), "cmdline"))
-		if err != nil {
-			continue
-		}
-		first, _, _ := strings.Cut(string(args), "\x00")
-		if name, ok := strings.CutPrefix(first, initTitle); ok {
+		if name := labOf(proc, pid); name != "" {
 			labs[pid] = name
 		}
 	}
 	return labs, nil
+}
+
+// labOf returns the lab whose init a process says it is, by its arguments: empty for any other, and for one that has ended.
+func labOf(proc string, pid int) string {
+	args, err := os.ReadFile(filepath.Join(proc, strconv.Itoa(pid), "cmdline"))
+	if err != nil {
+		return ""
+	}
+	first, _, _ := strings.Cut(string(args), "\x00")
+	name, ok := strings.CutPrefix(first, initTitle)
+	if !ok {
+		return ""
+	}
+	return name
 }
 
 // orphanNetns are names of network namespaces that lead nowhere. They are known by what they point to: nobody else names

@@ -27,21 +27,34 @@ func asIfFirst(owner uint32, enter, f func() error) error {
 		return err
 	}
 	defer restore()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+	onOwnThread(func() {
 		standardThread()
-		if err := enter(); err != nil { // as root: it would not be let in as somebody else
-			done <- &Error{Op: "start the lab", Err: err, Remedy: liftBound}
+		if err = enter(); err != nil { // as root: it would not be let in as somebody else
+			err = &Error{Op: "start the lab", Err: err, Remedy: liftBound}
+		} else if owner == 0 {
+			err = f()
+		} else {
+			err = as(owner, f)
+		}
+	})
+	return err
+}
+
+// onOwnThread runs f on a thread that ends with it. The main thread would not: it is the process to the kernel, of which control groups and
+// /proc/self tell.
+func onOwnThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // not unlocked after f: the thread ends with this goroutine
+		if unix.Gettid() != os.Getpid() {
+			f()
 			return
 		}
-		if owner == 0 {
-			done <- f()
-			return
-		}
-		done <- as(owner, f)
+		onOwnThread(f) // on another one, as this one is taken
+		runtime.UnlockOSThread()
 	}()
-	return <-done
+	<-done
 }
 
 // standardThread gives the calling thread the scheduling and the personality of a fresh process. What is refused stays as it is: no lab
