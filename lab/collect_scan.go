@@ -14,6 +14,7 @@ import (
 
 	"github.com/nsnet/nsnet/dns"
 	"github.com/nsnet/nsnet/internal/rtnl"
+	"github.com/nsnet/nsnet/lab/wiring"
 )
 
 // livingInits are the lab inits that live, whoever has their records: the labs' names by pid.
@@ -133,7 +134,7 @@ func orphanLinks(used names) ([]Leftover, error) {
 	var all []Leftover
 	for _, l := range links {
 		mark := strings.SplitN(l.Alias, ":", 3)
-		if len(mark) < 3 || mark[0] != "nsnet" || mark[1] == "attach" || used.has(mark[1]) {
+		if len(mark) < 3 || mark[0] != "nsnet" || wiring.Attached(l.Alias) || used.has(mark[1]) {
 			continue
 		}
 		all = append(all, Leftover{Kind: "link", Name: l.Name, Lab: mark[1], remove: func(context.Context) error {

@@ -208,7 +208,7 @@ func anewText(lab string, was, n *topology.Node) string {
 		keys = append(keys, "limits")
 	}
 	if at := slices.Index(keys, "writable"); at >= 0 && was != nil { // it is two keys of the file
-		switch kept := filepath.Join(KeepDir, lab, n.Name); {
+		switch kept := keptBy(filepath.Join(KeepDir, lab), n.Name); {
 		case was.Writable.Persist == n.Writable.Persist:
 			keys[at] = "writable_size"
 		case n.Writable.Persist:

@@ -236,7 +236,7 @@ func (w *writableLayers) stopped(labName, node string) error {
 		return missing
 	}
 	open := func(path, name string) error {
-		kept := filepath.Join(dir, node, name)
+		kept := filepath.Join(keptBy(dir, node), name)
 		fd, err := unix.Open(filepath.Join(kept, "upper"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			return &Error{Lab: labName, Node: node, Op: "open what it keeps", Err: err}

@@ -254,7 +254,7 @@ func (m *mounter) root(r *nodeMounts, n *topology.Node, s *proto.NodeSetup, user
 	if !n.Writable.Persist {
 		return nil
 	}
-	fd, err := clone(filepath.Join(m.keep, n.Name, rootTree), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, userns, false)
+	fd, err := clone(filepath.Join(keptBy(m.keep, n.Name), rootTree), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, userns, false)
 	if err == nil {
 		r.fds = append(r.fds, fd)
 	}

@@ -28,9 +28,19 @@ import (
 //	LAB/NODE/root/     upper and work of the root
 //	LAB/NODE/HASH/     of a union; the hash is of its path
 //
+// A node by the name of lock has a dot before it, as no name has; the other files have dots in theirs, as no node's name has.
+//
 // What is in there belongs to the ids that the node sees: it is mounted idmapped, so that the range of ids that the lab has
 // this time does not matter. None but root may enter: there are set-user-id files of root.
 const KeepDir = "/var/lib/nsnet/nodes"
+
+// keptBy is the directory of a node in that of what its lab's nodes keep.
+func keptBy(dir, node string) string {
+	if node == lockFile {
+		node = "." + node
+	}
+	return filepath.Join(dir, node)
+}
 
 // rootTree is the directory of a root's writable layer.
 const rootTree = "root"
@@ -115,7 +125,7 @@ func (b *builder) prepareKept(nodes []topology.Node) error {
 		if !n.Writable.Persist {
 			continue
 		}
-		if err := keepNode(filepath.Join(dir, n.Name), n, mark); err != nil {
+		if err := keepNode(keptBy(dir, n.Name), n, mark); err != nil {
 			return &Error{Node: n.Name, Op: "prepare what it keeps", Err: err}
 		}
 	}

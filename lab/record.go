@@ -35,7 +35,7 @@ const (
 	lockFile    = "lock"
 	aliveFile   = index.AliveFile
 	controlFile = index.ControlFile
-	initLog     = "init.log"
+	initLog     = ".init.log" // no node is called so, whose log would be it
 	globalLock  = ".lock"
 )
 

@@ -134,7 +134,7 @@ func (r *rehearsal) add(n *topology.Node, storage []proto.Storage) {
 		t.writes = t.writes || r.plan && !own.Binds[i].ReadOnly
 		own.Binds[i].ReadOnly = own.Binds[i].ReadOnly || r.plan
 	}
-	kept := filepath.Join(KeepDir, r.lab.Name, n.Name)
+	kept := keptBy(filepath.Join(KeepDir, r.lab.Name), n.Name)
 	own.Writable.Persist = n.Writable.Persist && isThere(filepath.Join(kept, rootTree, "upper"))
 	t.apart = own
 	t.apart.Unions = slices.Clone(own.Unions)

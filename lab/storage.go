@@ -290,7 +290,7 @@ func (m *mounter) owned(n *topology.Node, tree, at string, userns int, base uint
 		return err
 	}
 	if n.Writable.Persist {
-		fd, err := overlayfs.Clone(filepath.Join(m.keep, n.Name, tree), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, userns, false)
+		fd, err := overlayfs.Clone(filepath.Join(keptBy(m.keep, n.Name), tree), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, userns, false)
 		if err != nil {
 			return err
 		}

@@ -156,7 +156,7 @@ func (p *planner) stale(had []*Want) {
 		}
 	}
 	ours := func(l *rtnl.Link) bool {
-		return l.Kind == "veth" && (l.Alias == "" || strings.HasPrefix(l.Alias, Mark(p.want.Lab))) && !strings.HasPrefix(l.Alias, "nsnet:attach:")
+		return l.Kind == "veth" && (l.Alias == "" || strings.HasPrefix(l.Alias, Mark(p.want.Lab))) && !Attached(l.Alias)
 	}
 	for _, w := range had {
 		for i := range w.Cables {

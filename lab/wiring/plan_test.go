@@ -280,7 +280,7 @@ func TestStrangersStay(t *testing.T) {
 			t.Fatal(err)
 		}
 		for p, n := range k.seen {
-			n.Links = append(n.Links, rtnl.Link{Index: 9000, Name: "ns0123456789", Kind: "veth", Alias: "nsnet:attach:1", Lower: 3, LowerNS: -7},
+			n.Links = append(n.Links, rtnl.Link{Index: 9000, Name: "ns0123456789", Kind: "veth", Alias: "nsnet:attach:0123456789", Lower: 3, LowerNS: -7},
 				rtnl.Link{Index: 9001, Name: "mine", Kind: "dummy"})
 			if p == Fabric || p == Host {
 				continue
@@ -312,7 +312,7 @@ func TestTaken(t *testing.T) {
 func TestAttachedStays(t *testing.T) {
 	t.Parallel()
 	had := &Want{Lab: "attach", Cables: []Cable{{Name: "a:eth0 -- lan0", A: End{Place: "a", Name: "eth0"}, B: End{Place: Fabric, Name: "p1"}}}}
-	for alias, stays := range map[string]bool{"nsnet:attach:1": true, "": false} {
+	for alias, stays := range map[string]bool{"nsnet:attach:0123456789": true, "": false} {
 		seen := Seen{"a": {Links: []rtnl.Link{{Index: 1, Name: "lo", Flags: unix.IFF_UP}, {Index: 7, Name: "eth0", Kind: "veth", Alias: alias}}}, Fabric: {}}
 		if changes, err := Plan(&Want{Lab: "attach"}, []*Want{had}, seen, nil); err != nil || (len(changes) == 0) != stays {
 			t.Errorf("an interface with the alias %q: %+v, %v", alias, changes, err)

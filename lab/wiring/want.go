@@ -79,6 +79,13 @@ type Route struct {
 // does not bear it is not touched.
 func Mark(lab string) string { return "nsnet:" + lab + ":" }
 
+// Attached reports whether an ifalias is of an interface that attach has made, whose record has an id of ten hexadecimal digits. All others
+// that begin like it are of a lab by the name attach.
+func Attached(alias string) bool {
+	id, ok := strings.CutPrefix(alias, "nsnet:attach:")
+	return ok && len(id) == 10 && strings.Trim(id, "0123456789abcdef") == ""
+}
+
 // LegOf returns whose leg on the host an interface with this alias is: the lab's, to this bridge. Nothing: it is none.
 func LegOf(alias string) (lab, bridge string) {
 	lab, bridge, _ = strings.Cut(strings.TrimPrefix(alias, "nsnet:"), ":")

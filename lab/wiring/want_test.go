@@ -192,3 +192,14 @@ func TestLegOf(t *testing.T) {
 		}
 	}
 }
+
+func TestAttached(t *testing.T) {
+	t.Parallel()
+	for alias, want := range map[string]bool{
+		"nsnet:attach:0123456789": true, "nsnet:attach:00ff00ff00": true, Mark("attach") + "lan0": false, Mark("attach") + "web:eth0": false, Mark("attach"): false, Mark("attached") + "0123456789": false,
+	} {
+		if got := Attached(alias); got != want {
+			t.Errorf("%s: %v", alias, got)
+		}
+	}
+}
