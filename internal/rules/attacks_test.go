@@ -12,7 +12,7 @@ import (
 
 // docs/security.md has tests for each attack, which exist where it says.
 func TestAttacksHaveTests(t *testing.T) {
-	const many = 53
+	const many = 53 // at least: rows come, and none goes unseen
 	rows, err := attacks.Read(filepath.Join(root, "docs/security.md"))
 	if err != nil {
 		t.Fatal(err)
@@ -39,8 +39,8 @@ func TestAttacksHaveTests(t *testing.T) {
 			}
 		}
 	}
-	if len(rows) != many {
-		t.Errorf("%d attacks, not %d", len(rows), many)
+	if len(rows) < many {
+		t.Errorf("%d attacks, fewer than %d", len(rows), many)
 	}
 }
 
