@@ -146,8 +146,8 @@ func (c *Config) host(b *batch, table string) {
 	}
 	b.set(set{name: setUplinks, key: nftables.TypeIFName, elements: uplinks})
 	c.hops(b)
-	size, any := tracking()
-	if any || len(natLegs) > 0 {
+	size, busy := tracking()
+	if busy || len(natLegs) > 0 {
 		c.bound(b, size)
 		c.input(b)
 	}

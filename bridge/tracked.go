@@ -45,7 +45,7 @@ func Tracked(table int) (connections, perSecond int) {
 
 // tracking reads the size of the kernel's table of connections, and whether there are any in the calling thread's network namespace. An error
 // means that nothing tracks.
-func tracking() (size int, any bool) {
+func tracking() (size int, busy bool) {
 	size, err := readCount("nf_conntrack_max")
 	if err != nil {
 		return 0, false

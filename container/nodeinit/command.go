@@ -13,7 +13,7 @@ import (
 func (s *state) startMain(r request) {
 	cmd := wire.DecodeCommand(wire.NewReader(r.body))
 	refuse := func(f failure) {
-		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}))
 	}
 	if len(r.fds) == 2 && s.log == nil {
 		s.log = &logFile{fd: r.fds[0], old: r.fds[1]}
@@ -66,7 +66,7 @@ func (s *state) startMain(r request) {
 	s.main = pid
 	var w wire.Writer
 	w.Uint(uint64(pid))
-	send(Socket, wire.Started, w.Bytes(), nil)
+	send(Socket, wire.Started, w.Bytes())
 }
 
 // awaken has await look for children.

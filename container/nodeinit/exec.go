@@ -30,7 +30,7 @@ func (s *state) startExec(r request) {
 		return
 	}
 	if f := s.fork(&cmd, client, r.fds[1:]); f != ok {
-		send(client, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+		send(client, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}))
 		_ = syscall.Shutdown(client, syscall.SHUT_RDWR) // the lab init may have it, too
 		_ = syscall.Close(client)
 	}
@@ -40,9 +40,9 @@ func (s *state) startExec(r request) {
 // answerLook tells a client whether a command could start.
 func (s *state) answerLook(cmd *wire.Command, client int) {
 	if f := s.look(cmd); f != ok {
-		send(client, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+		send(client, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}))
 	} else {
-		send(client, wire.Ready, nil, nil)
+		send(client, wire.Ready, nil)
 	}
 	_ = syscall.Shutdown(client, syscall.SHUT_RDWR) // the lab init may have it, too
 }
@@ -230,11 +230,11 @@ func (s *state) started(p *process, pid int) {
 	}
 	var w wire.Writer
 	w.Uint(uint64(pid))
-	e := send(p.report, wire.Started, w.Bytes(), start.ends)
+	e := pass(p.report, wire.Started, w.Bytes(), start.ends)
 	closeAll(start.ends)
 	if e == syscall.ETOOMANYREFS { // else the command would run with streams that lead nowhere, and nobody would know
 		start.signals = []syscall.Signal{syscall.SIGKILL}
-		send(p.report, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: start.command.argv[0]}), nil)
+		send(p.report, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: start.command.argv[0]}))
 		_ = syscall.Shutdown(p.report, syscall.SHUT_RDWR)
 	}
 	for _, sig := range start.signals {
@@ -247,7 +247,7 @@ func (s *state) notStarted(p *process, f failure) {
 	_ = syscall.Close(p.start.report)
 	closeAll(p.start.ends)
 	p.start = nil
-	send(p.report, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+	send(p.report, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}))
 	s.forget(p)
 }
 
@@ -262,7 +262,7 @@ func (s *state) hear(p *process) {
 		s.kill(p, syscall.SIGKILL)
 	case k == wire.Signal:
 		s.kill(p, syscall.Signal(wire.NewReader(body).Uint()))
-		send(p.report, wire.Heard, nil, nil)
+		send(p.report, wire.Heard, nil)
 	}
 }
 

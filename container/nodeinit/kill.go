@@ -59,7 +59,7 @@ func (s *state) tellLeft() {
 	for _, pid := range left {
 		w.Uint(uint64(pid))
 	}
-	send(Socket, wire.Left, w.Bytes(), nil)
+	send(Socket, wire.Left, w.Bytes())
 }
 
 // execs are the commands that were asked for by exec and still run, and the processes between them and this one.

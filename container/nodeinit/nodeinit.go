@@ -188,11 +188,11 @@ func (s *state) obey() bool {
 // carryOut carries out a program and reports how that went.
 func (s *state) carryOut(body []byte, fds []int) {
 	if f := s.program(body, fds); f != nil {
-		send(Socket, wire.Failed, encodeFailure(f), nil)
+		send(Socket, wire.Failed, encodeFailure(f))
 		return
 	}
-	if e := send(Socket, wire.Ready, nil, s.keep); e == syscall.ETOOMANYREFS {
-		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "pass descriptors on"}), nil)
+	if e := pass(Socket, wire.Ready, nil, s.keep); e == syscall.ETOOMANYREFS {
+		send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "pass descriptors on"}))
 	}
 	for _, fd := range s.keep {
 		_ = syscall.Close(fd)
@@ -253,7 +253,7 @@ func (s *state) reap() {
 		if p.output != nil {
 			p.output.drain() // who learns of the end finds all of the log
 		}
-		send(p.report, wire.Exited, w.Bytes(), nil)
+		send(p.report, wire.Exited, w.Bytes())
 		if p.client {
 			s.forget(p)
 			s.forgetSession(pid)

@@ -42,7 +42,7 @@ func newOutput(from int, log *logFile) *output {
 func (s *state) share(b []byte) {
 	for s.sharing && len(b) > 0 {
 		part := b[:min(len(b), shareMax)]
-		send(Socket, wire.Output, part, nil)
+		send(Socket, wire.Output, part)
 		b = b[len(part):]
 	}
 }

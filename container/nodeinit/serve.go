@@ -46,11 +46,11 @@ func serve() int {
 	if pid == 0 {
 		mount, ends, f := startServer(&s, userns)
 		if f != ok {
-			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}))
 			syscall.Exit(1)
 		}
-		if e := send(Socket, wire.Ready, nil, []int{mount, ends}); e == syscall.ETOOMANYREFS {
-			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "pass the mount on"}), nil)
+		if e := pass(Socket, wire.Ready, nil, []int{mount, ends}); e == syscall.ETOOMANYREFS {
+			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "pass the mount on"}))
 		}
 		syscall.Exit(0)
 	}

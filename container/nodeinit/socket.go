@@ -9,9 +9,12 @@ import (
 // maxBody bounds a message; a boot program with its files is far below.
 const maxBody = 64 << 20
 
-// send writes one message. Failure means that the peer is gone, which its reader notices, or that the descriptors were refused, and nothing was
+// send writes one message. Failure means that the peer is gone, which its reader notices.
+func send(fd int, k wire.Kind, body []byte) { _ = pass(fd, k, body, nil) }
+
+// pass writes one message with descriptors. Failure means what it does for send, or that the descriptors were refused, and nothing was
 // written: ETOOMANYREFS, where processes of the node have as many on their way through sockets as one user may have. unix(7).
-func send(fd int, k wire.Kind, body []byte, fds []int) syscall.Errno {
+func pass(fd int, k wire.Kind, body []byte, fds []int) syscall.Errno {
 	var h [wire.HeaderSize]byte
 	wire.PutHeader(&h, k, len(body))
 	var oob []byte
@@ -32,7 +35,7 @@ func send(fd int, k wire.Kind, body []byte, fds []int) syscall.Errno {
 			n += m
 		}
 	}
-	if e, is := err.(syscall.Errno); is { //nolint:errorlint // it is of the system call itself
+	if e, is := err.(syscall.Errno); is {
 		return e
 	}
 	return 0

@@ -174,7 +174,7 @@ func idle(t title, n *spawned, socket int) int {
 	if !n.privileged && more {
 		_ = limitProcesses(0, true)
 		if f := rootInside(); f != ok {
-			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}), nil)
+			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(f.errno), Text: f.text}))
 			return 1
 		}
 	}
@@ -192,7 +192,7 @@ func idle(t title, n *spawned, socket int) int {
 			// The request stays where it is, for the program.
 			_ = setCloexec(Socket, false)
 			e := become(programFD, []string{"nsnet: node " + n.name}, []string{EnvKey + "=node", "GOMAXPROCS=1", "GOGC=off", "GOMEMLIMIT=8MiB"})
-			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "start the node's init"}), nil)
+			send(Socket, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "start the node's init"}))
 			return 1
 		}
 		_, body, fds, complete := receive(Socket)

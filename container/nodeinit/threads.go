@@ -90,7 +90,7 @@ func decline(k wire.Kind, fds []int, e syscall.Errno) {
 	if k == wire.Exec && len(fds) > 0 {
 		to = fds[0]
 	}
-	send(to, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "the node's init"}), nil)
+	send(to, wire.Failed, encodeFailure(&wire.Failure{Errno: uint32(e), Text: "the node's init"}))
 	if to != Socket {
 		_ = syscall.Shutdown(to, syscall.SHUT_RDWR)
 	}
