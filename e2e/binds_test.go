@@ -228,6 +228,59 @@ nodes:
 	})
 }
 
+// A node that has a bind's path lead to its root, to what the kernel shows, or to another bind, has nothing taken off or covered there, and the
+// other nodes' binds are made anew.
+func TestReplacedBindsOfPathsThatLeadElsewhere(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		dir := t.TempDir()
+		for _, d := range []string{"bd", "other"} {
+			if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		writeFile(t, dir, "bd/f", "one")
+		writeFile(t, dir, "other/g", "other")
+		file := writeFile(t, dir, "lab.yaml", `
+defaults: {binds: ["./bd:/data/sub/x:rw", "./other:/other"], command: [sleep, inf]}
+nodes:
+  root: {}
+  proc: {}
+  mask: {}
+  other: {}
+  good: {binds: ["./bd/f:/data/f"]}
+`)
+		r := start(t, file)
+		for node, to := range map[string]string{"root": "/", "proc": "/proc", "mask": "/proc/keys", "other": "/other"} {
+			r.sh(node, "mv /data/sub /data/old; mkdir /data/sub; ln -s "+to+" /data/sub/x")
+		}
+		mounts := func(node string) string { return r.sh(node, "cat /proc/mounts; ls -d /other/g /proc/self /etc") }
+		before := map[string]string{}
+		for _, n := range []string{"root", "proc", "mask", "other"} {
+			before[n] = mounts(n)
+		}
+		replace(t, dir+"/bd/f", "two")
+		// Another directory of that name, too.
+		if err := os.Rename(dir+"/bd", dir+"/gone"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(dir+"/bd", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, dir, "bd/f", "three")
+		testenv.Must(t, "restart", r.name)
+		testenv.Must(t, "up", file, "--name", r.name)
+		for n, want := range before {
+			if got := mounts(n); got != want {
+				t.Errorf("node %s had\n%s\nand has\n%s", n, want, got)
+			}
+		}
+		if got := r.sh("good", "cat /data/f /data/sub/x/f"); got != "threethree" {
+			t.Errorf("the good node has %q", got)
+		}
+	})
+}
+
 // A bind takes along what is mounted below its source, read-only where it is; not where that cannot be idmapped, which up says.
 func TestBindsTakeMountsAlong(t *testing.T) {
 	t.Parallel()

@@ -89,6 +89,7 @@ type target struct {
 	fd      int
 	id      fileID
 	mounted bool // it is the root of a mount
+	mount   uint64
 }
 
 // openTarget opens what a node has at a bind's target, seen from its root.
@@ -97,12 +98,12 @@ func openTarget(root int, path string) (t target, err error) {
 		return t, err
 	}
 	var st unix.Statx_t
-	if err := unix.Statx(t.fd, "", unix.AT_EMPTY_PATH, unix.STATX_TYPE|unix.STATX_INO, &st); err != nil {
+	if err := unix.Statx(t.fd, "", unix.AT_EMPTY_PATH, unix.STATX_TYPE|unix.STATX_INO|unix.STATX_MNT_ID, &st); err != nil {
 		_ = unix.Close(t.fd)
 		return t, err
 	}
 	t.id = fileID{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino, st.Mode&unix.S_IFMT == unix.S_IFDIR}
-	t.mounted = st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	t.mounted, t.mount = st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, st.Mnt_id
 	return t, nil
 }
 
@@ -135,8 +136,9 @@ func (s sources) of(path string) (*fileID, error) {
 }
 
 // judgeBinds looks at the binds of a node that runs, whose init has this pid and is a child of the lab's. One whose target is not there
-// at all is current: the node has moved it away, which is its own affair.
-func judgeBinds(pid, init int, binds []topology.Bind, now sources) ([]bindState, error) {
+// at all, or leads to something else of nsnet's, is current: the node has moved it away, which is its own affair.
+func judgeBinds(pid, init int, n *topology.Node, now sources) ([]bindState, error) {
+	binds := n.Binds
 	states := make([]bindState, len(binds))
 	if len(binds) == 0 {
 		return states, nil
@@ -160,7 +162,11 @@ func judgeBinds(pid, init int, binds []topology.Bind, now sources) ([]bindState,
 			continue
 		}
 		_ = unix.Close(at.fd)
-		states[i] = judgeBind(at, source)
+		if states[i] = judgeBind(at, source); states[i] == bindReplaced || states[i] == bindOther || states[i] == bindMissing {
+			if own, err := placesOf(n).ownDoing(pid, at, b.Target); err != nil || own {
+				states[i] = bindCurrent
+			}
+		}
 		differ = differ || states[i] != bindCurrent
 	}
 	if differ && !childOf(pid, init) { // the pid has passed to a stranger
@@ -179,7 +185,7 @@ func (o *observed) lookAtBinds(want *topology.Lab) error {
 		if s == nil || len(n.Binds) == 0 {
 			continue
 		}
-		states, err := judgeBinds(s.PID, o.rec.InitPID, n.Binds, now)
+		states, err := judgeBinds(s.PID, o.rec.InitPID, n, now)
 		if err != nil {
 			return &Error{Node: n.Name, Op: "look at its binds", Err: err}
 		}

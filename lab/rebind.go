@@ -37,7 +37,7 @@ func (c *change) rebindIn(which func(node string) bool) error {
 		if len(binds) == 0 || s == nil || !which(n.Name) {
 			continue
 		}
-		t := nodeBinds{node: n.Name, pid: s.PID, privileged: n.Privileged}
+		t := nodeBinds{node: n.Name, pid: s.PID, privileged: n.Privileged, places: placesOf(n)}
 		for _, i := range binds {
 			t.binds = append(t.binds, n.Binds[i])
 		}
@@ -73,11 +73,11 @@ func (r *running) bindAnew(op string) error {
 		if len(node.lost) > 0 {
 			return &Error{Lab: r.name, Node: n.Name, Op: op, Err: fmt.Errorf("the server of its union %s has ended", node.lost[0]), Remedy: "nsnet up with the lab's file starts the node anew"}
 		}
-		states, err := judgeBinds(node.pid, r.init, n.Binds, now)
+		states, err := judgeBinds(node.pid, r.init, n, now)
 		if err != nil {
 			return &Error{Lab: r.name, Node: n.Name, Op: op, Err: err}
 		}
-		t := nodeBinds{node: n.Name, pid: node.pid, privileged: n.Privileged}
+		t := nodeBinds{node: n.Name, pid: node.pid, privileged: n.Privileged, places: placesOf(n)}
 		for i, s := range states {
 			switch s {
 			case bindReplaced, bindMissing:
@@ -116,6 +116,7 @@ type nodeBinds struct {
 	pid        int // of its init
 	privileged bool
 	binds      []topology.Bind
+	places     places // of the whole node
 }
 
 // bindAnew mounts what sources name by now in nodes that run, in place of what is there. It returns notes for the user.
@@ -212,13 +213,15 @@ func (m *rebinder) bind(t nodeBinds, init int, files *hostFiles, b topology.Bind
 	defer unix.Close(source.fd)
 	notes = source.notes(t.node, b)
 	at, err := openTarget(root, b.Target)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, nil // the node's own affair
-	}
 	if err != nil {
-		return nil, err
+		return moved(t.node, b, err)
 	}
 	defer unix.Close(at.fd)
+	if own, err := t.places.ownDoing(t.pid, at, b.Target); err != nil {
+		return nil, err
+	} else if own {
+		return moved(t.node, b, errElse)
+	}
 	switch {
 	case at.mounted && at.id == source.id:
 		return notes, nil
@@ -231,34 +234,55 @@ func (m *rebinder) bind(t nodeBinds, init int, files *hostFiles, b topology.Bind
 	if err := unix.Setns(mnt, unix.CLONE_NEWNS); err != nil {
 		return nil, fmt.Errorf("enter its mount namespace: %w", err)
 	}
-	err = m.replace(source.fd, root, at, b.Target)
-	return notes, errors.Join(err, unix.Setns(m.own, unix.CLONE_NEWNS))
+	more, err := m.replace(t, source.fd, root, at, b)
+	return append(notes, more...), errors.Join(err, unix.Setns(m.own, unix.CLONE_NEWNS))
+}
+
+// errElse is what stands in for an error where a bind's path leads to something else of nsnet's.
+var errElse = errors.New("it leads to another mount")
+
+// moved tells that a node has a bind's path lead elsewhere, or nowhere. That is no error of the lab, whose other nodes go on.
+func moved(node string, b topology.Bind, err error) (notes []string, _ error) {
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return nil, nil
+	case errors.Is(err, errElse), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP), errors.Is(err, unix.EXDEV), errors.Is(err, unix.EACCES):
+		return []string{fmt.Sprintf("node %s has moved the place of its bind %s, which is left as it is: %v", node, b.Target, err)}, nil
+	}
+	return nil, err
 }
 
 // replace puts a tree of mounts in the place of what is at a node's path. The calling thread is in the node's mount namespace. From
 // Linux 6.5 on who looks sees the old or the new. Before, a mount cannot be put below another, nor above a file that has no
 // name any more, and for a moment the node has what is below both. move_mount(2).
-func (m *rebinder) replace(tree, root int, at target, path string) error {
+func (m *rebinder) replace(t nodeBinds, tree, root int, at target, b topology.Bind) (notes []string, err error) {
 	const flags, beneath = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH, 0x200 // MOVE_MOUNT_BENEATH
 	if !at.mounted {
-		return unix.MoveMount(tree, "", at.fd, "", flags)
+		return nil, unix.MoveMount(tree, "", at.fd, "", flags)
 	}
-	err := unix.MoveMount(tree, "", at.fd, "", flags|beneath)
+	err = unix.MoveMount(tree, "", at.fd, "", flags|beneath)
 	switch {
 	case err == nil:
-		return m.unmount(at.fd)
+		return nil, m.unmount(at.fd)
 	case !errors.Is(err, unix.EINVAL):
-		return err
+		return nil, err
 	}
 	if err := m.unmount(at.fd); err != nil {
-		return err
+		return nil, err
 	}
-	place, err := openTarget(root, path)
+	place, err := openTarget(root, b.Target)
 	if err != nil {
-		return err
+		return moved(t.node, b, err)
 	}
 	defer unix.Close(place.fd)
-	return unix.MoveMount(tree, "", place.fd, "", flags)
+	// The node could act between the two.
+	if own, err := t.places.ownDoing(t.pid, place, b.Target); err != nil || own {
+		if own {
+			err = errElse
+		}
+		return moved(t.node, b, err)
+	}
+	return nil, unix.MoveMount(tree, "", place.fd, "", flags)
 }
 
 // unmount takes a mount off by a descriptor of its root, as the node decides what its paths mean.

@@ -1,0 +1,62 @@
+package lab
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"github.com/nsnet/nsnet/topology"
+)
+
+// places are where nsnet mounts something else than a bind in a node. A node's root may move directories and make links, and so have a bind's
+// path lead to one of these, which nsnet neither covers nor takes off for a bind.
+type places []string
+
+func placesOf(n *topology.Node) places {
+	p := places{"/", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
+	for i := range n.Binds {
+		p = append(p, n.Binds[i].Target)
+	}
+	for i := range n.Tmpfs {
+		p = append(p, n.Tmpfs[i].Target)
+	}
+	for i := range n.Unions {
+		p = append(p, n.Unions[i].Path)
+	}
+	return p
+}
+
+// has reports whether what was found at a bind's target, on a mount at some path of the node, is none of the bind's.
+func (p places) has(target, mountpoint string, mounted bool) bool {
+	if mountpoint == target {
+		return false
+	}
+	for _, dir := range []string{"/proc", "/sys", "/dev"} { // what the kernel shows of itself
+		if isIn(mountpoint, dir) && !isIn(target, dir) {
+			return true
+		}
+	}
+	return mounted && slices.Contains(p, mountpoint)
+}
+
+// isIn reports whether a path is a directory's or is in it.
+func isIn(p, dir string) bool {
+	return p == dir || strings.HasPrefix(p, path.Clean(dir)+"/")
+}
+
+// ownDoing reports whether a node has a bind's path lead to what is not the bind's: by the mount that it leads to.
+// proc_pid_mountinfo(5), statx(2).
+func (p places) ownDoing(pid int, at target, path string) (bool, error) {
+	all, err := mountinfo.PidMountInfo(pid)
+	if err != nil {
+		return false, fmt.Errorf("look at the mounts of process %d: %w", pid, err)
+	}
+	i := slices.IndexFunc(all, func(m *mountinfo.Info) bool { return uint64(m.ID) == at.mount })
+	if i < 0 {
+		return true, nil // it is beyond the node's root
+	}
+	return p.has(path, all[i].Mountpoint, at.mounted), nil
+}
