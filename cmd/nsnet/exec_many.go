@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/nsnet/nsnet/internal/printable"
 	"github.com/nsnet/nsnet/lab"
 )
 
@@ -75,14 +76,14 @@ func nodesMeant(ctx context.Context, ref string) (names []string, labName string
 // execMarked runs a command with a prefix before each line of its output.
 func execMarked(ctx context.Context, e lab.ExecOptions, prefix string, mu *sync.Mutex, std stdio) error {
 	var copies sync.WaitGroup
-	mark := func(to io.Writer) (*os.File, error) {
+	mark := func(to *os.File) (*os.File, error) {
 		r, w, err := os.Pipe()
 		if err != nil {
 			return nil, err
 		}
 		copies.Go(func() {
 			defer r.Close()
-			markLines(to, r, prefix, mu)
+			markLines(to, r, prefix, isTerminal(to), mu)
 		})
 		return w, nil
 	}
@@ -101,13 +102,17 @@ func execMarked(ctx context.Context, e lab.ExecOptions, prefix string, mu *sync.
 	return execResult(code, err)
 }
 
-// markLines copies lines, each in one write. One that is longer than the buffer is broken.
-func markLines(to io.Writer, from io.Reader, prefix string, mu *sync.Mutex) {
+// markLines copies lines, each in one write. One that is longer than the buffer is broken. On a terminal no node's writes over those of others.
+func markLines(to io.Writer, from io.Reader, prefix string, terminal bool, mu *sync.Mutex) {
 	lines := bufio.NewReaderSize(from, 64<<10)
 	for {
 		line, err := lines.ReadSlice('\n')
 		if len(line) > 0 {
-			text := prefix + strings.TrimSuffix(string(line), "\n") + "\n"
+			text := strings.TrimSuffix(string(line), "\n")
+			if terminal {
+				text = printable.Colored(strings.TrimSuffix(text, "\r"))
+			}
+			text = prefix + text + "\n"
 			mu.Lock()
 			_, writeErr := io.WriteString(to, text)
 			mu.Unlock()

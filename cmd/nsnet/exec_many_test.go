@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +25,17 @@ func TestMarkLines(t *testing.T) {
 		long + "\nend": "a | " + long[:64<<10] + "\na | " + long[64<<10:] + "\na | end\n",
 	} {
 		var out strings.Builder
-		markLines(&out, strings.NewReader(text), "a | ", &sync.Mutex{})
+		markLines(&out, strings.NewReader(text), "a | ", false, &sync.Mutex{})
 		equal(t, text[:min(len(text), 20)], out.String(), want)
+	}
+	const hostile = "\x1b[31mred\x1b[A\rb | of another\r\n"
+	for terminal, want := range map[bool]string{
+		false: "a | " + hostile,
+		true:  "a | \x1b[31mred\\x1b[A\\rb | of another\x1b[0m\n",
+	} {
+		var out strings.Builder
+		markLines(&out, strings.NewReader(hostile), "a | ", terminal, &sync.Mutex{})
+		equal(t, fmt.Sprintf("terminal: %v", terminal), out.String(), want)
 	}
 }
 
