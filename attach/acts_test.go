@@ -141,7 +141,7 @@ func TestWorkerIsLeft(t *testing.T) {
 		stopped := errors.New("somebody has stopped it")
 		cancel(stopped)
 		s := script{{worker.Act{Do: worker.Step{Kind: worker.Write, FD: int(file.Fd()), Data: []byte("done")}}, []string{"write"}}}
-		err = s.carryOut(ctx, file, held)
+		err = s.carryOutIn(ctx, 0, file, held)
 		_ = held.Close()
 		if !errors.Is(err, stopped) || !errors.Is(err, errLeft) {
 			t.Errorf("it says %v", err)

@@ -44,9 +44,18 @@ var errWorkerEnded = errors.New("the process that was carrying it out was killed
 // errLeft is a worker that nobody waits for any more.
 var errLeft = errors.New("a process goes on to carry it out")
 
+// leftTime is what a worker has to end in once nobody wants to wait for it: it needs some milliseconds, and what is told then is true.
+const leftTime = 5 * time.Second
+
 // carryOut has a worker do the acts, with copies of the given files besides the ones that the acts
-// refer to. It returns when that has ended; should this process be killed, it goes on. So it does when ctx ends, which is errLeft.
+// refer to. It returns when that has ended; should this process be killed, it goes on. So it does some seconds after ctx ends, which is
+// errLeft.
 func (s script) carryOut(ctx context.Context, files ...*os.File) error {
+	return s.carryOutIn(ctx, leftTime, files...)
+}
+
+// carryOutIn is carryOut with the time to wait after ctx ends.
+func (s script) carryOutIn(ctx context.Context, left time.Duration, files ...*os.File) error {
 	acts := make([]worker.Act, len(s))
 	for i := range s {
 		acts[i] = s[i].Act
@@ -64,7 +73,7 @@ func (s script) carryOut(ctx context.Context, files ...*os.File) error {
 		return err
 	}
 	defer out.Close()
-	defer context.AfterFunc(ctx, func() { _ = out.SetReadDeadline(time.Now()) })()
+	defer context.AfterFunc(ctx, func() { _ = out.SetReadDeadline(time.Now().Add(left)) })()
 	pid := 0
 	if err = failpoint.Hit("fork", "worker"); err == nil {
 		pid, err = start(plan, in, files)

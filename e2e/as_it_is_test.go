@@ -100,7 +100,7 @@ func TestWrongPlacesNamesAndTimes(t *testing.T) {
 			return testenv.Command(t, "sh", "-c", "mkdir "+dir+"/gone && cd "+dir+"/gone && rmdir ../gone && exec "+testenv.Binary(t)+" "+args)
 		}
 		for args, want := range map[string]string{
-			"up ../lab.yaml": "find ../lab.yaml" + gone, "watch ../lab.yaml": "find ../lab.yaml" + gone, "cp " + name + "/a:/etc/passwd x": "find x" + gone, "commit " + name + "/a x": "find x" + gone,
+			"up lab.yaml": "find lab.yaml" + gone, "watch lab.yaml": "find lab.yaml" + gone, "cp " + name + "/a:/etc/passwd x": "find x" + gone, "commit " + name + "/a x": "find x" + gone,
 			"up " + file:                    "",
 			"logs nobody":                   "there is neither a lab nor a node nobody",
 			"update " + name + " --pids 9":  name + " is a lab: name one of its nodes, as " + name + "/NODE",

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -62,7 +63,13 @@ func loadFile(ctx context.Context, path string, std stdio, o topology.Options) (
 		if path == stdinArg {
 			return topology.Read(stdinName, std.in, o)
 		}
-		return topology.Load(path, o)
+		l, err := topology.Load(path, o)
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, gone := absolute(path); gone != nil {
+				return nil, gone
+			}
+		}
+		return l, err
 	})
 	if err != nil {
 		return nil, &fileError{err: err}
