@@ -56,3 +56,24 @@ func (h *Host) OOM(lab, node string) (OOMStatus, error) {
 }
 
 func gone(err error) bool { return errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENODEV) }
+
+// OOMEvents opens the file in which the kernel counts, as "oom_kill", the processes of a node that it has killed for want of memory. It is nil where no
+// group counts for the node.
+func (h *Host) OOMEvents(lab, node string) (*os.File, error) {
+	if err := errors.Join(checkName(lab), checkName(node)); err != nil {
+		return nil, fmt.Errorf("open out-of-memory events: %w", err)
+	}
+	hy, ok := h.find("memory")
+	if !ok {
+		return nil, nil //nolint:nilnil // that is the answer
+	}
+	name := "memory.oom_control"
+	if hy.unified {
+		name = "memory.events"
+	}
+	f, err := os.Open(filepath.Join(hy.labDir(lab), node, name))
+	if gone(err) {
+		return nil, nil //nolint:nilnil // that is the answer
+	}
+	return f, err
+}

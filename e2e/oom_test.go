@@ -135,3 +135,62 @@ nodes:
 		}
 	})
 }
+
+// How a command has ended is told of that end alone: neither a process of exec that was killed for its memory before makes it one for want of memory,
+// nor one that is killed later.
+func TestOutOfMemoryIsOfOneEnd(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		r := startText(t, `
+nodes:
+  app: {command: "while [ ! -e /stop ]; do sleep 0.1; done; code=$(cat /stop); rm /stop; exit $code", limits: {memory: 64MiB}}
+  killed: {command: [sleep, "600"], restart: always, limits: {memory: 64MiB}}
+  late: {command: "while [ ! -e /go ]; do sleep 0.1; done; exec tail /dev/zero"}
+`)
+		eat := func(node string) {
+			t.Helper()
+			if got := r.exec(node, "tail", "/dev/zero"); got.Code != 137 || !strings.Contains(got.Stderr, "out of memory") {
+				t.Fatalf("exec: %+v", got)
+			}
+		}
+		exited := func(node, state string) {
+			t.Helper()
+			testenv.Eventually(t, 20*time.Second, "the command ends", func() bool { return r.node(node).State == lab.StateExited })
+			if got := testenv.Must(t, "ps", r.name); !regexp.MustCompile(node + ` +` + regexp.QuoteMeta(state) + ` `).MatchString(got) {
+				t.Errorf("ps has no %s of %s:\n%s", state, node, got)
+			}
+		}
+		ref := r.name + "/app"
+		eat("app")
+		for _, c := range []struct{ code, state string }{{"3", "exited(3)"}, {"0", "exited(0)"}, {"", "exited(143)"}, {"9", "exited(137)"}} {
+			testenv.Must(t, "restart", ref)
+			switch c.code {
+			case "":
+				testenv.Must(t, "kill", "-s", "TERM", ref)
+			case "9":
+				testenv.Must(t, "kill", ref)
+			default:
+				r.sh("app", "echo "+c.code+" >/stop")
+			}
+			exited("app", c.state)
+			if got := testenv.Must(t, "inspect", ref); strings.Contains(got, "out of memory") {
+				t.Errorf("%s: inspect: %s", c.state, got)
+			}
+			if got := testenv.Run(t, "logs", ref); got.Code != 0 || got.Stderr != "" {
+				t.Errorf("%s: logs: %+v", c.state, got)
+			}
+		}
+
+		testenv.Must(t, "kill", r.name+"/killed")
+		testenv.Eventually(t, 20*time.Second, "it runs again", func() bool { n := r.node("killed"); return n.Restarts == 1 && n.State == lab.StateRunning })
+		eat("killed")
+		if n := r.node("killed"); n.LastEnd == nil || n.LastEnd.Signal != "SIGKILL" || n.LastEnd.OOMKilled {
+			t.Errorf("the end before a process was killed: %+v", n.LastEnd)
+		}
+
+		// A limit that the node gets while its command runs counts, too.
+		testenv.Must(t, "update", r.name+"/late", "--memory", "16MiB")
+		r.sh("late", "touch /go")
+		exited("late", "exited(137,oom)")
+	})
+}

@@ -195,7 +195,7 @@ type NodeStatus struct {
 	Command    []string          `json:"command,omitempty"`
 	ExitCode   *int              `json:"exit_code,omitempty"` // 128+signal when killed
 	Signal     string            `json:"signal,omitempty"`
-	OOMKilled  bool              `json:"oom_killed,omitempty"`        // some process, at the limit of memory
+	OOMKilled  bool              `json:"oom_killed,omitempty"`        // at the limit of memory: what has ended, by State; where nothing has, some process
 	OOMKills   uint64            `json:"oom_kills,omitempty"`         // how many
 	MemoryPeak uint64            `json:"memory_peak_bytes,omitempty"` // of a node that has had one killed, where the kernel counts it
 	Reason     string            `json:"reason,omitempty"`            // "out of memory: limit 10 MiB, peak 9.9 MiB, 1 process killed", "command not found"
@@ -219,7 +219,7 @@ type LastEnd struct {
 	At        time.Time `json:"at"`
 	ExitCode  int       `json:"exit_code"` // 128+signal when killed
 	Signal    string    `json:"signal,omitempty"`
-	OOMKilled bool      `json:"oom_killed,omitempty"` // by SIGKILL, in a node that has lost processes at its limit of memory
+	OOMKilled bool      `json:"oom_killed,omitempty"` // killed, as the node was at its limit of memory
 }
 
 // InterfaceStatus is an interface of a node, as the file wants it, or one that was attached.

@@ -59,11 +59,7 @@ func (c *change) newLimits(ctx context.Context) error {
 				return &Error{Node: name, Op: "change its limits", Err: unsupported(err)}
 			}
 		}
-		killed, err := host.Update(ctx, c.rec.Name, node, o.Set, o.Lift)
-		if cerr := countKills(c.rec.Name, name, killed); err == nil {
-			err = cerr
-		}
-		if err != nil {
+		if err := setLimits(ctx, host, c.rec.Name, node, o.Set, o.Lift); err != nil {
 			return &Error{Node: name, Op: "change its limits", Err: unsupported(err)}
 		}
 		c.account.made("~ limits " + name)

@@ -336,11 +336,23 @@ func (b *builder) node(e event) error {
 		}
 	}
 	fds = append(fds, r.uppers...)
-	held := slices.Concat(r.locks, r.servers)
+	var held []*os.File
+	if b.groups[n.Name] != nil {
+		events, err := b.cgroups.OOMEvents(b.rec.Name, n.Name)
+		if err != nil {
+			return &Error{Node: n.Name, Op: "look at its control group", Err: err}
+		}
+		if events != nil {
+			defer events.Close()
+			held = append(held, events)
+		}
+	}
+	charged := len(held) > 0
+	held = append(append(held, r.locks...), r.servers...)
 	for _, f := range held {
 		fds = append(fds, int(f.Fd()))
 	}
-	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths, Held: len(held), Served: r.served, IPCSet: ipcSet}, fds...)
+	return proto.Send(b.conn, proto.Mounts, proto.NodeIndex{Index: m.Index, Dirs: r.dirs, PID: pid, Uppers: r.paths, Held: len(held), Served: r.served, IPCSet: ipcSet, Charged: charged}, fds...)
 }
 
 // logFiles are a node's log and its older log, in the lab's directory.

@@ -16,8 +16,8 @@ import (
 	"github.com/nsnet/nsnet/topology"
 )
 
-// maxMounts is how many descriptors one message carries (SCM_MAX_FD, unix(7)), less a node's common layer and logs.
-const maxMounts = 253 - 3
+// maxMounts is how many descriptors one message carries (SCM_MAX_FD, unix(7)), less a node's common layer, logs, and what counts for its memory.
+const maxMounts = 253 - 4
 
 // ImageUses are the images that running labs, and those that are being built, run from.
 func ImageUses() ([]image.Use, error) {

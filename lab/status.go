@@ -223,16 +223,7 @@ func Inspect(ctx context.Context, name string) (*Status, error) {
 		}
 		if host != nil {
 			if o, err := oomOf(host, name, n.Name); err == nil && o.Kills > 0 {
-				n.OOMKilled, n.OOMKills, n.MemoryPeak = true, o.Kills, o.Peak
-				if n.LastEnd != nil {
-					n.LastEnd.OOMKilled = n.LastEnd.Signal == "SIGKILL"
-				}
-				switch {
-				case n.Reason == "":
-					n.Reason = oomText(o)
-				case n.State == StateDead && n.Signal == "SIGKILL":
-					n.Reason += "; " + oomText(o)
-				}
+				n.charge(o)
 			}
 		}
 		st.blame(&n)
@@ -310,7 +301,7 @@ func nodeStatus(r *record, n *topology.Node, w *proto.NodeState) NodeStatus {
 	}
 	if w.EndedAt != 0 && s.State != StateDead {
 		ws := syscall.WaitStatus(w.WaitStatus)
-		s.LastEnd = &LastEnd{At: time.Unix(0, w.EndedAt), ExitCode: execute.ExitCode(ws)}
+		s.LastEnd = &LastEnd{At: time.Unix(0, w.EndedAt), ExitCode: execute.ExitCode(ws), OOMKilled: w.OOMKilled}
 		if ws.Signaled() {
 			s.LastEnd.Signal = unix.SignalName(ws.Signal())
 		}

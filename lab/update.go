@@ -61,10 +61,7 @@ func Update(ctx context.Context, o UpdateOptions) (UpdateResult, error) {
 		if err := r.ownGroups(ctx, host); err != nil {
 			return err
 		}
-		killed, err := host.Update(ctx, o.Lab, r.group(n), o.Set, o.Lift)
-		if cerr := countKills(o.Lab, o.Node, killed); err == nil {
-			err = cerr
-		}
+		err = setLimits(ctx, host, o.Lab, r.group(n), o.Set, o.Lift)
 		if err != nil {
 			return &Error{Lab: o.Lab, Node: o.Node, Op: "update its limits", Err: unsupported(err), Remedy: updateRemedy(o.Set.Memory, err)}
 		}

@@ -160,7 +160,9 @@ func runExec(ctx context.Context, o execOptions, args []string, std stdio) error
 // endExec turns what has become of a command into nsnet's own end.
 func endExec(ctx context.Context, o lab.ExecOptions, args []string, code int, err error, std stdio) error {
 	if err == nil && code == 128+int(unix.SIGKILL) {
-		err = tellOOM(ctx, o.Lab, o.Node, std)
+		var text string
+		text, err = lab.OutOfMemory(ctx, o.Lab, o.Node)
+		err = tellOOM(o.Lab, o.Node, text, err, std)
 	}
 	if code == exitNoCommand && err != nil {
 		err = splitHint(err, args[0], o.Argv)

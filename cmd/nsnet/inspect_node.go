@@ -57,11 +57,11 @@ func lastEndText(e *lab.LastEnd, now time.Time) string {
 		return ""
 	}
 	text := "with exit code " + strconv.Itoa(e.ExitCode)
-	switch {
-	case e.OOMKilled:
-		text = "killed by " + e.Signal + ", out of memory"
-	case e.Signal != "":
+	if e.Signal != "" {
 		text = "killed by " + e.Signal
+	}
+	if e.OOMKilled {
+		text += ", out of memory"
 	}
 	return plain(text) + ", " + max(now.Sub(e.At), 0).Round(time.Second).String() + " ago"
 }

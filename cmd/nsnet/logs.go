@@ -107,12 +107,12 @@ func runLogs(ctx context.Context, o lab.LogsOptions, ref string, std stdio) erro
 	if err := lab.Logs(ctx, o); err != nil || o.Node == "" {
 		return err
 	}
-	return tellOOM(ctx, o.Lab, o.Node, std)
+	text, err := lab.EndedOutOfMemory(ctx, o.Lab, o.Node)
+	return tellOOM(o.Lab, o.Node, text, err, std)
 }
 
-// tellOOM says on standard error that processes of a node were killed at its limit of memory, if any were.
-func tellOOM(ctx context.Context, labName, node string, std stdio) error {
-	text, err := lab.OutOfMemory(ctx, labName, node)
+// tellOOM says on standard error what a node's limit of memory has cost it, if anything.
+func tellOOM(labName, node, text string, err error, std stdio) error {
 	if err == nil && text != "" {
 		err = printText(std.err, fmt.Sprintf("nsnet: %s/%s: %s\n", plain(labName), plain(node), text))
 	}

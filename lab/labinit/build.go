@@ -87,6 +87,7 @@ type node struct {
 
 	mu       sync.Mutex // guards what follows
 	spec     topology.Node
+	memory   memory
 	ownHosts bool // its /etc/hosts is not its common layer's
 	fresh    bool // its command has not been started yet
 	dead     bool
@@ -355,6 +356,10 @@ func (l *labInit) prepare(s *session, i int, n *node, common *proto.Common) erro
 	last := held - len(m.uppers)
 	n.logs, n.uppers, n.upperPaths, n.held = m.fds[layers:last], m.fds[last:held:held], m.uppers, m.fds[held:]
 	n.served = m.served
+	if m.charged && len(n.held) > len(n.served) {
+		n.memory.count(n.held[0])
+		n.held = n.held[1:]
+	}
 	if n.setup.Filter >= 0 {
 		setup.Filter = common.Filters[n.setup.Filter]
 	}
@@ -387,6 +392,7 @@ func (n *node) end() {
 	n.insides.end()
 	closeAll(n.logs)
 	closeAll(n.uppers)
+	n.memory.close()
 	held = n.held
 	n.logs, n.uppers, n.upperPaths, n.held = nil, nil, nil, nil
 	n.served = nil

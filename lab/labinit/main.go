@@ -230,7 +230,7 @@ func (l *labInit) answer(c *client) {
 		}
 		return
 	}
-	defer closeAll(fds)
+	defer func() { closeAll(fds) }()
 	if k == proto.Try {
 		var spec proto.TrySpec
 		err := proto.Decode(body, &spec)
@@ -288,6 +288,16 @@ func (l *labInit) answer(c *client) {
 				closeAll(own)
 			}
 		}
+	case proto.Charged:
+		var r proto.ChargedNote
+		if err := proto.Decode(body, &r); err != nil {
+			return
+		}
+		if n := l.node(r.Node); n != nil && len(fds) == 1 {
+			l.charge(n, &r, fds[0])
+			fds = nil
+		}
+		c.reply(struct{}{})
 	case proto.Pause:
 		var r proto.PauseRequest
 		if err := proto.Decode(body, &r); err != nil {

@@ -59,9 +59,12 @@ func (l *labInit) watch(n *node) {
 				n.unit.Started(now, int(r.Uint()))
 				n.health.Begin(now)
 			case wire.Exited:
-				return n.decided().End(now, syscall.WaitStatus(r.Uint()), "")
+				ws := syscall.WaitStatus(r.Uint())
+				n.oom = n.ranOut(ws)
+				return n.decided().End(now, ws, "")
 			case wire.Failed:
 				f := wire.DecodeFailure(r)
+				n.oom = false
 				n.errno = syscall.Errno(f.Errno)
 				ws := syscall.WaitStatus(127 << 8)
 				if n.errno != syscall.ENOENT {
@@ -223,7 +226,7 @@ func (n *node) seen() proto.NodeState {
 	s := proto.NodeState{Name: n.name, State: u.State(), CommandPID: u.PID, WaitStatus: uint32(u.Status), Ended: u.Ended, Reason: u.Reason,
 		Restarts: u.Restarts, Ready: h.State.String(), Output: h.Output}
 	if u.Ended {
-		s.EndedAt = u.EndedAt.UnixNano()
+		s.EndedAt, s.OOMKilled = u.EndedAt.UnixNano(), n.oom
 	}
 	if at := u.Retry(); !at.IsZero() {
 		s.Retry = at.UnixNano()
@@ -232,7 +235,7 @@ func (n *node) seen() proto.NodeState {
 		s.Ready = "" // nothing is left that could become so
 	}
 	if u.Phase == supervise.Dead {
-		s.Reason, s.WaitStatus, s.Ended, s.EndedAt = "the node's init has ended", 0, false, 0 // the command's says nothing any more
+		s.Reason, s.WaitStatus, s.Ended, s.EndedAt, s.OOMKilled = "the node's init has ended", 0, false, 0, false // the command's says nothing any more
 		if n.init != nil {
 			s.WaitStatus, s.Ended = uint32(*n.init), true
 			if n.init.ExitStatus() == container.ExitPoll {

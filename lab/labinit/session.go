@@ -43,6 +43,8 @@ type mountReply struct {
 	served []string
 	lost   bool
 	ipcSet bool // the sysctls of its IPC namespace are set
+
+	charged bool // the first that is held counts what is killed for memory
 }
 
 func newSession(c *container.Conn) *session {
@@ -82,7 +84,7 @@ func (s *session) take() error {
 		case proto.Mounts:
 			var m proto.NodeIndex
 			if err = proto.Decode(body, &m); err == nil {
-				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held, m.Served, m.Lost, m.IPCSet}
+				s.mountsOf(m.Index) <- mountReply{fds, m.Dirs, m.PID, m.Uppers, m.Held, m.Served, m.Lost, m.IPCSet, m.Charged}
 			}
 		case proto.Wired:
 			s.wired <- struct{}{}

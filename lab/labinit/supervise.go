@@ -39,6 +39,9 @@ type supervised struct {
 	due     *time.Timer   // at unit.Deadline
 	look    *time.Timer   // at health.Due
 
+	killsAtStart uint64 // what the node's memory had cost when the command was last started, see memory
+	oom          bool   // its last end was for want of memory
+
 	init     *syscall.WaitStatus // of the node's init, once it was waited for
 	unreaped bool                // it was not, in spite of some patience
 	stays    string              // why links of a dead node could not be set down
@@ -241,6 +244,7 @@ func (l *labInit) start(n *node) {
 	n.listen()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.killsAtStart = n.memory.kills()
 	cmd := wire.Command{Argv: n.spec.Command, Env: container.Environ(&n.spec, nil), Workdir: n.spec.Workdir, User: n.spec.User}
 	var w wire.Writer
 	cmd.Encode(&w)

@@ -55,6 +55,9 @@ const (
 	// older nsnet does not know it and hangs up.
 	Try
 	Tried
+	// Charged tells the control socket where the kernel counts what it kills of a node for its memory, as a descriptor, and what nsnet has killed
+	// for it, answered by Reply. A lab init of an older nsnet does not know it and hangs up.
+	Charged
 )
 
 // LabSpec is the body of Spec. Descriptors: the nsnet executable, the device nodes, the /etc/hosts of
@@ -142,6 +145,8 @@ type NodeIndex struct {
 	Served []string `json:",omitempty"`
 	Lost   bool     `json:",omitempty"` // of Mounts: there are none, as up could not prepare them
 	IPCSet bool     `json:",omitempty"` // of Mounts: NodeSetup.IPC has been set
+	// Charged tells, of Mounts, that the first of the held descriptors is where the kernel counts what it kills of the node for its memory.
+	Charged bool `json:",omitempty"`
 }
 
 // ChangeSpec is the body of Change: nodes that end, nodes that are started, and what
@@ -213,6 +218,7 @@ type NodeState struct {
 	Ended      bool   `json:",omitempty"` // there was one
 	EndedAt    int64  `json:",omitempty"` // when the command has last ended, Unix time in nanoseconds
 	Reason     string `json:",omitempty"`
+	OOMKilled  bool   `json:",omitempty"` // the command's last end was for want of memory
 	Stays      string `json:",omitempty"` // why a dead node's links are not down
 	Restarts   int    `json:",omitempty"` // since the last start by request
 	Retry      int64  `json:",omitempty"` // when the command is started again, Unix time in nanoseconds, 0: it is not
@@ -264,6 +270,13 @@ type LabState struct {
 
 // SettledNote is the body of Settled.
 type SettledNote struct{ Turn uint64 } // of the state that was known before the look at the lab
+
+// ChargedNote is the body of Charged.
+type ChargedNote struct {
+	Node   string
+	Killed uint64 // processes, by nsnet, to get below a new limit
+	Since  int64  // when it began to, Unix time in nanoseconds
+}
 
 // PauseRequest is the body of Pause.
 type PauseRequest struct {
