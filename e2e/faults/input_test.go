@@ -140,7 +140,7 @@ func TestNoRoot(t *testing.T) {
 				t.Errorf("%s of the record: %v, %v; want %v", path, info.Mode(), err, mode)
 			}
 		}
-		connect := exec.Command("python3", "-c", "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])", "/run/nsnet/"+r.name+"/control.sock")
+		connect := exec.Command("/usr/bin/python3", "-c", "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])", "/run/nsnet/"+r.name+"/control.sock")
 		connect.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		if out, err := connect.CombinedOutput(); err == nil || !strings.Contains(string(out), "PermissionError: ") {
 			t.Errorf("nobody connects to the control socket: %v\n%s", err, out)
