@@ -135,7 +135,7 @@ func openJournal(ctx context.Context) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &journal{dir: filepath.Join(lab.RunDir, dirName), lock: lock}, nil
+	return &journal{dir: filepath.Join(lab.RunDir, lab.AttachDir), lock: lock}, nil
 }
 
 // attachment is one Attach in progress.

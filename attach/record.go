@@ -21,9 +21,6 @@ import (
 	"github.com/nsnet/nsnet/lab"
 )
 
-// dirName is the directory of records below lab.RunDir. No lab can have this name.
-const dirName = ".attach"
-
 // How far an attachment is, told by the end of its record's name: renaming is one step.
 const (
 	attaching = ".attaching"

@@ -55,7 +55,7 @@ type PeerStatus struct {
 
 // List tells what is attached on this host, oldest first.
 func List(_ context.Context) ([]Status, error) {
-	j := &journal{dir: filepath.Join(lab.RunDir, dirName)}
+	j := &journal{dir: filepath.Join(lab.RunDir, lab.AttachDir)}
 	all, err := records(j.dir)
 	out := []Status{}
 	for _, r := range all {
@@ -111,7 +111,7 @@ func (r *Record) has(ns *os.File) (bool, error) {
 // by themselves had changed: it brings lent cards of dead targets home. Without attachments it
 // costs one look at a directory.
 func Sweep(ctx context.Context) error {
-	dir := filepath.Join(lab.RunDir, dirName)
+	dir := filepath.Join(lab.RunDir, lab.AttachDir)
 	list, err := records(dir)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil // they are root's, and a command that needs them has said so

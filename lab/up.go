@@ -335,6 +335,9 @@ func (b *builder) check(start []topology.Node) error {
 	if err := b.checkGroups(); err != nil {
 		return err
 	}
+	if err := b.checkAttached(); err != nil {
+		return err
+	}
 	for _, name := range externals(b.lab) {
 		if err := checkExternal(name); err != nil {
 			return err

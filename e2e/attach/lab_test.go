@@ -2,9 +2,11 @@ package attach
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +42,51 @@ func node(t *testing.T, name, which string) lab.NodeStatus {
 	}
 	t.Fatalf("lab %s has no node %s", name, which)
 	return lab.NodeStatus{}
+}
+
+// An address that an attached interface has is given to no node, and not to the host.
+func TestAddressOfAnAttachment(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		const begin = "name: NAME\nnodes: {web: {}, r: {}}\nbridges: {lan0: {address: 10.77.0.1/24}, br77: {external: true}}\nlinks:\n  - endpoints: [web:eth0, lan0]\n"
+		ip(t, 0, "link add br77 type bridge")
+		ip(t, 0, "link set br77 up")
+		t.Cleanup(func() { ip(t, 0, "link del br77") })
+		name, file := up(t, begin)
+		pid := stranger(t)
+		must(t, "attach --pid %d --bridge %s/lan0 --ip auto", pid, name)
+		must(t, "attach --pid %d --ifname out --bridge br77 --ip 10.78.0.3/24", pid)
+		if got := nics(t, pid)["eth1"].addresses(); !slices.Contains(got, "10.77.0.3/24") {
+			t.Fatalf("it has %v", got)
+		}
+		for what, text := range map[string]string{
+			"automatic":    begin + "  - endpoints: [r:eth0, lan0]\n",
+			"fixed":        begin + "  - {endpoints: [r:eth0, lan0], address: 10.77.0.3/24}\n",
+			"the bridge's": strings.Replace(begin, "10.77.0.1", "10.77.0.3", 1),
+		} {
+			write(t, file, strings.ReplaceAll(text, "NAME", name))
+			for _, command := range []string{"plan", "up"} {
+				t.Log(what, command)
+				refused(t, nsnet(t, "%s %s", command, file), 5, "10.77.0.3", "in use on bridge lan0, by eth1 of pid", fmt.Sprintf("nsnet detach --pid %d --ifname eth1", pid))
+			}
+		}
+		write(t, file, strings.ReplaceAll(begin+"  - {endpoints: [r:eth0, br77], address: 10.78.0.3/24}\n", "NAME", name))
+		refused(t, nsnet(t, "up %s", file), 5, "10.78.0.3", "in use on bridge br77", "--ifname out")
+
+		// Another address is free, and this one is when the interface has gone.
+		write(t, file, strings.ReplaceAll(begin+"  - {endpoints: [r:eth0, lan0], address: 10.77.0.9/24}\n", "NAME", name))
+		must(t, "up %s", file)
+		must(t, "detach --pid %d --all", pid)
+		write(t, file, strings.ReplaceAll(begin+"  - endpoints: [r:eth0, lan0]\n", "NAME", name))
+		must(t, "up %s", file)
+	})
+}
+
+func write(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 const twoBridges = `name: NAME
