@@ -264,7 +264,7 @@ func (p *planner) end(c *Change, e *End, pl *place, l *rtnl.Link) (why []string)
 }
 
 // addresses compares the addresses of an interface. What the file does not say and the lab has not
-// given stays, unless it stands in the place of an address that is missing.
+// given stays, unless it stands in the place of an address that the lab has given and somebody has taken away.
 func (p *planner) addresses(c *Change, e *End, pl *place, l *rtnl.Link, who string) (why []string) {
 	has := pl.byIndex[l.Index]
 	missing := map[bool]bool{} // by whether it is IPv4
@@ -273,6 +273,12 @@ func (p *planner) addresses(c *Change, e *End, pl *place, l *rtnl.Link, who stri
 			missing[w.Addr().Is4()] = true
 			c.Steps = append(c.Steps, Step{Verb: AddAddress, Place: e.Place, Link: e.Name, Index: l.Index, Address: w})
 			why = append(why, fmt.Sprintf("%s + %s", who, w))
+		}
+	}
+	lost := map[bool]bool{} // likewise
+	for _, h := range p.had.addresses[e.Place][e.Name] {
+		if !slices.ContainsFunc(has, func(a rtnl.InterfaceAddress) bool { return a.Prefix == h }) {
+			lost[h.Addr().Is4()] = true
 		}
 	}
 	for _, a := range has {
@@ -287,7 +293,7 @@ func (p *planner) addresses(c *Change, e *End, pl *place, l *rtnl.Link, who stri
 		ll := a.Prefix.Addr().IsLinkLocalUnicast() && a.Prefix.Addr().Is6()
 		ours := slices.Contains(p.had.addresses[e.Place][e.Name], a.Prefix)
 		same := slices.ContainsFunc(e.Addresses, func(w netip.Prefix) bool { return w.Addr() == a.Prefix.Addr() })
-		instead := missing[a.Prefix.Addr().Is4()] && !ll && a.Flags&unix.IFA_F_PERMANENT != 0
+		instead := missing[a.Prefix.Addr().Is4()] && lost[a.Prefix.Addr().Is4()] && !ll && a.Flags&unix.IFA_F_PERMANENT != 0
 		if ours || same || instead {
 			c.Steps = append(c.Steps, Step{Verb: DelAddress, Place: e.Place, Link: e.Name, Index: l.Index, Address: a.Prefix})
 			why = append(why, fmt.Sprintf("%s - %s", who, a.Prefix))
