@@ -21,7 +21,9 @@ type State string
 // The states of an attachment.
 const (
 	Attached State = "attached"
-	Gone     State = "gone" // the target is dead, or has lost the interface; Sweep forgets it
+	// Unplugged is one whose bridge is gone, or has lost its port, where the target and its end are still there.
+	Unplugged State = "unplugged"
+	Gone      State = "gone" // the target is dead, or has lost the interface; Sweep forgets it
 )
 
 // sweepPatience bounds the wait for who has the records' lock.
@@ -58,11 +60,16 @@ func List(_ context.Context) ([]Status, error) {
 	j := &journal{dir: filepath.Join(lab.RunDir, lab.AttachDir)}
 	all, err := records(j.dir)
 	out := []Status{}
+	far := fars{}
+	defer far.close()
 	for _, r := range all {
 		s := Status{ID: r.ID, Target: r.Request.Target.String(), Ref: r.Request.Target, Interface: r.Request.Interface, Via: r.Request.Via.String(),
 			MAC: r.MAC, MTU: r.MTU, Port: r.Port, PID: r.Target.PID, State: Gone, Addresses: []string{}}
 		if j.lives(r) {
 			s.State = Attached
+			if far.unplugged(r) {
+				s.State = Unplugged
+			}
 		}
 		for _, p := range r.Addresses {
 			s.Addresses = append(s.Addresses, p.String())
@@ -76,6 +83,54 @@ func List(_ context.Context) ([]Status, error) {
 		out = append(out, s)
 	}
 	return out, err
+}
+
+// fars are connections to network namespaces of bridges, by lab, "" is the host: nil where there is none.
+type fars map[string]*rtnl.Conn
+
+func (f fars) close() {
+	for _, c := range f {
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// to is the namespace of a lab's bridges, or of the host's, nil where it cannot be looked at.
+func (f fars) to(name string) *rtnl.Conn {
+	c, known := f[name]
+	if known {
+		return c
+	}
+	var ns *os.File
+	var err error
+	if name != "" {
+		if ns, _, err = lab.Fabric(name); err == nil {
+			defer ns.Close()
+		}
+	}
+	if err == nil {
+		c, err = rtnl.Dial(ns)
+	}
+	if err != nil {
+		c = nil
+	}
+	f[name] = c
+	return c
+}
+
+// unplugged tells whether the port of an interface on a bridge is no bridge's any more. In doubt it is not.
+func (f fars) unplugged(r *Record) bool {
+	v := &r.Request.Via
+	if v.Kind != ViaBridge || r.FarIndex == 0 {
+		return false
+	}
+	c := f.to(v.Lab)
+	if c == nil {
+		return false
+	}
+	l, err := c.Link(r.FarIndex)
+	return err == nil && l.Alias == alias(r.ID) && l.Master == 0
 }
 
 // lives tells whether a record's interface is there, in a namespace that somebody uses. In doubt it is: of one that is not,

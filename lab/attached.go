@@ -146,3 +146,37 @@ func (a *attachment) plugged() (bool, error) {
 	on := slices.IndexFunc(links, func(l rtnl.Link) bool { return l.Name == via.Name })
 	return port >= 0 && on >= 0 && links[port].Master == links[on].Index, nil
 }
+
+// sayUnplugged names, of each bridge that goes, the attached interfaces that are on it: they stay, and lead nowhere.
+func (d *difference) sayUnplugged(lab string) error {
+	goes := func(a *Action) bool { return a.Op == "-" && a.Kind == "bridge" }
+	if !slices.ContainsFunc(d.actions, func(a Action) bool { return goes(&a) }) {
+		return nil
+	}
+	all := attachments()
+	for i := range d.actions {
+		act := &d.actions[i]
+		if !goes(act) {
+			continue
+		}
+		var who []string
+		for j := range all {
+			q := &all[j].Request
+			if q.Via.Lab != lab || q.Via.Name != act.Name {
+				continue
+			}
+			plugged, err := all[j].plugged()
+			if err != nil {
+				return &Error{Lab: lab, Op: "look at what is attached to bridge " + act.Name, Err: err}
+			}
+			if plugged {
+				who = append(who, fmt.Sprintf("%s of %s %s", q.Interface, q.Target.Kind, q.Target.Name))
+			}
+		}
+		slices.Sort(who)
+		if len(who) > 0 {
+			act.Reason = "it unplugs " + strings.Join(who, ", ") + ", attached to it"
+		}
+	}
+	return nil
+}

@@ -48,6 +48,9 @@ func Plan(ctx context.Context, o PlanOptions) (planned []Action, err error) {
 		return actions(l), foresee(ctx, l, o.Replace)
 	}
 	d := compare(l, seen)
+	if err := d.sayUnplugged(l.Name); err != nil {
+		return nil, err
+	}
 	if d.sayGone(gone); len(gone) > 0 {
 		return d.actions, written(ctx, l, d.add)
 	}

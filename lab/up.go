@@ -124,6 +124,9 @@ func (b *builder) update(ctx context.Context, running *record, state *proto.LabS
 		return nil, b.wrap(ctx, seen.noSysctl, "the lab runs on as it is")
 	}
 	todo := compare(b.lab, seen)
+	if err := todo.sayUnplugged(b.lab.Name); err != nil {
+		return nil, b.wrap(ctx, err, "the lab runs on as it is")
+	}
 	b.notes = seen.notes
 	if len(todo.actions) == 0 && running.Digest == b.rec.Digest && running.is(b.rec.origin) && len(seen.had) == 1 {
 		return nil, seen.settled()

@@ -28,8 +28,11 @@ func withAttached(labs []lab.Status, all []attach.Status) {
 	for i := range labs {
 		l := &labs[i]
 		for _, s := range all {
-			if s.State != attach.Attached {
+			switch s.State {
+			case attach.Gone:
 				continue
+			case attach.Unplugged:
+				s.Via += ", of which it is unplugged"
 			}
 			addAttached(l, s.Ref, lab.InterfaceStatus{Name: s.Interface, MAC: s.MAC, MTU: s.MTU, Addresses: s.Addresses, Peer: s.Via, Port: s.Port, Attached: true})
 			if p := s.Peer; p != nil {

@@ -82,6 +82,43 @@ func TestAddressOfAnAttachment(t *testing.T) {
 	})
 }
 
+// An interface whose bridge the lab's file has no more stays, and is told to be plugged into nothing.
+func TestBridgeOfAnAttachmentGoes(t *testing.T) {
+	t.Parallel()
+	testenv.Isolate(t, func(t *testing.T) {
+		name, file := up(t, "name: NAME\nnodes: {web: {}}\nbridges: {sw: {subnet: 10.77.0.0/24}, lan0: {}}\nlinks:\n  - endpoints: [web:eth0, lan0]\n")
+		pid := stranger(t)
+		must(t, "attach --pid %d --bridge %s/sw --ip auto", pid, name)
+		must(t, "attach --node %s/web --ifname on --bridge %s/sw --ip auto", name, name)
+		must(t, "attach --pid %d --ifname stays --bridge %s/lan0", pid, name)
+		for _, s := range listed(t) {
+			if s.State != "attached" {
+				t.Errorf("%+v", s)
+			}
+		}
+		write(t, file, "name: "+name+"\nnodes: {web: {}}\nbridges: {lan0: {}}\nlinks:\n  - endpoints: [web:eth0, lan0]\n")
+		want := fmt.Sprintf("it unplugs eth1 of pid %d, on of node %s/web, attached to it", pid, name)
+		if res := nsnet(t, "plan %s", file); res.Code != 10 || !strings.Contains(res.Stdout, want) {
+			t.Errorf("plan: %+v", res)
+		}
+		if out := must(t, "up %s", file); !strings.Contains(out, want) {
+			t.Errorf("up: %s", out)
+		}
+		states := map[string]string{}
+		for _, s := range listed(t) {
+			states[s.Interface] = string(s.State)
+		}
+		if states["eth1"] != "unplugged" || states["on"] != "unplugged" || states["stays"] != "attached" {
+			t.Errorf("states: %v", states)
+		}
+		if out := must(t, "inspect %s/web", name); !strings.Contains(out, "attached to bridge "+name+"/sw, of which it is unplugged") {
+			t.Errorf("inspect: %s", out)
+		}
+		must(t, "detach --pid %d --all", pid)
+		must(t, "detach --node %s/web --all", name)
+	})
+}
+
 func write(t *testing.T, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
