@@ -142,10 +142,11 @@ func (b *builder) planWires() error {
 	seen := wiring.Seen{}
 	if slices.ContainsFunc(b.want.Cables, func(k wiring.Cable) bool { return k.B.Place == wiring.Host }) {
 		var err error
-		if seen, err = wiring.Observe(b, []wiring.Place{wiring.Host}); err != nil {
+		if seen, err = b.want.ObserveHost(b); err != nil {
 			return wireError(err)
 		}
 	}
+	b.notes = append(b.notes, elsewhere(b.want, seen[wiring.Host])...)
 	b.slow = wiring.SlowBridges(seen[wiring.Host])
 	changes, err := wiring.Plan(b.want, nil, seen, nil)
 	if err != nil {
@@ -153,6 +154,14 @@ func (b *builder) planWires() error {
 	}
 	b.legSteps, b.portSteps = wiring.Legs(wiring.Outside(wiring.Steps(changes)))
 	return nil
+}
+
+// elsewhere tells of what is behind the lab's routers and has no route of the host by these, as others have one.
+func elsewhere(w *wiring.Want, host *wiring.Net) (notes []string) {
+	for _, r := range w.Elsewhere(host) {
+		notes = append(notes, fmt.Sprintf("the host does not reach %s behind a router of the lab: it has another network or route there; if the lab is meant: ip route add %s via %s dev %s", r.To, r.To, r.Via, r.Dev))
+	}
+	return notes
 }
 
 // Open opens the network namespaces that the lab has something in. wiring.Namespaces.

@@ -170,6 +170,7 @@ func observeOnce(rec *record, state *proto.LabState, want *topology.Lab) (*obser
 	if err := o.lookAtHost(want); err != nil {
 		return nil, err
 	}
+	o.notes = append(o.notes, elsewhere(o.want, o.wires[wiring.Host])...)
 	return o, o.lookAtGroups(want)
 }
 

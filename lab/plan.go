@@ -127,6 +127,12 @@ func actions(l *topology.Lab) []Action {
 		}
 		add("link", k.A.Node+":"+k.A.Interface+" -- "+other, "%s", detail)
 	}
+	w := wiring.Of(l, true)
+	for i := range w.Cables {
+		for _, r := range w.Cables[i].B.Routes {
+			add("route", r.To.String(), "the host's, via %s dev %s", r.Via, r.Dev)
+		}
+	}
 	return out
 }
 

@@ -215,6 +215,7 @@ func (p *planner) freshEnd(c *Change, e *End, index int, pl *place) {
 		c.Steps = append(c.Steps, Step{Verb: AddAddress, Place: e.Place, Link: e.Name, Index: index, Address: a})
 	}
 	c.Steps = append(c.Steps, Step{Verb: UpLink, Place: e.Place, Link: e.Name, Index: index})
+	p.legRoutes(c, e, pl, index, nil)
 }
 
 // end compares an end with an interface and adds the steps that make it so. It returns the reasons.
@@ -260,6 +261,11 @@ func (p *planner) end(c *Change, e *End, pl *place, l *rtnl.Link) (why []string)
 		c.Steps = append(c.Steps, Step{Verb: UpLink, Place: e.Place, Link: e.Name, Index: l.Index})
 		why = append(why, who+" down -> up")
 	}
+	if e.Place == Host {
+		for _, w := range p.legRoutes(c, e, pl, l.Index, pl.net.Routes) {
+			why = append(why, who+" "+w)
+		}
+	}
 	return why
 }
 
@@ -283,7 +289,7 @@ func (p *planner) addresses(c *Change, e *End, pl *place, l *rtnl.Link, who stri
 	}
 	for _, a := range has {
 		if slices.Contains(e.Addresses, a.Prefix) {
-			if l.Up() && e.Place != Host && !pl.connected(a) {
+			if l.Up() && e.Master == "" && !pl.connected(a) {
 				c.Steps = append(c.Steps, Step{Verb: DelAddress, Place: e.Place, Link: e.Name, Index: l.Index, Address: a.Prefix},
 					Step{Verb: AddAddress, Place: e.Place, Link: e.Name, Index: l.Index, Address: a.Prefix})
 				why = append(why, fmt.Sprintf("%s has lost the route to %s", who, a.Prefix.Masked()))

@@ -23,6 +23,7 @@ type Focus struct {
 	cables []bool // of those wanted, which are to be judged
 	places []Place
 	names  map[string]bool   // interfaces of the fabric, where not all of it is in view
+	routes bool              // the host's routes, too: some lead by legs
 	peers  map[Place][]Place // where the other ends should be of the cables to be judged
 }
 
@@ -54,7 +55,7 @@ func (f *Focus) Widen() { f.in[Fabric], f.names = true, nil }
 // FocusOn tells what a plan from had to want has to look at: nodes, of which it is asked whether they run, and the fabric and the
 // host where one has anything there; but not where nothing has changed and nothing is to be changed.
 func FocusOn(want *Want, had []*Want, runs func(node string) bool, q Quiet) *Focus {
-	f := &Focus{in: map[Place]bool{}, cables: make([]bool, len(want.Cables)), names: map[string]bool{}}
+	f := &Focus{in: map[Place]bool{}, cables: make([]bool, len(want.Cables)), names: map[string]bool{}, routes: want.hasLegs()}
 	if len(had) == 1 && q.Node != nil {
 		f.differences(want, had[0], q)
 	} else {
@@ -217,5 +218,5 @@ func (k *Cable) equal(o *Cable) bool {
 
 func (e *End) equal(o *End) bool {
 	return e.Place == o.Place && e.Name == o.Name && e.AltName == o.AltName && e.MAC == o.MAC && e.MTU == o.MTU && e.Master == o.Master && e.Alias == o.Alias &&
-		e.Forward == o.Forward && slices.Equal(e.Addresses, o.Addresses)
+		e.Forward == o.Forward && slices.Equal(e.Addresses, o.Addresses) && slices.Equal(e.Routes, o.Routes)
 }

@@ -188,7 +188,7 @@ func (k *kernel) carryOut(s Step) error {
 			return fmt.Errorf("%s: exists", s.label())
 		}
 		n.Addresses = append(n.Addresses, rtnl.InterfaceAddress{Index: s.Index, Prefix: s.Address, Flags: unix.IFA_F_PERMANENT})
-		if !s.Address.IsSingleIP() && s.Place != Host && l.Name != "lo" { // lo's is local
+		if !s.Address.IsSingleIP() && l.Name != "lo" { // lo's is local
 			n.Routes = append(n.Routes, rtnl.TableRoute{To: s.Address.Masked(), Index: s.Index, Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_KERNEL, Type: unix.RTN_UNICAST})
 		}
 	case DelAddress:
@@ -350,6 +350,14 @@ func (k *kernel) lacks(l *topology.Lab) (lacks []string) {
 		for _, p := range e.Peers {
 			if !slices.ContainsFunc(k.seen[Place(e.Node)].Routes, func(r rtnl.TableRoute) bool { return r.To == p && r.Index == got.Index }) {
 				miss("route to %s of %s", p, e.Node)
+			}
+		}
+	}
+	for _, c := range Of(l, true).Cables {
+		for _, w := range c.B.Routes {
+			at := k.link(Host, c.B.Name)
+			if at == nil || !slices.ContainsFunc(k.seen[Host].Routes, func(r rtnl.TableRoute) bool { return r.To == w.To && r.Via == w.Via && r.Index == at.Index }) {
+				miss("the host's route %+v", w)
 			}
 		}
 	}

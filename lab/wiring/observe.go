@@ -20,7 +20,7 @@ type Net struct {
 	Links     []rtnl.Link
 	IDs       map[Place]int // by which links tell that their other end is in one of these
 	Addresses []rtnl.InterfaceAddress
-	Routes    []rtnl.TableRoute // of nodes
+	Routes    []rtnl.TableRoute // of nodes, and of the host where a lab has legs
 }
 
 // ErrNotThere is of a node that does not run.
@@ -32,15 +32,20 @@ type Namespaces interface {
 }
 
 // Observe reads places, on all processors: one dump of links, one of addresses, one of routes
-// in each. Of the host, whose routes are no lab's, it reads links and addresses.
+// in each. Of the host it reads links and addresses.
 func Observe(ns Namespaces, places []Place) (Seen, error) { return visit(ns, places, &Focus{}) }
+
+// ObserveHost reads of the host what a lab needs to know of it to have something there: its routes, too, if some are to lead by legs.
+func (w *Want) ObserveHost(ns Namespaces) (Seen, error) {
+	return visit(ns, []Place{Host}, &Focus{routes: w.hasRoutes()})
+}
 
 // Observe reads what is in the focus.
 func (f *Focus) Observe(ns Namespaces) (Seen, error) { return visit(ns, f.places, f) }
 
 // ObserveAll reads all of some places that are in the focus.
 func (f *Focus) ObserveAll(ns Namespaces, places []Place) (Seen, error) {
-	return visit(ns, places, &Focus{peers: f.peers})
+	return visit(ns, places, &Focus{peers: f.peers, routes: f.routes})
 }
 
 // visit reads places, as much of each as is in the focus.
@@ -56,7 +61,7 @@ func visit(ns Namespaces, places []Place, f *Focus) (Seen, error) {
 		if places[i] == Fabric && len(f.names) > 0 {
 			nets[i], err = named(c, f.names)
 		} else {
-			nets[i], err = observe(c, places[i])
+			nets[i], err = observe(c, places[i], f.routes)
 		}
 		if err == nil && len(f.peers[places[i]]) > 0 {
 			nets[i].IDs, err = identify(c, ns, places[i], f.peers[places[i]])
@@ -73,7 +78,7 @@ func visit(ns Namespaces, places []Place, f *Focus) (Seen, error) {
 	return seen, nil
 }
 
-func observe(c *rtnl.Conn, p Place) (*Net, error) {
+func observe(c *rtnl.Conn, p Place, hostRoutes bool) (*Net, error) {
 	n := &Net{}
 	var err error
 	if n.Links, err = c.Links(); err != nil {
@@ -85,7 +90,7 @@ func observe(c *rtnl.Conn, p Place) (*Net, error) {
 	if n.Addresses, err = c.Addresses(rtnl.ThisNetns); err != nil {
 		return nil, &Error{Place: p, Op: "list its addresses", Err: err}
 	}
-	if p == Host {
+	if p == Host && !hostRoutes {
 		return n, nil
 	}
 	if n.Routes, err = c.Routes(); err != nil {

@@ -42,6 +42,8 @@ type planner struct {
 	focus   *Focus
 	places  map[Place]*place
 	changes []Change
+
+	elsewhere map[netip.Prefix]bool // what the host has other routes to than those behind the lab's routers; nil: not looked for yet
 }
 
 // owned is what earlier files wanted.
@@ -55,6 +57,9 @@ func ownedBy(had []*Want, focus *Focus) *owned {
 	for _, w := range had {
 		for i := range w.Cables {
 			for _, e := range []*End{&w.Cables[i].A, &w.Cables[i].B} {
+				if focus.on(e.Place) {
+					o.routes[e.Place] = append(o.routes[e.Place], e.Routes...)
+				}
 				if len(e.Addresses) == 0 || !focus.on(e.Place) {
 					continue
 				}

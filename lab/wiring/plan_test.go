@@ -29,7 +29,11 @@ func lab(t *rapid.T, name string) *topology.Lab {
 		l.Bridges = append(l.Bridges, v)
 	}
 	for _, n := range some("node", "a", "b", "a.b") {
-		l.Nodes = append(l.Nodes, topology.Node{Name: n})
+		v := topology.Node{Name: n}
+		if rapid.Bool().Draw(t, "router") {
+			v.Sysctls = map[string]string{"net.ipv4.ip_forward": "1"}
+		}
+		l.Nodes = append(l.Nodes, v)
 	}
 	if len(l.Nodes) == 0 {
 		return l
@@ -69,6 +73,9 @@ func lab(t *rapid.T, name string) *topology.Lab {
 			k.A.Peers = []netip.Prefix{netip.PrefixFrom(b.Addresses[0].Addr(), 32)}
 		} else if len(l.Bridges) > 0 {
 			k.B = topology.Endpoint{Bridge: rapid.SampledFrom(l.Bridges).Draw(t, "to").Name}
+			if k.B.Bridge == "lan0" {
+				k.A.Addresses = append(k.A.Addresses, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 1, byte(count)}), 32))
+			}
 		} else {
 			continue
 		}
@@ -232,7 +239,7 @@ func harm(t *rapid.T, k *kernel) {
 		}
 	case 8: // routes that lead nowhere in the place of others
 		for i := range n.Routes {
-			if r := &n.Routes[i]; !r.Kernel() {
+			if r := &n.Routes[i]; !r.Kernel() && p != Host { // the host's own of that kind stay
 				*r = rtnl.TableRoute{To: r.To, Metric: r.Metric, Table: r.Table, Protocol: unix.RTPROT_BOOT, Type: unix.RTN_UNREACHABLE}
 			}
 		}

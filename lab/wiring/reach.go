@@ -30,13 +30,12 @@ func ReachOf(l *topology.Lab, w *Want) Reach {
 			}
 		}
 	}
-	legs, m := map[string]bool{}, routeMap{nodes: map[Place]*routing{}, owners: map[netip.Addr]*routing{}, host: map[netip.Addr]bool{}}
+	legs, m := map[string]bool{}, w.routeMap()
 	var ofLegs []netip.Prefix
 	for i := range w.Cables {
 		if k := &w.Cables[i]; k.Leg {
 			legs[k.A.Master] = true
 			ofLegs = append(ofLegs, k.B.Addresses...)
-			m.leg(&k.B)
 		}
 	}
 	onLink, _ := sortedPrefixes(ofLegs)
@@ -50,7 +49,6 @@ func ReachOf(l *topology.Lab, w *Want) Reach {
 			if e.Place == Fabric || e.Place == Host {
 				continue
 			}
-			m.end(e, foreign)
 			for _, a := range e.Addresses {
 				if foreign {
 					continue
@@ -62,7 +60,6 @@ func ReachOf(l *topology.Lab, w *Want) Reach {
 			}
 		}
 	}
-	m.route(w.Nodes)
 	for i := range w.Nodes {
 		n := &w.Nodes[i]
 		at := m.node(Place(n.Name))
@@ -95,6 +92,25 @@ type hop struct {
 	node   *routing
 	inside bool // it ends in the lab
 	own    bool // in a subnet of the node's own
+}
+
+// routeMap finds out where that is.
+func (w *Want) routeMap() *routeMap {
+	m := &routeMap{nodes: map[Place]*routing{}, owners: map[netip.Addr]*routing{}, host: map[netip.Addr]bool{}}
+	for i := range w.Cables {
+		k := &w.Cables[i]
+		if k.Leg {
+			m.leg(&k.B)
+			continue
+		}
+		for _, e := range []*End{&k.A, &k.B} {
+			if e.Place != Fabric && e.Place != Host {
+				m.end(e, k.B.Place == Host)
+			}
+		}
+	}
+	m.route(w.Nodes)
+	return m
 }
 
 func (m *routeMap) node(p Place) *routing {

@@ -54,6 +54,7 @@ type End struct {
 	Master    string // the bridge, in the same place, that it is a port of
 	Alias     string
 	Addresses []netip.Prefix
+	Routes    []Route     // of the host, by a leg, to what is behind routers of the lab
 	Forward   bool        // a port that forwards as soon as it is up
 	Learns    bool        // a port of a bridge with the spanning tree protocol, which forwards some seconds later, or never
 	Sysctls   [][2]string // of a node's end, which it has before it comes up
@@ -150,6 +151,7 @@ func Of(l *topology.Lab, ipv6 bool) *Want {
 		w.Cables = append(w.Cables, c)
 	}
 	w.routes(l)
+	w.behind(l)
 	return w
 }
 

@@ -56,6 +56,6 @@ func (w *Want) Possible(steps []Step) []Step {
 		case !there && s.Place != Fabric && s.Place != Host, s.Link != "" && w.cut[end{s.Place, s.Link}]:
 			return true
 		}
-		return s.Verb == AddRoute && !slices.Contains(routes[s.Place], s.Route)
+		return s.Verb == AddRoute && s.Place != Host && !slices.Contains(routes[s.Place], s.Route)
 	})
 }
