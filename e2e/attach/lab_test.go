@@ -106,7 +106,7 @@ func TestBridgeOfAnAttachmentGoes(t *testing.T) {
 		}
 		states := map[string]string{}
 		for _, s := range listed(t) {
-			states[s.Interface] = string(s.State)
+			states[s.Interface] = s.State
 		}
 		if states["eth1"] != "unplugged" || states["on"] != "unplugged" || states["stays"] != "attached" {
 			t.Errorf("states: %v", states)
