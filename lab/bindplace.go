@@ -2,8 +2,10 @@ package lab
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -50,9 +52,14 @@ func isIn(p, dir string) bool {
 // ownDoing reports whether a node has a bind's path lead to what is not the bind's: by the mount that it leads to.
 // proc_pid_mountinfo(5), statx(2).
 func (p places) ownDoing(pid int, at target, path string) (bool, error) {
-	all, err := mountinfo.PidMountInfo(pid)
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
 	if err != nil {
-		return false, fmt.Errorf("look at the mounts of process %d: %w", pid, err)
+		return false, fmt.Errorf("look at a node's mounts: %w", err)
+	}
+	defer f.Close()
+	all, err := mountinfo.GetMountsFromReader(f, nil)
+	if err != nil {
+		return false, fmt.Errorf("look at a node's mounts: %w", err)
 	}
 	i := slices.IndexFunc(all, func(m *mountinfo.Info) bool { return uint64(m.ID) == at.mount })
 	if i < 0 {

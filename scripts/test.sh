@@ -29,7 +29,7 @@ GOFLAGS=-tags=failpoint sh scripts/build.sh bin/nsnet-failpoint
 # One run for all: privileged tests go into namespaces of their own by themselves. The
 # end-to-end tests drive the binary that users get.
 step "go test -race"
-NSNET_BIN=$PWD/bin/nsnet NSNET_FAILPOINT_BIN=$PWD/bin/nsnet-failpoint CGO_ENABLED=1 go test -race -count=1 -timeout 12m ./...
+NSNET_BIN=$PWD/bin/nsnet NSNET_FAILPOINT_BIN=$PWD/bin/nsnet-failpoint CGO_ENABLED=1 go test -race -count=1 -timeout 16m ./...
 
 step "fuzz, 5 s for each target"
 sh scripts/fuzz.sh 5s

@@ -22,7 +22,7 @@ func modules() []string {
 }
 
 // limit is for one machine, on a host that is busy with other tests.
-const limit = 6 * time.Minute
+const limit = 9 * time.Minute
 
 // contract are the tests of package cgroups that look at what happens to a process.
 const contract = "^Test(CPUShareOfACore|WeightsShareAProcessor|CPUSet|MemoryIsKilled|MemorySwap|Pids|IO|ReadBPS|DiskErrors|WeightOfDisk|RestrictDevices|" +
