@@ -2,6 +2,7 @@ package lab
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"slices"
@@ -49,15 +50,13 @@ func isIn(p, dir string) bool {
 	return p == dir || strings.HasPrefix(p, path.Clean(dir)+"/")
 }
 
-// ownDoing reports whether a node has a bind's path lead to what is not the bind's: by the mount that it leads to.
-// proc_pid_mountinfo(5), statx(2).
-func (p places) ownDoing(pid int, at target, path string) (bool, error) {
-	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo")
-	if err != nil {
+// ownDoing reports whether a node has a bind's path lead to what is not the bind's: by the mount that it leads to, of those in a file like
+// /proc/PID/mountinfo of the node's init. proc_pid_mountinfo(5), statx(2).
+func (p places) ownDoing(mounts io.ReadSeeker, at target, path string) (bool, error) {
+	if _, err := mounts.Seek(0, io.SeekStart); err != nil {
 		return false, fmt.Errorf("look at a node's mounts: %w", err)
 	}
-	defer f.Close()
-	all, err := mountinfo.GetMountsFromReader(f, nil)
+	all, err := mountinfo.GetMountsFromReader(mounts, nil)
 	if err != nil {
 		return false, fmt.Errorf("look at a node's mounts: %w", err)
 	}
@@ -67,3 +66,6 @@ func (p places) ownDoing(pid int, at target, path string) (bool, error) {
 	}
 	return p.has(path, all[i].Mountpoint, at.mounted), nil
 }
+
+// mountsOf opens what a process has for mounts, to be read from whatever mount namespace. The caller closes it.
+func mountsOf(pid int) (*os.File, error) { return os.Open("/proc/" + strconv.Itoa(pid) + "/mountinfo") }

@@ -163,7 +163,7 @@ func judgeBinds(pid, init int, n *topology.Node, now sources) ([]bindState, erro
 		}
 		_ = unix.Close(at.fd)
 		if states[i] = judgeBind(at, source); states[i] == bindReplaced || states[i] == bindOther || states[i] == bindMissing {
-			if own, err := placesOf(n).ownDoing(pid, at, b.Target); err != nil || own {
+			if own, err := isOwnDoing(pid, n, at, b); err != nil || own {
 				states[i] = bindCurrent
 			}
 		}
@@ -173,6 +173,16 @@ func judgeBinds(pid, init int, n *topology.Node, now sources) ([]bindState, erro
 		return make([]bindState, len(binds)), nil
 	}
 	return states, nil
+}
+
+// isOwnDoing is ownDoing for the init of a node.
+func isOwnDoing(pid int, n *topology.Node, at target, b topology.Bind) (bool, error) {
+	mounts, err := mountsOf(pid)
+	if err != nil {
+		return false, err
+	}
+	defer mounts.Close()
+	return placesOf(n).ownDoing(mounts, at, b.Target)
 }
 
 // lookAtBinds judges the binds of nodes that run.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"strconv"
@@ -217,7 +218,12 @@ func (m *rebinder) bind(t nodeBinds, init int, files *hostFiles, b topology.Bind
 		return moved(t.node, b, err)
 	}
 	defer unix.Close(at.fd)
-	if own, err := t.places.ownDoing(t.pid, at, b.Target); err != nil {
+	mounts, err := mountsOf(t.pid)
+	if err != nil {
+		return nil, err
+	}
+	defer mounts.Close()
+	if own, err := t.places.ownDoing(mounts, at, b.Target); err != nil {
 		return nil, err
 	} else if own {
 		return moved(t.node, b, errElse)
@@ -234,7 +240,7 @@ func (m *rebinder) bind(t nodeBinds, init int, files *hostFiles, b topology.Bind
 	if err := unix.Setns(mnt, unix.CLONE_NEWNS); err != nil {
 		return nil, fmt.Errorf("enter its mount namespace: %w", err)
 	}
-	more, err := m.replace(t, source.fd, root, at, b)
+	more, err := m.replace(t, mounts, source.fd, root, at, b)
 	return append(notes, more...), errors.Join(err, unix.Setns(m.own, unix.CLONE_NEWNS))
 }
 
@@ -255,7 +261,7 @@ func moved(node string, b topology.Bind, err error) (notes []string, _ error) {
 // replace puts a tree of mounts in the place of what is at a node's path. The calling thread is in the node's mount namespace. From
 // Linux 6.5 on who looks sees the old or the new. Before, a mount cannot be put below another, nor above a file that has no
 // name any more, and for a moment the node has what is below both. move_mount(2).
-func (m *rebinder) replace(t nodeBinds, tree, root int, at target, b topology.Bind) (notes []string, err error) {
+func (m *rebinder) replace(t nodeBinds, mounts io.ReadSeeker, tree, root int, at target, b topology.Bind) (notes []string, err error) {
 	const flags, beneath = unix.MOVE_MOUNT_F_EMPTY_PATH | unix.MOVE_MOUNT_T_EMPTY_PATH, 0x200 // MOVE_MOUNT_BENEATH
 	if !at.mounted {
 		return nil, unix.MoveMount(tree, "", at.fd, "", flags)
@@ -276,7 +282,7 @@ func (m *rebinder) replace(t nodeBinds, tree, root int, at target, b topology.Bi
 	}
 	defer unix.Close(place.fd)
 	// The node could act between the two.
-	if own, err := t.places.ownDoing(t.pid, place, b.Target); err != nil || own {
+	if own, err := t.places.ownDoing(mounts, place, b.Target); err != nil || own {
 		if own {
 			err = errElse
 		}

@@ -14,17 +14,17 @@ nsnet up /root/changes.yaml
 init=$(nsnet inspect changes/a --json | sed -n 's/.*"pid": \([0-9]*\).*/\1/p' | head -n 1)
 sed -e 's/^bridges:/  c: {}\nbridges:/' /root/changes.yaml >/root/more.yaml
 echo '  - endpoints: ["c:eth0", "lan0"]' >>/root/more.yaml
-nsnet up /root/more.yaml
+nsnet up --replace /root/more.yaml
 for n in a b; do
 	nsnet exec changes/$n -- ping -c 1 -W 10 c
 done
 nsnet exec changes/b -- grep outside /etc/hosts
 [ "$(nsnet inspect changes/a --json | sed -n 's/.*"pid": \([0-9]*\).*/\1/p' | head -n 1)" = "$init" ]
-nsnet plan /root/more.yaml
+nsnet plan --replace /root/more.yaml
 ip -n changes.a link del eth0
-nsnet up /root/more.yaml
+nsnet up --replace /root/more.yaml
 nsnet exec changes/a -- ping -c 1 -W 10 c
-nsnet up /root/changes.yaml
+nsnet up --replace /root/changes.yaml
 ! nsnet exec changes/a -- ping -c 1 -W 1 c
 nsnet plan /root/changes.yaml
 nsnet down changes
