@@ -553,7 +553,7 @@ func TestChangeFailsHalfway(t *testing.T) {
 		const old, route, wrong = "{to: 198.51.100.0/24, via: 10.9.0.2}", "{to: 203.0.113.0/24, via: 10.9.0.2}", "{to: 192.0.2.0/24, via: 10.90.0.255}"
 		writeFile(t, r.file, strings.Replace(text, old, route+", "+wrong, 1))
 		testenv.MustCommand(t, "ip", "-n", r.name+".c", "link", "set", "eth0", "down")
-		halfway("of 6 changes 4 are made: link c:eth0 -- lan1, route a: 203.0.113.0/24 via 10.9.0.2, route a: 198.51.100.0/24 via 10.9.0.2, port 0.0.0.0:28080/tcp; not made: route a: 192.0.2.0/24 via 10.90.0.255, port 127.0.0.1:28080/tcp")
+		halfway("of 7 changes 4 are made: link c:eth0 -- lan1, route a: 203.0.113.0/24 via 10.9.0.2, route a: 198.51.100.0/24 via 10.9.0.2, port 0.0.0.0:28080/tcp; not made: leg the host -- lan0, route a: 192.0.2.0/24 via 10.90.0.255, port 127.0.0.1:28080/tcp")
 		if got := r.sh("a", "ip route"); !strings.Contains(got, "203.0.113.0/24 via 10.9.0.2") || strings.Contains(got, "198.51.100.0/24") || strings.Contains(got, "192.0.2.0/24") {
 			t.Errorf("the routes of a are\n%s", got)
 		}
