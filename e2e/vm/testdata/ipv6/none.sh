@@ -17,8 +17,8 @@ nsnet up /root/none.yaml
 nsnet exec none/a -- ping -c 1 -W 10 b
 nsnet exec none/a -- ping -c 1 -W 10 10.6.0.1
 has "$(nsnet plan /root/none.yaml)" 'nothing to do'
-refused 7 nsnet up --name none /root/six.yaml
-refused 7 nsnet plan /root/six.yaml
+refused 7 nsnet up --replace --name none /root/six.yaml
+refused 7 nsnet plan --replace /root/six.yaml
 nsnet exec none/a -- ping -c 1 -W 10 b
 
 unshare -n sleep 1000 &
