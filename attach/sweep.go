@@ -119,7 +119,7 @@ func (f fars) to(name string) *rtnl.Conn {
 	return c
 }
 
-// unplugged tells whether the port of an interface on a bridge is no bridge's any more. In doubt it is not.
+// unplugged reports whether the port of an attached interface has left its bridge. If the kernel cannot be asked, it reports false.
 func (f fars) unplugged(r *Record) bool {
 	v := &r.Request.Via
 	if v.Kind != ViaBridge || r.FarIndex == 0 {

@@ -38,7 +38,7 @@ const Learned = 4096
 // fdbMaxLearned is IFLA_BR_FDB_MAX_LEARNED of linux/if_link.h, not in x/sys/unix. An older kernel takes no notice of it.
 const fdbMaxLearned = 49
 
-// BoundsLearning tells whether the kernel keeps bridges to [Learned], by its release: it is Linux 6.6 or later.
+// BoundsLearning reports whether the kernel can bound what a bridge learns, see [Learned]: from Linux 6.6 on it can.
 func BoundsLearning() bool {
 	var name unix.Utsname
 	var major, minor int

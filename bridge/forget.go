@@ -16,8 +16,8 @@ import (
 // forgetFrom is from how many connections on those of a lab that is gone are looked for: to go through them takes a while, and fewer are nobody's harm.
 const forgetFrom = trackedMost / 2
 
-// Crowded tells whether the calling thread's network namespace tracks so many connections that those of a lab which is gone are worth to
-// be looked for, see [Forget].
+// Crowded reports whether the calling thread's network namespace tracks many connections. Where it tracks few, those of a lab that is gone
+// do no harm, and [Forget] need not look for them.
 func Crowded() bool {
 	count, err := readCount("nf_conntrack_count")
 	return err == nil && count >= forgetFrom

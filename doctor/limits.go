@@ -81,7 +81,7 @@ func (m *Machine) limits() []Finding {
 	return found
 }
 
-// firewall tells whether what is forwarded for labs is dropped.
+// firewall reports whether what is forwarded for labs is dropped.
 func (m *Machine) firewall() []Finding {
 	var found []Finding
 	if m.Firewall != nil && m.UID == 0 {

@@ -72,7 +72,7 @@ func (a *account) names(far progress) (names []string) {
 	return names
 }
 
-// all tells whether all actions of a sign and kind are made.
+// all reports whether all actions of a sign and kind are made.
 func (a *account) all(which string) bool {
 	for i := range a.actions {
 		if a.actions[i].Op+" "+a.actions[i].Kind == which && a.come[i] != made {
@@ -97,7 +97,7 @@ func (a *account) of(i int) progress {
 	return begun
 }
 
-// touched tells whether anything was made or begun; of no account, nothing was.
+// touched reports whether anything was made or begun; of no account, nothing was.
 func (a *account) touched() bool {
 	if a == nil {
 		return false

@@ -120,7 +120,7 @@ func (a *attachment) has(c claimed) error {
 		Remedy: fmt.Sprintf("give %s with address in the file, or take that away with nsnet detach --%s %s --ifname %s", who, q.Target.Kind, q.Target.Name, q.Interface)}
 }
 
-// plugged tells whether an attachment is on its bridge still: its port goes with its target, and with its bridge it is plugged into nothing.
+// plugged reports whether an attachment is on its bridge still: its port goes with its target, and with its bridge it is plugged into nothing.
 func (a *attachment) plugged() (bool, error) {
 	via := &a.Request.Via
 	var ns *os.File

@@ -54,7 +54,7 @@ func (c *change) sysctls(context.Context) error {
 	return nil
 }
 
-// wasOther tells whether a file before has set a sysctl otherwise, or not at all.
+// wasOther reports whether a file before has set a sysctl otherwise, or not at all.
 func (c *change) wasOther(node, key, value string) bool {
 	return slices.ContainsFunc(c.seen.had, func(l *topology.Lab) bool {
 		return slices.ContainsFunc(l.Nodes, func(n topology.Node) bool { return n.Name == node && n.Sysctls[key] != value })

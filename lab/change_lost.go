@@ -71,7 +71,7 @@ func (c *change) goWithout(failures []proto.Failure) {
 	}
 }
 
-// isLost tells whether a node could not be made.
+// isLost reports whether a node could not be made.
 func (c *change) isLost(node string) bool {
 	return slices.ContainsFunc(c.lost, func(e *Error) bool { return e.Node == node })
 }

@@ -215,7 +215,7 @@ func removeLinks(name string, r *record) error {
 	return awaitUnmarked(r)
 }
 
-// unmarked tells whether a link is a cable of the lab by its name, and without the lab's mark.
+// unmarked reports whether a link is a cable of the lab by its name, and without the lab's mark.
 func (r *record) unmarked(l rtnl.Link) bool {
 	return l.Alias == "" && l.Kind == "veth" && slices.Contains(r.Links, l.Name)
 }

@@ -156,7 +156,7 @@ func ignoreGone(err error) error {
 	return err
 }
 
-// maybeInit tells whether a lab's init may have a process's name. Those of older nsnets had a descriptor's number, now and then.
+// maybeInit reports whether a lab's init may have a process's name. Those of older nsnets had a descriptor's number, now and then.
 func maybeInit(comm string) bool {
 	_, err := strconv.Atoi(comm)
 	return comm == "nsnet-lab" || err == nil

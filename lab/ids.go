@@ -31,7 +31,7 @@ func spares(nodes int) []int {
 	return append(all, spareNodes, 0)
 }
 
-// enoughLeft tells whether so many ids of labs leave room for other labs: half of all, or more for spares above the common ones.
+// enoughLeft reports whether so many ids of labs leave room for other labs: half of all, or more for spares above the common ones.
 func enoughLeft(taken uint32, spare int) bool {
 	const all = lastID - firstNodeID
 	switch {
@@ -74,7 +74,7 @@ func (l labIDs) power() span {
 	return span{from, from + uint32(firstOwnerID+l.slots())}
 }
 
-// fits tells whether these can be a lab's.
+// fits reports whether these can be a lab's.
 func (l labIDs) fits() bool {
 	first := uint32(firstNodeID)
 	if l.powers == 0 {

@@ -30,7 +30,7 @@ const leftFile = "left"
 // anywhere: a socket in a bind is enough, over which a user of the host hands it a directory (unix(7), SCM_RIGHTS). Whoever runs such a program later has
 // the id, and with it some power over the node that has it then. So such ranges are not given away again, until there are no others.
 
-// leavesFiles tells whether a node may leave such files.
+// leavesFiles reports whether a node may leave such files.
 func leavesFiles(n *topology.Node) bool {
 	return !n.Privileged && (len(n.Binds) > 0 || slices.ContainsFunc(n.Unions, func(u topology.Union) bool { return u.Writes() }))
 }

@@ -189,7 +189,7 @@ func unchanged(want *topology.Lab, had []*topology.Lab) map[string]bool {
 	return same
 }
 
-// counts tells whether the i-th of had is still to be compared with in one piece.
+// counts reports whether the i-th of had is still to be compared with in one piece.
 func (o *observed) counts(i int, kind, name string) bool {
 	return i == 0 || !o.gone[i-1][kind+" "+name]
 }

@@ -152,7 +152,7 @@ func EndedOutOfMemory(ctx context.Context, lab, node string) (string, error) {
 	return OutOfMemory(ctx, lab, node)
 }
 
-// initKilled tells whether a node is dead as its init was killed.
+// initKilled reports whether a node is dead as its init was killed.
 func initKilled(s *proto.NodeState) bool {
 	ws := syscall.WaitStatus(s.WaitStatus)
 	return s.State == StateDead && s.Ended && ws.Signaled() && ws.Signal() == syscall.SIGKILL

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"strconv"
 
@@ -125,29 +124,27 @@ func bindAnew(init int, files *hostFiles, todo []nodeBinds) (notes []string, err
 	if len(todo) == 0 {
 		return nil, nil
 	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is in foreign namespaces, and ends with this goroutine
-		done <- func() error {
-			m, err := newRebinder()
-			if err != nil {
-				return &Error{Op: "bind files anew", Err: err}
-			}
-			defer m.close()
-			for _, t := range todo {
-				for _, b := range t.binds {
-					more, err := m.bind(t, init, files, b)
-					if err != nil {
-						return &Error{Node: t.node, Op: "bind anew", Object: b.Target, Err: err}
-					}
-					notes = append(notes, more...)
-				}
-			}
-			return nil
-		}()
-	}()
-	err = <-done
+	onOwnThread(func() { notes, err = bindHere(init, files, todo) })
 	return notes, err
+}
+
+// bindHere is bindAnew on the calling thread, which is left in foreign namespaces.
+func bindHere(init int, files *hostFiles, todo []nodeBinds) (notes []string, err error) {
+	m, err := newRebinder()
+	if err != nil {
+		return nil, &Error{Op: "bind files anew", Err: err}
+	}
+	defer m.close()
+	for _, t := range todo {
+		for _, b := range t.binds {
+			more, err := m.bind(t, init, files, b)
+			if err != nil {
+				return notes, &Error{Node: t.node, Op: "bind anew", Object: b.Target, Err: err}
+			}
+			notes = append(notes, more...)
+		}
+	}
+	return notes, nil
 }
 
 // rebinder is a thread that goes from mount namespace to mount namespace.

@@ -38,7 +38,7 @@ func (c *change) rehearse(ctx context.Context, plan bool) error {
 	return r.run(ctx)
 }
 
-// hasImages tells whether all images of a node are at hand, as they are for who starts it.
+// hasImages reports whether all images of a node are at hand, as they are for who starts it.
 func (b *builder) hasImages(n *topology.Node) bool {
 	return !slices.ContainsFunc(storedImages(n), func(i topology.Image) bool { return b.images[i.String()] == nil })
 }
@@ -264,7 +264,7 @@ func (r *rehearsal) verdict(report *proto.TriedReport) error {
 	return nil
 }
 
-// saysNothing tells whether a failure may be one of the trial alone.
+// saysNothing reports whether a failure may be one of the trial alone.
 func (t *trial) saysNothing(f *proto.Failure) bool {
 	switch {
 	case t.standIns && strings.HasPrefix(f.Text, "mount the "): // of the root

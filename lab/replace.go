@@ -31,7 +31,7 @@ func originOf(l *topology.Lab) origin {
 	return o
 }
 
-// is tells whether what is of an origin is of this one as well. All text of no file is one origin: there is nothing to tell it by.
+// is reports whether what is of an origin is of this one as well. All text of no file is one origin: there is nothing to tell it by.
 func (o origin) is(now origin) bool {
 	switch {
 	case o.File == "" || now.File == "":

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
@@ -25,12 +24,9 @@ func trySysctls(nodes []*topology.Node) error {
 			continue
 		}
 		tried = append(tried, n.Sysctls)
-		refused := make(chan error)
-		go func() {
-			runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-			refused <- tryHere(n)
-		}()
-		if err := <-refused; err != nil {
+		var err error
+		onOwnThread(func() { err = tryHere(n) })
+		if err != nil {
 			return err
 		}
 	}

@@ -50,7 +50,7 @@ func again(fd int) (int, error) {
 	return openat(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(fd), reading)
 }
 
-// statOf tells of an open file.
+// statOf returns the properties of an open file. fstat(2).
 func statOf(fd int) (st unix.Stat_t, err error) {
 	err = os.NewSyscallError("fstat", unix.Fstat(fd, &st))
 	return st, err

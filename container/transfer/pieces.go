@@ -31,7 +31,7 @@ func record(h *tar.Header, key string) (n int64, found bool, err error) {
 	return int64(u), true, nil
 }
 
-// hasHoles tells whether a file has parts that take no room on its file system, as far as that tells. lseek(2), SEEK_HOLE.
+// hasHoles reports whether a file is sparse. A file system that does not know holes has none. lseek(2), SEEK_HOLE.
 func hasHoles(f *os.File, size int64) bool {
 	if size == 0 {
 		return false

@@ -255,7 +255,7 @@ func (u *unpacker) clear(dir int, name string) error {
 	return err
 }
 
-// look tells whether something is at a name, and refuses a directory.
+// look reports whether something is at a name, and refuses a directory.
 func (u *unpacker) look(dir int, name string) (bool, error) {
 	var st unix.Stat_t
 	err := unix.Fstatat(dir, filepath.Base(name), &st, unix.AT_SYMLINK_NOFOLLOW)

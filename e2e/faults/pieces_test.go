@@ -23,7 +23,7 @@ func is(node, script string) func(run) bool {
 	return func(r run) bool { return r.exec(node, "sh", "-c", script).Code == 0 }
 }
 
-// listens tells whether the host listens at a port. proc_pid_net(5).
+// listens reports whether the host listens at a port. proc_pid_net(5).
 func listens(port int) bool {
 	b, err := os.ReadFile("/proc/self/net/tcp")
 	return err == nil && regexp.MustCompile(fmt.Sprintf(`: 0100007F:%04X 00000000:0000 0A`, port)).Match(b)

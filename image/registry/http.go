@@ -55,7 +55,7 @@ type request struct {
 	form   string // what is posted; empty: a GET
 }
 
-// plainly tells whether what was first asked may be asked this in plain http: a registry on this machine, and nothing else there, which
+// plainly reports whether what was first asked may be asked this in plain http: a registry on this machine, and nothing else there, which
 // may be somebody's own and send this process, which is root, to whatever listens beside it.
 func plainly(first, u *url.URL) bool {
 	return loopback(first) && u.Scheme == "http" && first.Scheme == "http" && u.Host == first.Host

@@ -62,7 +62,7 @@ func (l *labInit) control(r *proto.ControlRequest, gone <-chan struct{}) proto.C
 	return reply
 }
 
-// closed tells whether a channel is closed, on which nothing is sent.
+// closed reports whether a channel is closed, on which nothing is sent.
 func closed(c <-chan struct{}) bool {
 	select {
 	case <-c:

@@ -53,7 +53,7 @@ func oomKills(events []byte) uint64 {
 	return 0
 }
 
-// ranOut tells whether an end of the command was for want of memory: it was killed, or a shell that it is tells so of what it has run, and the node
+// ranOut reports whether an end of the command was for want of memory: it was killed, or a shell that it is tells so of what it has run, and the node
 // has lost a process since the command was started. The kernel counts before it kills. The supervisor's mutex is held.
 func (n *node) ranOut(ws syscall.WaitStatus) bool {
 	if !wasKilled(ws) {

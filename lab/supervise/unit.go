@@ -103,7 +103,7 @@ func (u *Unit) State() string {
 	}
 }
 
-// Silent tells whether the node's init, which was to kill all that is left, has not said what came of it for so long that the command is Stuck: whether
+// Silent reports whether the node's init, which was to kill all that is left, has not said what came of it for so long that the command is Stuck: whether
 // there still is any process is not known then.
 func (u *Unit) Silent() bool { return u.Stuck && !u.heard }
 

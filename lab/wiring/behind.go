@@ -38,7 +38,7 @@ func (w *Want) behind(l *topology.Lab) {
 	}
 }
 
-// forwards tells whether a node is a router of one version of IP, by its file.
+// forwards reports whether a node is a router of one version of IP, by its file.
 func forwards(n *topology.Node, ipv6 bool) bool {
 	prefix := "net.ipv4.conf."
 	if ipv6 {
@@ -196,12 +196,12 @@ func (s *search) claim(to netip.Prefix, r *router) bool {
 	return true
 }
 
-// hasLegs tells whether a bridge of the lab has an address that the host has.
+// hasLegs reports whether a bridge of the lab has an address that the host has.
 func (w *Want) hasLegs() bool {
 	return slices.ContainsFunc(w.Cables, func(k Cable) bool { return k.Leg })
 }
 
-// hasRoutes tells whether the host is to have routes by legs.
+// hasRoutes reports whether the host is to have routes by legs.
 func (w *Want) hasRoutes() bool {
 	return slices.ContainsFunc(w.Cables, func(k Cable) bool { return len(k.B.Routes) > 0 })
 }

@@ -36,7 +36,7 @@ func (w *Want) Without(nodes []string) *Want {
 	return out
 }
 
-// Cut tells whether an interface of a node that is there is one that Without has left out.
+// Cut reports whether an interface of a node that is there is one that Without has left out.
 func (w *Want) Cut(node, iface string) bool { return w.cut[end{Place(node), iface}] }
 
 // Possible returns those steps to the whole that can be done for what Without has left.

@@ -268,7 +268,7 @@ func byHandle([]string) error {
 	return err
 }
 
-// gained tells whether the effective user is another than the real one, as in a program that
+// gained reports whether the effective user is another than the real one, as in a program that
 // somebody else owns with the set-user-ID bit.
 func gained([]string) error {
 	if os.Geteuid() == os.Getuid() {
