@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -163,20 +162,12 @@ func TestCpThroughDirectoriesOfOthers(t *testing.T) {
 				t.Errorf("cp %q: %+v", args, got)
 			}
 		}
-		var stop atomic.Bool
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for !stop.Load() {
-				_ = unix.Renameat2(unix.AT_FDCWD, filepath.Join(site, "sub"), unix.AT_FDCWD, link, unix.RENAME_EXCHANGE)
-			}
-		}()
+		stop := exchanging(t, filepath.Join(site, "sub"), link)
 		for range 10 {
 			testenv.Run(t, "cp", site, r.name+"/n:/www")
 			testenv.Run(t, "cp", r.name+"/n:/d/.", site)
 		}
-		stop.Store(true)
-		<-done
+		stop()
 		if got := r.sh("n", "mkdir -p /www; grep -r SECRET /www || true"); got != "" {
 			t.Errorf("in the node there is %s", got)
 		}

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,6 +25,28 @@ func exchange(t *testing.T, a, b string) {
 	t.Helper()
 	if err := unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// exchanging has two names change places at once, and again and again until stop.
+func exchanging(t *testing.T, a, b string) (stop func()) {
+	t.Helper()
+	exchange(t, a, b)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				_ = unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+			}
+		}
+	}()
+	return func() {
+		close(end)
+		<-ended
 	}
 }
 
@@ -208,20 +229,7 @@ func TestExchangedAllTheTime(t *testing.T) {
 nodes:
   n: {command: sleep infinity, binds: ["./data:/d"], layers: [./data]}
 `)
-		stop := make(chan struct{})
-		var done sync.WaitGroup
-		done.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-					_ = unix.Renameat2(unix.AT_FDCWD, own+"/data", unix.AT_FDCWD, own+"/link", unix.RENAME_EXCHANGE)
-				}
-			}
-		})
-		defer done.Wait()
-		defer close(stop)
+		defer exchanging(t, own+"/data", own+"/link")()
 		const rounds = 40
 		ups := 0
 		for i := range rounds {

@@ -137,26 +137,9 @@ func TestOwnDirectoryIsExchanged(t *testing.T) {
 		}
 		ups := 0
 		for range 25 {
-			end, ended := make(chan struct{}), make(chan error, 1)
-			go func() {
-				for {
-					select {
-					case <-end:
-						ended <- nil
-						return
-					default:
-					}
-					if err := unix.Renameat2(unix.AT_FDCWD, ours, unix.AT_FDCWD, theirs, unix.RENAME_EXCHANGE); err != nil {
-						ended <- err
-						return
-					}
-				}
-			}()
+			stop := exchanging(t, ours, theirs)
 			got := bare(t, "up", file)
-			close(end)
-			if err := <-ended; err != nil {
-				t.Fatal(err)
-			}
+			stop()
 			if got.Code == 0 {
 				ups++
 				if who := (run{t, name}).sh("a", "cat /s/who"); who != "operator" {
